@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What crosses between the scheduler (queue/) and a worker (dataplane/).
+//
+// A lease is the permission for one connection to a site: a source, addresses
+// to try in order, a TLS level, and a stream of deliveries. A delivery is one
+// MAIL..DATA transaction: one message and the recipients that are sent
+// together. Outcomes travel back inside the same objects.
+//
+// Threads: the scheduler allocates and frees both. Between the put of a command
+//          into the worker's ring and the get of the event that returns the
+//          object it belongs to the worker, and the scheduler touches nothing
+//          but the fields marked "scheduler".
+// Order:   for one lease the worker sends READY at most once, then the DONE of
+//          each delivery, then ENDED last, when no delivery of the lease is
+//          left at the worker: what was not sent comes back as DONE first with
+//          `attempted` false.
+
+#include "pen_addr.h"
+#include "pen_dsn.h"
+#include "pen_time.h"
+
+enum pen_worker_command {
+	PEN_CMD_LEASE_OPEN = 1, // p: struct pen_lease; connect now
+	PEN_CMD_DELIVERY,       // p: struct pen_delivery; queue it on its lease
+	PEN_CMD_LEASE_CLOSE,    // p: struct pen_lease; QUIT after what is queued
+	PEN_CMD_LEASE_ABORT,    // p: struct pen_lease; end at once
+	PEN_CMD_STOP,           // finish: abort all leases, then end the loop
+};
+
+enum pen_worker_event {
+	PEN_EVENT_LEASE_READY = 1, // p: struct pen_lease; EHLO (and TLS) succeeded
+	PEN_EVENT_DELIVERY_DONE,   // p: struct pen_delivery; results are filled in
+	PEN_EVENT_LEASE_ENDED,     // p: struct pen_lease; `result` says why
+};
+
+// TLS security levels that a lease may carry (smtp_tls_security_level).
+enum pen_tls_level {
+	PEN_TLS_NONE,
+	PEN_TLS_MAY,
+	PEN_TLS_ENCRYPT,
+};
+
+// Per-command time limits, Postfix's names and defaults; microseconds.
+struct pen_smtp_timeouts {
+	pen_time_us connect;   // smtp_connect_timeout 30s
+	pen_time_us helo;      // smtp_helo_timeout 300s: greeting, and EHLO/HELO
+	pen_time_us starttls;  // smtp_starttls_timeout 300s
+	pen_time_us mail;      // smtp_mail_timeout 300s
+	pen_time_us rcpt;      // smtp_rcpt_timeout 300s
+	pen_time_us data_init; // smtp_data_init_timeout 120s
+	pen_time_us data_xfer; // smtp_data_xfer_timeout 180s: without progress
+	pen_time_us data_done; // smtp_data_done_timeout 600s
+	pen_time_us rset;      // smtp_rset_timeout 20s
+	pen_time_us quit;      // smtp_quit_timeout 300s
+	pen_time_us idle;      // smtp_connection_cache_time_limit 2s: no delivery
+};
+
+#define PEN_SMTP_TIMEOUTS_DEFAULT                                                                  \
+	((struct pen_smtp_timeouts){                                                               \
+		.connect = 30 * PEN_US_PER_S,                                                      \
+		.helo = 300 * PEN_US_PER_S,                                                        \
+		.starttls = 300 * PEN_US_PER_S,                                                    \
+		.mail = 300 * PEN_US_PER_S,                                                        \
+		.rcpt = 300 * PEN_US_PER_S,                                                        \
+		.data_init = 120 * PEN_US_PER_S,                                                   \
+		.data_xfer = 180 * PEN_US_PER_S,                                                   \
+		.data_done = 600 * PEN_US_PER_S,                                                   \
+		.rset = 20 * PEN_US_PER_S,                                                         \
+		.quit = 300 * PEN_US_PER_S,                                                        \
+		.idle = 2 * PEN_US_PER_S,                                                          \
+	})
+
+#define PEN_LEASE_HOSTS_MAX 5 // smtp_mx_address_limit
+#define PEN_HOST_NAME_MAX 255
+
+struct pen_lease_host {
+	char name[PEN_HOST_NAME_MAX + 1]; // MX host name, for logs and SNI
+	struct pen_addr addr;
+	uint16_t port; // host order
+};
+
+struct pen_lease {
+	// Set by the scheduler before OPEN, then read-only.
+	uint64_t id;
+	void *site; // scheduler: the queue this lease serves
+	struct pen_addr source;
+	char helo[PEN_HOST_NAME_MAX + 1];
+	struct pen_smtp_timeouts timeouts;
+	enum pen_tls_level tls_level;
+	uint32_t max_messages; // messages per connection, 0 = no limit
+	pen_time_us max_age;   // smtp_connection_reuse_time_limit, 0 = no limit
+	uint8_t nhosts;
+	struct pen_lease_host host[PEN_LEASE_HOSTS_MAX];
+
+	// Set by the worker: valid from READY on (session) and at ENDED (result).
+	uint8_t host_used;     // index of the host that answered, or was last tried
+	bool ready;            // EHLO succeeded
+	bool tls;              // the session is encrypted
+	char tls_protocol[12]; // "TLSv1.3"
+	char tls_cipher[40];   // "TLS_AES_128_GCM_SHA256"
+	uint64_t size_limit;   // the server's SIZE; 0 = none given
+	uint32_t messages;     // transactions that were begun
+	pen_time_us opened_at; // first SYN
+	pen_time_us ready_at;
+	struct pen_dsn result; // klass 2 after a clean end
+
+	// Private to the side that owns the object at the moment.
+	uint32_t worker;   // scheduler: index of the worker
+	void *owner_state; // whoever owns it: never read by the other side
+};
+
+enum pen_dot_state {
+	PEN_DOT_NOT_SENT, // the final dot never left: a retry is free of duplicates
+	PEN_DOT_SENT,     // sent, not acknowledged by the peer's TCP: also free
+	PEN_DOT_ACKED,    // acknowledged: without a reply the delivery is in doubt
+};
+
+struct pen_delivery_rcpt {
+	struct pen_span addr;  // without angle brackets
+	void *ref;             // scheduler
+	struct pen_dsn result; // worker: klass 0 = not attempted
+};
+
+struct pen_delivery {
+	// Set by the scheduler, read-only for the worker.
+	uint64_t id;
+	void *message; // scheduler
+	struct pen_lease *lease;
+	struct pen_span sender; // without angle brackets; empty = null sender
+	// The content in canonical form: CRLF line ends, no dot-stuffing, with the
+	// final CRLF. Valid until the DONE event.
+	struct pen_span content;
+	bool eight_bit; // contains bytes above 127: ask for BODY=8BITMIME
+
+	// Set by the worker.
+	bool attempted;         // MAIL was sent
+	uint8_t dot;            // enum pen_dot_state
+	uint16_t conn_use;      // how many transactions this session has had, this included
+	pen_time_us started_at; // MAIL handed to the stream
+	pen_time_us done_at;    // final reply, or the failure
+
+	struct pen_delivery *next; // for the owner's lists
+	uint32_t nrcpt;
+	struct pen_delivery_rcpt rcpt[];
+};

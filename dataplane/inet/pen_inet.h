@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The network layer of one worker: Ethernet, ARP, IPv4, ICMP echo.
+//
+// Frames go in, frames come out, `now` is passed in: no DPDK, no clock, no
+// allocation after init. A pen_inet serves one port of one worker. Several
+// local addresses (sources) live on the port, each answered by ARP. Destinations
+// are on-link by prefix, or reached through the gateway.
+//
+// Threads: owned by one worker. Neighbour answers that another worker needs
+//          are handed over by the worker (pen_inet_neigh_learn).
+// Follows: RFC 791, 792, 826, 1122.
+
+#include "pen_addr.h"
+#include "pen_counter.h"
+#include "pen_time.h"
+
+#define PEN_ETH_LEN 14
+#define PEN_IP4_LEN 20
+// What a transport must leave free in front of its segment.
+#define PEN_INET_HEADROOM (PEN_ETH_LEN + PEN_IP4_LEN)
+
+#define PEN_INET_COUNTERS(X)                                                                       \
+	X(rx_frames, "frames given to the network layer")                                          \
+	X(rx_arp, "ARP packets received")                                                          \
+	X(rx_ip4, "IPv4 packets addressed to us")                                                  \
+	X(rx_icmp, "ICMP messages received")                                                       \
+	X(rx_icmp_unreachable, "ICMP destination unreachable messages received")                   \
+	X(drop_eth_short, "frames shorter than an Ethernet header")                                \
+	X(drop_eth_type, "frames of a protocol we do not speak")                                   \
+	X(drop_eth_dst, "frames for another MAC address")                                          \
+	X(drop_arp_malformed, "ARP packets with bad lengths or types")                             \
+	X(drop_arp_not_ours, "ARP packets that concern none of our addresses")                     \
+	X(drop_ip_short, "IPv4 packets shorter than their header says")                            \
+	X(drop_ip_version, "IPv4 packets with a bad version or header length")                     \
+	X(drop_ip_checksum, "IPv4 packets with a bad header checksum")                             \
+	X(drop_ip_fragment, "IPv4 fragments: not reassembled, TCP asks for DF")                    \
+	X(drop_ip_options, "IPv4 packets with source-routing options")                             \
+	X(drop_ip_dst, "IPv4 packets for an address that is not ours")                             \
+	X(drop_ip_src, "IPv4 packets from a broadcast, multicast or our own address")              \
+	X(drop_ip_protocol, "IPv4 packets of a protocol we do not speak")                          \
+	X(drop_icmp_malformed, "ICMP messages that are short or have a bad checksum")              \
+	X(tx_frames, "frames handed to the port")                                                  \
+	X(tx_arp_requests, "ARP requests sent")                                                    \
+	X(tx_arp_replies, "ARP replies sent")                                                      \
+	X(tx_icmp_replies, "ICMP echo replies sent")                                               \
+	X(drop_tx_no_buffer, "frames not sent: the port had no buffer")                            \
+	X(drop_tx_no_route, "packets without a route")                                             \
+	X(drop_tx_unresolved, "packets dropped while a neighbour did not answer ARP")
+PEN_COUNTERS_DECLARE(pen_inet, PEN_INET_COUNTERS);
+
+// One transmit buffer of the port.
+struct pen_frame {
+	uint8_t *data; // where the Ethernet header goes
+	uint32_t cap;  // bytes available from data
+	void *port;    // the port's own handle (an mbuf)
+};
+
+// What the port gives to the stack. Both calls return at once.
+struct pen_port_ops {
+	// A buffer with cap >= mtu + PEN_ETH_LEN, or false when there is none.
+	bool (*tx_get)(void *ctx, struct pen_frame *f);
+	// Sends `len` bytes of a buffer got by tx_get; takes it back in any case.
+	// With l4_csum the port has to fill the TCP checksum, whose field holds
+	// the pseudo-header sum; only used when PEN_PORT_TX_CSUM was given.
+	void (*tx_put)(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum);
+	// Gives a buffer back unsent.
+	void (*tx_drop)(void *ctx, struct pen_frame *f);
+};
+
+enum {
+	PEN_PORT_TX_CSUM = 1 << 0,    // the port fills IPv4 and TCP checksums
+	PEN_PORT_RX_CSUM_OK = 1 << 1, // the port has verified checksums already
+};
+
+#define PEN_INET_SOURCES_MAX 4096
+#define PEN_INET_NEIGH_MAX 1024
+
+struct pen_inet_config {
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t port_flags;
+	struct pen_addr gateway;        // family NONE: on-link only
+	uint8_t prefix_bits;            // on-link prefix of all sources
+	const struct pen_addr *sources; // copied
+	uint32_t nsources;              // 1..PEN_INET_SOURCES_MAX
+};
+
+struct pen_inet;
+
+// A received TCP segment: src/dst, bytes from the TCP header on. csum_ok: the
+// port verified it. Also called for nothing else.
+struct pen_inet_handler {
+	void (*tcp)(void *ctx, const struct pen_addr *src, const struct pen_addr *dst,
+		const uint8_t *seg, uint32_t len, bool csum_ok, pen_time_us now);
+	// An ICMP error quoting one of our TCP segments. type/code as on the wire.
+	void (*tcp_unreachable)(void *ctx, const struct pen_addr *local,
+		const struct pen_addr *remote, uint16_t local_port, uint16_t remote_port,
+		uint32_t seq, uint8_t type, uint8_t code, uint16_t next_mtu, pen_time_us now);
+	// A neighbour became known, so other workers can be told. May be NULL.
+	void (*neigh_learned)(void *ctx, const struct pen_addr *addr, const uint8_t mac[6]);
+	void *ctx;
+};
+
+// pen_inet_new allocates all it will ever need. NULL and errno on failure.
+struct pen_inet *pen_inet_new(const struct pen_inet_config *cfg, const struct pen_port_ops *ops,
+	void *port_ctx, struct pen_inet_counters *ctr, pen_time_us now);
+void pen_inet_free(struct pen_inet *n);
+void pen_inet_set_handler(struct pen_inet *n, const struct pen_inet_handler *h);
+
+// pen_inet_input processes one received frame. The bytes are borrowed for the
+// call. csum_ok: the port verified IP and TCP checksums.
+void pen_inet_input(
+	struct pen_inet *n, const uint8_t *frame, uint32_t len, bool csum_ok, pen_time_us now);
+
+// pen_inet_steer reads just enough of a frame to tell the local TCP port, so
+// that the worker can find its owner: returns the port, or 0 when the frame is
+// not a TCP segment (ICMP errors yield the quoted segment's local port).
+uint16_t pen_inet_steer(const uint8_t *frame, uint32_t len);
+
+// Transport output. pen_inet_tx_begin gets a frame and returns where the TCP
+// header goes (data + PEN_INET_HEADROOM), or NULL when there is no buffer.
+// pen_inet_tx_end adds IP and Ethernet headers for src -> dst and sends, or
+// parks the frame while the neighbour is being resolved (a few per neighbour).
+uint8_t *pen_inet_tx_begin(struct pen_inet *n, struct pen_frame *f);
+void pen_inet_tx_end(struct pen_inet *n, struct pen_frame *f, const struct pen_addr *src,
+	const struct pen_addr *dst, uint32_t seg_len, bool l4_csum, pen_time_us now);
+
+bool pen_inet_is_local(const struct pen_inet *n, const struct pen_addr *a);
+uint16_t pen_inet_mtu(const struct pen_inet *n);
+uint32_t pen_inet_port_flags(const struct pen_inet *n);
+
+// Static or foreign knowledge of a neighbour; never expires when `pinned`.
+void pen_inet_neigh_learn(struct pen_inet *n, const struct pen_addr *addr, const uint8_t mac[6],
+	bool pinned, pen_time_us now);
+
+// pen_inet_poll runs ARP retries and refreshes; returns its next deadline.
+pen_time_us pen_inet_poll(struct pen_inet *n, pen_time_us now);
+
+// The internet checksum (RFC 1071) over n bytes, added to a partial sum;
+// pen_csum_fold gives the 16 bits in the order in which they are stored.
+uint64_t pen_csum_add(uint64_t sum, const void *p, size_t n);
+// Copies while summing. dst and src must not overlap.
+uint64_t pen_csum_copy(uint64_t sum, void *dst, const void *src, size_t n);
+uint16_t pen_csum_fold(uint64_t sum);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A message as accepted: immutable content, an envelope, and the fate of each
+// recipient.
+//
+// Threads: built by one thread (submission, or the DSN maker); from the moment
+//          it is handed to the scheduler it belongs to the scheduler thread.
+//          The spool writer only reads it between put and completion.
+// Memory:  one allocation holds the struct, the envelope and the recipients
+//          (pen_message_new); the content is a second one, so that it can be
+//          dropped from memory and read back from the spool.
+
+#include "pen_dsn.h"
+#include "pen_time.h"
+
+enum pen_fate {
+	PEN_FATE_QUEUED,    // no end yet
+	PEN_FATE_DELIVERED, // the peer answered 2xx
+	PEN_FATE_BOUNCED,   // refused for good; the sender was told unless null
+	PEN_FATE_EXPIRED,   // maximal_queue_lifetime passed; the sender was told
+	PEN_FATE_DELETED,   // by an operator
+};
+
+#define PEN_QUEUE_ID_MAX 24
+
+struct pen_recipient {
+	struct pen_span addr; // without angle brackets, inside the message's allocation
+	uint8_t fate;         // enum pen_fate; durable
+	uint16_t attempts;    // delivery attempts so far; durable
+};
+
+enum {                             // pen_message.flags, durable
+	PEN_MESSAGE_8BIT = 1 << 0, // content has bytes above 127
+	PEN_MESSAGE_HOLD = 1 << 1, // never tried until released
+	PEN_MESSAGE_DSN = 1 << 2,  // made by us
+};
+
+// Where the spool keeps the message; only the spool reads it.
+struct pen_spool_ref {
+	uint32_t segment;
+	uint32_t offset;
+	uint32_t length;
+};
+
+struct pen_message {
+	uint64_t id;                     // unique for the life of the spool; never 0
+	char queue_id[PEN_QUEUE_ID_MAX]; // made from id: what people see
+	pen_wall_us arrival;
+	pen_wall_us next_attempt; // not before; durable after a deferral
+	uint32_t flags;
+	struct pen_span sender; // without angle brackets; empty: null sender
+	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
+	uint32_t content_len;
+	struct pen_spool_ref ref;
+	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry
+	void *sched;                // scheduler
+	uint32_t nrcpt;
+	struct pen_recipient rcpt[];
+};
+
+// pen_message_new copies the envelope and takes over `content` (malloc'ed).
+// NULL when out of memory (content is then freed). id and queue_id are set by
+// pen_message_set_id.
+struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
+	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival,
+	uint32_t flags);
+void pen_message_free(struct pen_message *m);
+
+// Queue ids follow Postfix's long form: letters and digits without vowels, in
+// the order of time, so that log tools take them.
+void pen_message_set_id(struct pen_message *m, uint64_t id);
+void pen_queue_id_format(uint64_t id, char out[PEN_QUEUE_ID_MAX]);
+// 0 when text is no queue id.
+uint64_t pen_queue_id_parse(struct pen_span text);
+
+static inline bool pen_message_live(const struct pen_message *m)
+{
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		if (m->rcpt[i].fate == PEN_FATE_QUEUED)
+			return true;
+	}
+	return false;
+}
+
+// A change of a message's state that has to be durable.
+struct pen_message_update {
+	uint64_t id;
+	pen_wall_us next_attempt;
+	uint32_t flags;
+	uint32_t nchanges;
+	struct pen_rcpt_change {
+		uint32_t index;
+		uint8_t fate;
+		uint16_t attempts;
+	} * change;
+	const struct pen_dsn *last_error; // may be NULL
+	bool removed;                     // no recipient is left: the message's space can be reused
+};
