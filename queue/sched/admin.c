@@ -104,6 +104,27 @@ int pen_sched_show(struct pen_sched *s, uint64_t id, pen_sched_view_fn *fn, void
 	return 0;
 }
 
+// Those that are neither with a worker nor about to bounce end here and now, so
+// that a crash does not bring them back.
+static void delete_grounded(struct pen_sched *s, struct entry *e)
+{
+	uint8_t *busy = s->failed;
+
+	memset(busy, 0, (e->m->nrcpt + 7) / 8);
+	for (const struct failure *f = e->failures; f != NULL; f = f->next)
+		busy[f->rcpt / 8] |= (uint8_t)(1 << f->rcpt % 8);
+	for (const struct job *j = e->jobs; j != NULL; j = j->sibling) {
+		for (uint32_t i = 0; i < j->nrcpt; i++)
+			busy[j->rcpt[i] / 8] |= (uint8_t)(1 << j->rcpt[i] % 8);
+	}
+	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
+		if (e->m->rcpt[i].fate == PEN_FATE_QUEUED && !(busy[i / 8] & 1 << i % 8))
+			entry_change(s, e, i, PEN_FATE_DELETED);
+	}
+	if (s->nchanges > 0 && e->live > 0)
+		entry_record(s, e, false);
+}
+
 int pen_sched_delete(struct pen_sched *s, uint64_t id)
 {
 	struct entry *e = entry_find(s, id);
@@ -121,7 +142,11 @@ int pen_sched_delete(struct pen_sched *s, uint64_t id)
 	} else if (e->state == ENTRY_DEFERRED || e->state == ENTRY_HOLD) {
 		entry_conclude(s, e);
 	} else {
-		entry_check(s, e);
+		delete_grounded(s, e);
+		if (e->live == 0)
+			entry_conclude(s, e);
+		else
+			entry_check(s, e);
 	}
 	return 0;
 }
@@ -180,7 +205,7 @@ int pen_sched_flush(struct pen_sched *s, uint64_t id)
 	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
 		struct site *site = LINK_OF(i, struct site, all);
 		site_revive(s, site);
-		site->open_after = s->now;
+		site->grow_after = s->now;
 		site_kick(s, site);
 	}
 	if (one != NULL) {

@@ -151,7 +151,7 @@ struct site {
 	uint32_t nleases, nready, nopening, window;
 	uint32_t lost; // sessions in a row that ended without use
 	uint32_t refs; // next hops
-	pen_time_us dead_until, open_after;
+	pen_time_us dead_until, grow_after;
 	uint64_t delivered, deferred, bounced;
 	uint16_t key_len;
 	char key[]; // NUL-terminated
@@ -162,6 +162,7 @@ struct lease {
 	struct link in_site, idle, blocked;
 	struct timer timer;
 	uint32_t in_flight, given, handled, untried;
+	bool spent;                      // a delivery came back untried: ENDED will follow
 	bool ready;                      // READY came
 	bool ended;                      // ENDED came; waits for late deliveries, or in its grave
 	bool commanded;                  // a CLOSE or ABORT may still be in the worker's ring
@@ -276,6 +277,7 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r);
 void site_revive(struct pen_sched *s, struct site *site);
 void site_timer(struct pen_sched *s, struct site *site);
 uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget);
+void site_widen(struct pen_sched *s, struct site *site);
 void site_hold_off(struct pen_sched *s, struct site *site);
 void site_maybe_reap(struct pen_sched *s, struct site *site);
 void site_free(struct pen_sched *s, struct site *site);

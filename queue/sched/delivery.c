@@ -183,23 +183,28 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 	site->in_flight--;
 	s->in_flight--;
 	l->in_flight--;
-	lease_touch(s, l);
-	if (!d->attempted) {
+	if (!l->ended)
+		lease_touch(s, l);
+	if (!d->attempted)
 		l->given--;
-		l->untried++;
-	}
 	if (apply_results(s, j, l, d)) {
-		l->handled++;
 		site->lost = 0;
+		if (l->handled++ == 0)
+			site_widen(s, site);
 	}
-	if (j->nrcpt > 0)
+	if (j->nrcpt > 0) {
+		l->untried++;
+		l->spent = true;
 		job_untried(s, j, l);
-	else
+	} else {
 		finish_job(s, j);
+	}
 	delivery_free(s, d);
 	if (!l->ended)
 		lease_fill(s, l);
 	else if (l->in_flight == 0)
 		lease_bury(s, l);
+	if (site->queued > 0)
+		site_kick(s, site);
 	site_maybe_reap(s, site);
 }

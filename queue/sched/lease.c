@@ -26,7 +26,7 @@ void lease_touch(struct pen_sched *s, struct lease *l)
 
 bool lease_is_idle(const struct lease *l)
 {
-	return l->ready && l->in_flight == 0 && !l->closing;
+	return l->ready && l->in_flight == 0 && !l->closing && !l->spent;
 }
 
 static void lease_block(struct pen_sched *s, struct lease *l)
@@ -202,7 +202,7 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 	struct site *site = l->pub.site;
 	struct job *j;
 
-	if (!l->ready || l->closing || l->ended || site->dead || link_in(&l->blocked))
+	if (!l->ready || l->closing || l->spent || l->ended || site->dead || link_in(&l->blocked))
 		return;
 	if (turn_should_yield(s, l)) {
 		l->yielding = true;
@@ -210,7 +210,7 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 		lease_close(s, l);
 		return;
 	}
-	uint32_t depth = 1 + site->queued / site->nleases;
+	uint32_t depth = (site->queued + site->in_flight + site->nleases - 1) / site->nleases;
 	if (depth > s->cfg.pipeline_depth)
 		depth = s->cfg.pipeline_depth;
 	while (l->in_flight < depth && !used_up(l) && !l->closing &&
@@ -241,10 +241,6 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 	site->nopening--;
 	site->nready++;
 	s->nready++;
-	site->cold = 0;
-	site->open_after = s->now;
-	if (site->window < s->cfg.concurrency_limit)
-		site->window++;
 	lease_touch(s, l);
 	lease_fill(s, l);
 	site_kick(s, site);

@@ -170,7 +170,18 @@ void site_kick(struct pen_sched *s, struct site *site)
 	site->kicking = false;
 }
 
-// No new connections for a while, though those that are up go on.
+// A connection proved useful: there may be one more, up to the limit.
+void site_widen(struct pen_sched *s, struct site *site)
+{
+	if (site->dead || s->now < site->grow_after)
+		return;
+	site->cold = 0;
+	if (site->window < s->cfg.concurrency_limit)
+		site->window++;
+}
+
+// Some connections are refused beside good ones: the server has a limit of its
+// own. Stay with what it takes, replace what ends, and try one more later.
 void site_hold_off(struct pen_sched *s, struct site *site)
 {
 	pen_time_us wait = HOLD_OFF_FIRST << (site->cold < 16 ? site->cold : 16);
@@ -179,8 +190,8 @@ void site_hold_off(struct pen_sched *s, struct site *site)
 		wait = s->cfg.retry.minimal_backoff_time;
 	site->cold += site->cold < 16;
 	site->window = site->nready > 0 ? site->nready : 1;
-	site->open_after = s->now + wait;
-	pen_wheel_arm(&s->wheel, &site->timer.node, site->open_after);
+	site->grow_after = s->now + wait;
+	pen_wheel_arm(&s->wheel, &site->timer.node, site->grow_after);
 }
 
 void site_die(struct pen_sched *s, struct site *site, const struct result *r)
@@ -214,7 +225,7 @@ void site_revive(struct pen_sched *s, struct site *site)
 	note_put(site->why);
 	site->why = NULL;
 	site->window = 1;
-	site->open_after = s->now;
+	site->grow_after = s->now;
 	link_remove(&site->drain);
 	site_maybe_reap(s, site);
 	site_kick(s, site);
@@ -237,10 +248,13 @@ uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
 
 void site_timer(struct pen_sched *s, struct site *site)
 {
-	if (!site->dead)
+	if (!site->dead) {
+		if (site->window < s->cfg.concurrency_limit)
+			site->window++;
 		site_kick(s, site);
-	else if (s->now >= site->dead_until)
+	} else if (s->now >= site->dead_until) {
 		site_revive(s, site);
-	else
+	} else {
 		pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
+	}
 }

@@ -16,7 +16,7 @@ bool turn_wants(const struct pen_sched *s, const struct site *site)
 		site->window < s->cfg.concurrency_limit ? site->window : s->cfg.concurrency_limit;
 
 	return !s->stopping && !site->dead && site->queued > site->nopening &&
-	       site->nleases < limit && s->now >= site->open_after;
+	       site->nleases < limit;
 }
 
 void turn_leave(struct pen_sched *s, struct site *site)
