@@ -168,7 +168,7 @@ static bool conn_flush(struct conn *c)
 			return false;
 		}
 		PEN_COUNT_N(l->ctr.bytes_out, w);
-		pen_buf_consume(out, (size_t)w);
+		pen_smtp_server_consume(&c->smtp, (size_t)w);
 	}
 	want_write(c, false);
 	if (out->failed || c->closing || (c->eof && !c->handed && c->in.n == 0)) {
