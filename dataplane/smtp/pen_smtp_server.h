@@ -92,6 +92,10 @@ size_t pen_smtp_server_feed(struct pen_smtp_server *s, const uint8_t *p, size_t 
 void pen_smtp_server_reply(struct pen_smtp_server *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+// pen_smtp_server_consume drops the first n bytes of s->out, which were sent, and frees
+// its memory when nothing is left, so that an idle connection holds none.
+void pen_smtp_server_consume(struct pen_smtp_server *s, size_t n);
+
 bool pen_smtp_server_pending(const struct pen_smtp_server *s);
 // The stream is encrypted now: forget EHLO, as RFC 3207 asks.
 void pen_smtp_server_tls_up(struct pen_smtp_server *s, pen_time_us now);

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_err.h"
+#include "pen_smtp_client.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define DELIVERIES 3
+
+struct world {
+	struct pen_lease lease;
+	struct pen_smtp_client client;
+	struct pen_smtp_client_counters ctr;
+	struct pen_delivery *delivery[DELIVERIES];
+	unsigned next, done[DELIVERIES], ended;
+	bool tls;
+};
+
+static struct pen_delivery *next_delivery(void *ctx)
+{
+	struct world *w = ctx;
+
+	return w->next < DELIVERIES ? w->delivery[w->next++] : NULL;
+}
+
+static void on_ready(void *ctx, pen_time_us now)
+{
+	(void)ctx;
+	(void)now;
+}
+
+static void on_starttls(void *ctx, pen_time_us now)
+{
+	(void)now;
+	((struct world *)ctx)->tls = true;
+}
+
+static void on_delivery_done(void *ctx, struct pen_delivery *d, pen_time_us now)
+{
+	struct world *w = ctx;
+
+	(void)now;
+	PEN_ASSERT(w->ended == 0 && w->done[d->id]++ == 0);
+	for (uint32_t i = 0; d->attempted && i < d->nrcpt; i++)
+		PEN_ASSERT(d->rcpt[i].result.klass != 0);
+	free(d); // nothing may refer to it any more
+}
+
+static void on_end(void *ctx, const struct pen_dsn *result, pen_time_us now)
+{
+	struct world *w = ctx;
+
+	(void)now;
+	PEN_ASSERT(w->ended++ == 0 && result->klass != 0);
+}
+
+static const struct pen_smtp_client_callbacks callbacks = {
+	.next_delivery = next_delivery,
+	.on_ready = on_ready,
+	.on_starttls = on_starttls,
+	.on_delivery_done = on_delivery_done,
+	.on_end = on_end,
+};
+
+static void pull_all(struct world *w, size_t max, pen_time_us now)
+{
+	struct pen_smtp_out out;
+
+	while (pen_smtp_client_pull(&w->client, max, &out, now)) {
+		PEN_ASSERT(out.bytes.n > 0 && out.bytes.n <= max);
+		for (size_t i = 0; i < out.bytes.n; i++)
+			PEN_ASSERT(out.bytes.p[i] < 0x80);
+	}
+}
+
+// The first byte chooses TLS level and sizes; the rest is what the server says.
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct world w;
+	pen_time_us now = 1;
+
+	if (size < 1)
+		return 0;
+	memset(&w, 0, sizeof(w));
+	memcpy(w.lease.helo, "me", 3);
+	memcpy(w.lease.host[0].name, "mx", 3);
+	w.lease.nhosts = 1;
+	w.lease.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT;
+	w.lease.tls_level = (enum pen_tls_level)(data[0] % 3);
+	for (unsigned i = 0; i < DELIVERIES; i++) {
+		struct pen_delivery *d = calloc(1, sizeof(*d) + 2 * sizeof(d->rcpt[0]));
+		PEN_ASSERT(d != NULL);
+		d->id = i;
+		d->nrcpt = 2;
+		d->rcpt[0].addr = d->rcpt[1].addr = PEN_SPAN_LIT("r@b");
+		d->content = PEN_SPAN_LIT(".a\r\n.\r\nb\r\n");
+		d->eight_bit = i == 1;
+		w.delivery[i] = d;
+	}
+	pen_smtp_client_init(&w.client, &w.lease, &callbacks, &w, &w.ctr, now);
+	size_t step = 1u + (data[0] >> 4), max = data[0] & 8 ? 4 : 1000;
+	for (size_t at = 1; at < size && w.ended == 0; at += step) {
+		pull_all(&w, max, now);
+		PEN_ASSERT(pen_smtp_client_deadline(&w.client) != PEN_TIME_NEVER);
+		pen_smtp_client_feed(
+			&w.client, data + at, size - at < step ? size - at : step, now++);
+		if (w.tls && w.ended == 0)
+			pen_smtp_client_tls_up(&w.client, now);
+		w.tls = false;
+	}
+	pull_all(&w, max, now);
+	pen_smtp_client_eof(&w.client, now);
+	PEN_ASSERT(w.ended == 1 && pen_smtp_client_ended(&w.client));
+	for (unsigned i = 0; i < DELIVERIES; i++) {
+		PEN_ASSERT(w.done[i] == (i < w.next));
+		if (i >= w.next)
+			free(w.delivery[i]);
+	}
+	return 0;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_err.h"
+#include "pen_smtp_server.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct world {
+	struct pen_smtp_server server;
+	struct pen_smtp_server_counters ctr;
+	bool mail, closed, tls;
+	uint64_t content;
+};
+
+static void check_text(struct pen_span s, bool quoted_space)
+{
+	for (size_t i = 0; i < s.n; i++)
+		PEN_ASSERT(s.p[i] <= '~' && s.p[i] >= (quoted_space ? ' ' : '!'));
+}
+
+static enum pen_smtp_verdict on_connect(void *ctx)
+{
+	(void)ctx;
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_helo(void *ctx, struct pen_span name, bool ehlo)
+{
+	struct world *w = ctx;
+
+	(void)ehlo;
+	PEN_ASSERT(!w->closed && !w->mail && name.n > 0);
+	check_text(name, false);
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(!w->closed && !w->mail && m->sender.n <= 1024);
+	check_text(m->sender, true);
+	w->mail = true;
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(!w->closed && w->mail && rcpt.n > 0 && rcpt.n <= 1024);
+	check_text(rcpt, true);
+	return rcpt.p[0] == 'p' ? PEN_SMTP_PENDING : PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_data(void *ctx)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->mail);
+	w->content = 0;
+	return PEN_SMTP_OK;
+}
+
+static void on_content(void *ctx, struct pen_span piece)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->mail && !w->closed && piece.n > 0);
+	w->content += piece.n;
+	PEN_ASSERT(w->content <= 200);
+}
+
+static enum pen_smtp_verdict on_message(void *ctx, bool too_big)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->mail && (!too_big || w->content == 200));
+	w->mail = false;
+	return PEN_SMTP_PENDING;
+}
+
+static void on_reset(void *ctx)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->mail);
+	w->mail = false;
+}
+
+static void on_starttls(void *ctx)
+{
+	((struct world *)ctx)->tls = true;
+}
+
+static void on_close(void *ctx)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(!w->closed);
+	w->closed = true;
+}
+
+static const struct pen_smtp_server_callbacks callbacks = {.on_connect = on_connect,
+	.on_helo = on_helo,
+	.on_mail = on_mail,
+	.on_rcpt = on_rcpt,
+	.on_data = on_data,
+	.on_content = on_content,
+	.on_message = on_message,
+	.on_reset = on_reset,
+	.on_starttls = on_starttls,
+	.on_close = on_close};
+
+// Each reply is whole lines "ddd text" or "ddd-text" of printable bytes.
+static void check_out(struct world *w)
+{
+	struct pen_span out = pen_buf_span(&w->server.out);
+
+	while (out.n > 0) {
+		ptrdiff_t lf = pen_span_find(out, '\n');
+		PEN_ASSERT(lf >= 5 && out.p[lf - 1] == '\r');
+		PEN_ASSERT(out.p[0] >= '2' && out.p[0] <= '5');
+		PEN_ASSERT(out.p[3] == ' ' || out.p[3] == '-');
+		check_text(pen_span(out.p, (size_t)lf - 1), true);
+		out = pen_span_from(out, (size_t)lf + 1);
+	}
+	pen_smtp_server_consume(&w->server, w->server.out.n);
+}
+
+// The first byte chooses options and the size of pieces; the rest is what the
+// client says.
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct world w = {0};
+	pen_time_us now = 1;
+
+	if (size < 1)
+		return 0;
+	const struct pen_smtp_server_config cfg = {.hostname = "h",
+		.banner = "b",
+		.max_size = 200,
+		.max_recipients = 3,
+		.hard_error_limit = 50,
+		.timeout = 1000,
+		.fix_bare_lf = data[0] & 1,
+		.offer_starttls = data[0] & 2,
+		.offer_enhanced = data[0] & 4,
+		.offer_8bitmime = true,
+		.offer_size = true};
+	pen_smtp_server_init(&w.server, &cfg, &callbacks, &w, &w.ctr, now);
+	size_t step = data[0] & 8 ? size : 1u + (data[0] >> 4);
+	for (size_t at = 1; at < size;) {
+		size_t piece = size - at < step ? size - at : step;
+		size_t used = pen_smtp_server_feed(&w.server, data + at, piece, now++);
+		PEN_ASSERT(used <= piece);
+		at += used;
+		check_out(&w);
+		if (w.tls)
+			pen_smtp_server_tls_up(&w.server, now);
+		else if (pen_smtp_server_pending(&w.server))
+			pen_smtp_server_reply(&w.server, "250 2.0.0 Ok");
+		else
+			PEN_ASSERT(used == piece);
+		w.tls = false;
+		PEN_ASSERT(w.closed == (pen_smtp_server_deadline(&w.server) == PEN_TIME_NEVER));
+	}
+	check_out(&w);
+	pen_smtp_server_fini(&w.server);
+	PEN_ASSERT(!w.mail);
+	return 0;
+}

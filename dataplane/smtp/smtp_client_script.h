@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Runs the SMTP client against a scripted server (tests only).
+//
+// A script is a list of lines, each a letter, ": " and its argument:
+//   S text   the server sends text and CRLF ("S- text": without CRLF)
+//   C text   the client's next line, without CRLF
+//   E text   the next event; a '*' at the end stands for the rest:
+//              ready tls=0 size=0 | starttls | end 4.4.2 text
+//              done NAME tried=1 dot=2 use=1, then for each recipient
+//              rcpt 5.1.1 R text       (scope: R, M, S)
+//   D name nrcpt flags content   offers a delivery (flags: 8 or -), wakes
+//   T secs   time goes on, then a tick     L secs   asserts the time left
+//   W wake   Q close   X eof   K dot acknowledged   U TLS is up
+//   F text   the transport failed
+//   H hold   output is not pulled any more   P n   pulls one piece of <= n
+//   G go     output is pulled again
+// When the script ends, everything that was sent and reported must have been
+// asked for, every delivery taken must be reported once, and the session over.
+
+#include "pen_smtp_client.h"
+
+struct smtp_script_options {
+	enum pen_tls_level tls;
+	uint32_t max_messages;
+	pen_time_us max_age;
+};
+
+void smtp_script_run(const char *name, const struct smtp_script_options *opt,
+	const char *const *script, struct pen_smtp_client_counters *ctr);
