@@ -95,7 +95,8 @@ static void *on_accept(void *listen_ctx, struct pen_tcp_conn *tcp)
 	c->read_since = k->now;
 	pen_wheel_node_init(&c->timer);
 	PEN_COUNT(k->ctr.connections);
-	pen_smtp_server_init(&c->smtp, &k->cfg->smtp, &sink_smtp_callbacks, c, &k->smtp_ctr, k->now);
+	pen_smtp_server_init(
+		&c->smtp, &k->cfg->smtp, &sink_smtp_callbacks, c, &k->smtp_ctr, k->now);
 	sink_mark(c);
 	return c;
 }
@@ -251,8 +252,8 @@ static void sink_stop(void *state)
 	k->pool = NULL;
 }
 
-static void *sink_start(void *ctx, const struct pen_worker_env *env, pen_time_us now, char *err,
-	size_t err_cap)
+static void *sink_start(
+	void *ctx, const struct pen_worker_env *env, pen_time_us now, char *err, size_t err_cap)
 {
 	struct sink *k = ctx;
 	size_t bytes = (size_t)k->cfg->max_connections * sizeof(struct sink_conn);

@@ -31,8 +31,8 @@ static enum pen_smtp_verdict draw(struct sink_conn *c, enum fault_command comman
 		return PEN_SMTP_REPLY;
 	case FAULT_SHUTDOWN:
 		PEN_COUNT(k->ctr.dropped);
-		pen_smtp_server_reply(&c->smtp, "421 4.3.2 %s Service not available",
-			k->cfg->smtp.hostname);
+		pen_smtp_server_reply(
+			&c->smtp, "421 4.3.2 %s Service not available", k->cfg->smtp.hostname);
 		return PEN_SMTP_REPLY;
 	default:
 		PEN_COUNT(k->ctr.dropped);
@@ -79,8 +79,8 @@ static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
 
 // ---- content ----
 
-static void dump_path(const struct sink_conn *c, uint64_t seq, const char *suffix, char *out,
-	size_t cap)
+static void dump_path(
+	const struct sink_conn *c, uint64_t seq, const char *suffix, char *out, size_t cap)
 {
 	snprintf(out, cap, "%s/%08llu%s", c->k->cfg->dump_dir, (unsigned long long)seq, suffix);
 }
