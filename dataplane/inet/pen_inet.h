@@ -32,6 +32,8 @@
 	X(drop_eth_dst, "frames for another MAC address")                                          \
 	X(drop_arp_malformed, "ARP packets with bad lengths or types")                             \
 	X(drop_arp_not_ours, "ARP packets that concern none of our addresses")                     \
+	X(drop_arp_unsolicited, "ARP claims that we did not ask for, or that contradict us")       \
+	X(drop_arp_full, "neighbours not learned: the table was full of busy ones")                \
 	X(drop_ip_short, "IPv4 packets shorter than their header says")                            \
 	X(drop_ip_version, "IPv4 packets with a bad version or header length")                     \
 	X(drop_ip_checksum, "IPv4 packets with a bad header checksum")                             \
@@ -63,7 +65,8 @@ struct pen_port_ops {
 	bool (*tx_get)(void *ctx, struct pen_frame *f);
 	// Sends `len` bytes of a buffer got by tx_get; takes it back in any case.
 	// With l4_csum the port has to fill the TCP checksum, whose field holds
-	// the pseudo-header sum; only used when PEN_PORT_TX_CSUM was given.
+	// the pseudo-header sum, and the IPv4 header checksum, whose field is
+	// zero; only used when PEN_PORT_TX_CSUM was given.
 	void (*tx_put)(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum);
 	// Gives a buffer back unsent.
 	void (*tx_drop)(void *ctx, struct pen_frame *f);
@@ -127,6 +130,9 @@ uint8_t *pen_inet_tx_begin(struct pen_inet *n, struct pen_frame *f);
 void pen_inet_tx_end(struct pen_inet *n, struct pen_frame *f, const struct pen_addr *src,
 	const struct pen_addr *dst, uint32_t seg_len, bool l4_csum, pen_time_us now);
 
+// Whether dst can be sent to from src: on-link, or through the gateway.
+bool pen_inet_has_route(
+	const struct pen_inet *n, const struct pen_addr *src, const struct pen_addr *dst);
 bool pen_inet_is_local(const struct pen_inet *n, const struct pen_addr *a);
 uint16_t pen_inet_mtu(const struct pen_inet *n);
 uint32_t pen_inet_port_flags(const struct pen_inet *n);
