@@ -140,7 +140,9 @@ static void plain_pump(struct session *s, pen_time_us now)
 		return;
 	for (;;) {
 		uint32_t room = pen_tcp_room(s->conn);
-		if (room < ROOM_LEAST || !pen_smtp_client_pull(&s->smtp, room, &out, now))
+		// What is pulled has to be taken: a command is valid only now.
+		if (room < ROOM_LEAST || !pen_tcp_can_copy(s->conn, PEN_SMTP_CLIENT_OUT) ||
+			!pen_smtp_client_pull(&s->smtp, room, &out, now))
 			return;
 		if (!write_out(s, &out, now))
 			return;

@@ -8,6 +8,7 @@
 
 #include "session.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define ROOM_LEAST 1024
@@ -37,9 +38,9 @@ static int send_ciphertext(void *ctx, const uint8_t *p, size_t n)
 {
 	struct session *s = ctx;
 
-	if (s->conn == NULL || pen_tcp_room(s->conn) < n)
-		return -11; // -EAGAIN
-	return pen_tcp_write_copy(s->conn, p, (uint32_t)n) == n ? 0 : -11;
+	if (s->conn == NULL || !pen_tcp_can_copy(s->conn, (uint32_t)n))
+		return -EAGAIN;
+	return pen_tcp_write_copy(s->conn, p, (uint32_t)n) == n ? 0 : -EAGAIN;
 }
 
 static void handshake_done(struct session *s, pen_time_us now)
@@ -133,6 +134,9 @@ void session_tls_pump(struct session *s, pen_time_us now)
 			return;
 		if (room < most + PEN_SESSION_TLS_OVERHEAD)
 			most = room - PEN_SESSION_TLS_OVERHEAD;
+		// What is pulled has to be taken: plaintext is kept nowhere.
+		if (!pen_tcp_can_copy(s->conn, (uint32_t)most + PEN_SESSION_TLS_OVERHEAD))
+			return;
 		size_t n = gather(s, most, &dot, now);
 		if (n == 0)
 			return;

@@ -97,17 +97,10 @@ static void *on_accept(void *listen_ctx, struct pen_tcp_conn *tcp)
 	PEN_COUNT(k->ctr.connections);
 	pen_smtp_server_init(
 		&c->smtp, &k->cfg->smtp, &sink_smtp_callbacks, c, &k->smtp_ctr, k->now);
+	if (k->cfg->rx_window > 0)
+		pen_tcp_set_rx_window(tcp, k->cfg->rx_window, k->now);
 	sink_mark(c);
 	return c;
-}
-
-static void on_connected(void *ctx, struct pen_tcp_conn *tcp, pen_time_us now)
-{
-	struct sink_conn *c = ctx;
-
-	if (c->k->cfg->rx_window > 0)
-		pen_tcp_set_rx_window(tcp, c->k->cfg->rx_window, now);
-	sink_mark(c);
 }
 
 // How many bytes may be read now, with --slow-read.
@@ -197,7 +190,6 @@ static void on_closed(void *ctx, struct pen_tcp_conn *tcp, enum pen_tcp_close wh
 
 static const struct pen_tcp_callbacks tcp_callbacks = {
 	.on_accept = on_accept,
-	.on_connected = on_connected,
 	.on_data = on_data,
 	.on_peer_fin = on_peer_fin,
 	.on_writable = on_writable,

@@ -13,6 +13,8 @@
 #include "pen_worker_app.h"
 #include "tally.h"
 
+#include <stdio.h>
+
 #define SINK_COUNTERS(X)                                                                           \
 	X(connections, "connections accepted")                                                     \
 	X(connections_refused, "connections refused because too many were open")                   \

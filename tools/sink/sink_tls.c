@@ -15,7 +15,7 @@ static int send_ciphertext(void *ctx, const uint8_t *p, size_t n)
 {
 	struct sink_conn *c = ctx;
 
-	if (c->tcp == NULL || pen_tcp_room(c->tcp) < n)
+	if (c->tcp == NULL || !pen_tcp_can_copy(c->tcp, (uint32_t)n))
 		return -EAGAIN;
 	return pen_tcp_write_copy(c->tcp, p, (uint32_t)n) == n ? 0 : -EAGAIN;
 }
@@ -79,7 +79,8 @@ void sink_tls_output(struct sink_conn *c)
 	struct pen_buf *out = &c->smtp.out;
 	size_t took = 0;
 
-	while (out->n > 0 && pen_tcp_room(c->tcp) > out->n + PEN_SESSION_TLS_OVERHEAD) {
+	while (out->n > 0 &&
+		pen_tcp_can_copy(c->tcp, (uint32_t)out->n + PEN_SESSION_TLS_OVERHEAD)) {
 		if (c->k->cfg->tls->write(c->tls, out->p, out->n, &took) != PEN_SESSION_TLS_OK)
 			return;
 		pen_buf_consume(out, took);
