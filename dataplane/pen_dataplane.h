@@ -12,6 +12,7 @@
 #include "pen_addr.h"
 #include "pen_counter.h"
 #include "pen_ring.h"
+#include "pen_session_tls.h"
 
 #define PEN_WORKERS_MAX 64
 #define PEN_PORTS_MAX 16
@@ -46,7 +47,8 @@ struct pen_dataplane_config {
 	uint32_t nworkers;
 	uint16_t worker_core[PEN_WORKERS_MAX];
 	enum pen_hugepages hugepages;
-	uint32_t memory_mb; // for DPDK: mbufs and rings
+	uint32_t memory_mb; // for DPDK: mbufs and rings; 0: as much as they need
+	uint32_t mbufs;     // per worker and port; 0: from the rings' sizes
 	char file_prefix[64];
 	uint32_t neal;
 	const char *eal_option[PEN_EAL_OPTIONS_MAX]; // passed through as they are
@@ -58,6 +60,8 @@ struct pen_dataplane_config {
 	uint32_t buffer_mb;           // TCP buffers per worker
 	uint32_t ring_depth;          // commands and events per worker, power of two
 	uint32_t rx_window, tx_limit; // per connection
+	// STARTTLS for sessions; NULL: never, and a lease that demands it fails.
+	const struct pen_session_tls *tls;
 };
 
 void pen_dataplane_config_init(struct pen_dataplane_config *cfg);

@@ -105,6 +105,9 @@ int pen_tcp_listen(struct pen_tcp *t, uint16_t port, void *listen_ctx);
 
 // How many bytes pen_tcp_write_* would take now.
 uint32_t pen_tcp_room(const struct pen_tcp_conn *c);
+// Whether pen_tcp_write_copy would take all n bytes now. False also when the pool of chunks
+// is short; on_writable then comes when it is not.
+bool pen_tcp_can_copy(struct pen_tcp_conn *c, uint32_t n);
 // Queue bytes; they leave at the next pen_tcp_flush or input. Both return how
 // many bytes were taken: less than n when the limit or a pool is reached.
 // _ref: p must stay valid and unchanged until acknowledged or on_closed.

@@ -96,6 +96,21 @@ uint32_t pen_tcp_write_ref(struct pen_tcp_conn *c, const void *src, uint32_t n)
 	return n;
 }
 
+bool pen_tcp_can_copy(struct pen_tcp_conn *c, uint32_t n)
+{
+	const struct pen_tcp *t = c->t;
+	const struct txd *d = c->tx_tail;
+	uint32_t tail = d != NULL && d->chunk != NULL ? TCP_CHUNK_CAP - d->chunk->len : 0;
+
+	if (pen_tcp_room(c) < n)
+		return false;
+	uint32_t need = n > tail ? (n - tail + TCP_CHUNK_CAP - 1) / TCP_CHUNK_CAP : 0;
+	if (need <= chunks_left(t) && need <= t->txds.total - t->txds.used)
+		return true;
+	starve(c);
+	return false;
+}
+
 uint64_t pen_tcp_queued(const struct pen_tcp_conn *c)
 {
 	return c->queued;

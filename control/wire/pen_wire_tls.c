@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_wire_tls.h"
+
+_Static_assert((int)PEN_SESSION_TLS_OK == (int)PEN_TLS_OK, "the same statuses");
+_Static_assert((int)PEN_SESSION_TLS_WANT_INPUT == (int)PEN_TLS_WANT_INPUT, "the same statuses");
+_Static_assert((int)PEN_SESSION_TLS_WANT_OUTPUT == (int)PEN_TLS_WANT_OUTPUT, "the same statuses");
+_Static_assert((int)PEN_SESSION_TLS_EOF == (int)PEN_TLS_EOF, "the same statuses");
+_Static_assert((int)PEN_SESSION_TLS_FAILED == (int)PEN_TLS_FAILED, "the same statuses");
+
+static void *thread_new(void *ctx, char *err, size_t err_cap)
+{
+	return pen_tls_ctx_new(ctx, err, err_cap);
+}
+
+static void thread_free(void *thread)
+{
+	pen_tls_ctx_free(thread);
+}
+
+static void *stream_new(
+	void *thread, const char *server_name, pen_session_tls_send_fn *send, void *send_ctx)
+{
+	return pen_tls_new(thread, server_name, send, send_ctx);
+}
+
+static void stream_free(void *stream)
+{
+	pen_tls_free(stream);
+}
+
+static void feed(void *stream, const uint8_t *p, size_t n)
+{
+	pen_tls_feed(stream, p, n);
+}
+
+static enum pen_session_tls_status handshake(void *stream)
+{
+	return (enum pen_session_tls_status)pen_tls_handshake(stream);
+}
+
+static enum pen_session_tls_status read_plain(void *stream, uint8_t *p, size_t cap, size_t *got)
+{
+	return (enum pen_session_tls_status)pen_tls_read(stream, p, cap, got);
+}
+
+static enum pen_session_tls_status write_plain(
+	void *stream, const uint8_t *p, size_t n, size_t *took)
+{
+	return (enum pen_session_tls_status)pen_tls_write(stream, p, n, took);
+}
+
+static void shutdown_stream(void *stream)
+{
+	pen_tls_shutdown(stream);
+}
+
+static const char *protocol(const void *stream)
+{
+	return pen_tls_protocol(stream);
+}
+
+static const char *cipher(const void *stream)
+{
+	return pen_tls_cipher(stream);
+}
+
+static const char *error(const void *stream)
+{
+	return pen_tls_error(stream);
+}
+
+int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_config *cfg)
+{
+	int rc = pen_tls_global_init();
+
+	*out = (struct pen_session_tls){
+		.ctx = (void *)(uintptr_t)cfg,
+		.thread_new = thread_new,
+		.thread_free = thread_free,
+		.stream_new = stream_new,
+		.stream_free = stream_free,
+		.feed = feed,
+		.handshake = handshake,
+		.read = read_plain,
+		.write = write_plain,
+		.shutdown = shutdown_stream,
+		.protocol = protocol,
+		.cipher = cipher,
+		.error = error,
+	};
+	return rc;
+}

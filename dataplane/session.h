@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The gateway's application: a session runs one lease over one connection at a
+// time, from the first SYN to LEASE_ENDED.
+//
+//   CONNECTING --> TALKING --> (HANDSHAKE --> TALKING) --> CLOSING --> ENDED
+//        ^                                                   |
+//        +---------- the next host, or the same without TLS -+
+//
+// Ownership: a delivery goes back (DELIVERY_DONE) when the SMTP client has
+//          reported it and no byte of its content is referenced by TCP any more.
+//          The lease goes back last.
+// Threads: all of it runs on the worker.
+// Memory:  sessions come from a pool of cfg->max_connections; an idle plaintext
+//          session with its TCP connection takes at most 2 KiB.
+
+#include "lease_map.h"
+#include "pen_smtp_client.h"
+#include "pen_wheel.h"
+#include "pen_worker_app.h"
+
+#define SESSION_COUNTERS(X)                                                                        \
+	X(leases, "leases opened")                                                                 \
+	X(leases_refused, "leases refused because all sessions were in use")                       \
+	X(connects, "connection attempts")                                                         \
+	X(connected, "connections established")                                                    \
+	X(connect_refused, "connections refused by the peer")                                      \
+	X(connect_timeouts, "connections that were not answered in time")                          \
+	X(connect_unreachable, "connections to unreachable hosts")                                 \
+	X(connect_local, "connections not begun for want of a port, an object or a route")         \
+	X(next_hosts, "leases that went on to their next host")                                    \
+	X(handshakes, "TLS handshakes begun")                                                      \
+	X(handshakes_done, "TLS handshakes completed")                                             \
+	X(handshakes_failed, "TLS handshakes failed")                                              \
+	X(plaintext_retries, "hosts tried again without TLS after a failed handshake")             \
+	X(tls_failed, "TLS streams that failed after the handshake")                               \
+	X(deliveries, "deliveries taken from the scheduler")                                       \
+	X(deliveries_stray, "deliveries that came after their lease had ended")                    \
+	X(deliveries_held, "deliveries kept until TCP let go of their content")                    \
+	X(aborts, "leases aborted on command")                                                     \
+	X(no_room, "sessions aborted because a buffer took less than it had promised")             \
+	X(content_bytes, "bytes of content and commands handed to the stream")
+PEN_COUNTERS_DECLARE(session, SESSION_COUNTERS);
+
+enum session_phase {
+	SESSION_FREE,
+	SESSION_CONNECTING,
+	SESSION_TALKING,   // SMTP over the plain or the encrypted stream
+	SESSION_HANDSHAKE, // TLS; the SMTP client waits
+	SESSION_CLOSING,   // SMTP is over, the connection is not
+	SESSION_ENDED,     // only events are left
+};
+
+#define SESSION_DOTS 4
+
+// Deliveries that are finished for SMTP while TCP still holds their content.
+struct session_hold {
+	struct pen_delivery *head, *tail;
+	uint64_t until; // stream offset that has to be acknowledged
+};
+
+struct session_worker;
+
+struct session {
+	struct pen_smtp_client smtp;
+	struct pen_wheel_node timer;
+	struct session_worker *sw;
+	struct pen_lease *lease;
+	struct pen_tcp_conn *conn;
+	void *tls;
+	struct pen_delivery *queue, *queue_tail; // not taken by the SMTP client yet
+	struct pen_delivery *done, *done_tail;   // DELIVERY_DONE to be posted
+	struct session_hold hold[2];
+	struct pen_span left; // content that TCP had no room for
+	struct session *next_dirty, *next_outbox, *next_free;
+	uint64_t dot_at[SESSION_DOTS]; // stream offsets of final dots not acknowledged
+	uint8_t ndots;
+	uint8_t phase;
+	uint8_t next_host;
+	uint8_t tls_level; // the lease's own, while it is lowered for a retry
+	bool left_dot;     // `left` ends with a final dot
+	bool dirty, in_outbox;
+	bool post_ready;  // LEASE_READY to be posted
+	bool close_asked; // LEASE_CLOSE
+	bool close_told;  // the SMTP client knows
+	bool aborted;
+	bool smtp_over;
+	bool peer_fin;
+	bool retry_plain; // connect to the same host again, without TLS
+	bool soft;        // some host failed for a temporary reason
+	bool fin_sent;
+};
+
+struct session_worker {
+	const struct pen_worker_env *env;
+	const struct pen_session_tls *tls;
+	void *tls_thread;
+	struct session *pool;
+	uint32_t nsessions, live;
+	struct session *free_list;
+	struct session *dirty, *dirty_tail;
+	struct session *outbox, *outbox_tail;
+	struct pen_delivery *stray, *stray_tail; // to be posted, without a session
+	struct pen_lease *refused;               // to be posted; linked by owner_state
+	bool finishing;
+	struct lease_map map;
+	struct pen_wheel wheel;
+	struct session_counters ctr;
+	struct pen_smtp_client_counters smtp_ctr;
+	uint8_t in[PEN_SESSION_TLS_RECORD];
+	uint8_t out[PEN_SESSION_TLS_RECORD];
+};
+
+extern const struct pen_worker_app session_app;
+extern const struct pen_tcp_callbacks session_tcp_callbacks;
+// Without and with STARTTLS.
+extern const struct pen_smtp_client_callbacks session_smtp_callbacks[2];
+
+// session.c: to be looked at in this loop.
+void session_mark(struct session *s);
+// session.c: has events to post.
+void session_post_later(struct session *s);
+// session.c: every delivery and the lease go back.
+void session_finish(struct session *s, pen_time_us now);
+
+// session_connect.c: tries hosts from next_host on until one SYN leaves.
+void session_connect(struct session *s, pen_time_us now);
+// The connection is gone and SMTP is over: another host, or the end.
+void session_disconnected(struct session *s, pen_time_us now);
+
+// session_stream.c: TCP's callbacks about bytes.
+uint32_t session_on_data(
+	void *ctx, struct pen_tcp_conn *c, const uint8_t *p, uint32_t n, pen_time_us now);
+void session_on_peer_fin(void *ctx, struct pen_tcp_conn *c, pen_time_us now);
+void session_on_writable(void *ctx, struct pen_tcp_conn *c, uint64_t acked, pen_time_us now);
+// Moves bytes, closes what is over, arms the timer.
+void session_pump(struct session *s, pen_time_us now);
+void session_timer(struct session *s, pen_time_us now);
+// Ends at once: RST.
+void session_abort(struct session *s, const char *why, pen_time_us now);
+// session_stream.c: content whose bytes were acknowledged goes back.
+void session_release(struct session *s, uint64_t acked);
+
+// session_tls.c
+void session_tls_start(struct session *s, pen_time_us now);
+void session_tls_input(struct session *s, const uint8_t *p, uint32_t n, pen_time_us now);
+void session_tls_pump(struct session *s, pen_time_us now);
+void session_tls_end(struct session *s); // close_notify if it can be sent
+void session_tls_free(struct session *s);
+// Shared with the plain stream: notes where a final dot lies.
+void session_dot_written(struct session *s);
