@@ -30,7 +30,7 @@
 #include "pen_message.h"
 #include "pen_retry.h"
 #include "pen_ring.h"
-#include "pen_route.h"
+#include "pen_site_route.h"
 #include "pen_sched_ops.h"
 
 struct pen_sched_source {

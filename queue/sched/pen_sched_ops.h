@@ -9,7 +9,7 @@
 #include "pen_delivery.h"
 #include "pen_message.h"
 #include "pen_ring.h"
-#include "pen_route.h"
+#include "pen_site_route.h"
 
 // Static routing: where mail for an address goes, before DNS.
 struct pen_sched_hop {
