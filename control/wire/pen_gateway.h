@@ -15,6 +15,7 @@
 #include "pen_dns.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
+#include "pen_route.h"
 #include "pen_sched.h"
 #include "pen_spool.h"
 #include "pen_submission.h"
@@ -22,7 +23,6 @@
 #include <pthread.h>
 
 struct pen_header_hook;
-struct pen_gateway_route;
 
 struct pen_gateway {
 	const struct pen_config *config;
@@ -38,18 +38,15 @@ struct pen_gateway {
 	struct pen_inbox inbox; // of the queue thread
 	pthread_t queue_thread;
 	bool queue_runs;
-	uint32_t accepting;     // queue thread: wo; submission: ro (relaxed)
-	uint64_t accepted;      // messages taken by submission (relaxed)
+	uint32_t accepting; // queue thread: wo; submission: ro (relaxed)
+	uint64_t accepted;  // messages taken by submission (relaxed)
 
 	// Queue thread only.
 	struct pen_sched *sched;
 	bool stopping;
 	uint64_t expired_id; // the last message that was logged as expired
-	struct pen_buf route_text;
-
-	// What the main thread waits on.
-	void (*stop_asked)(void *ctx); // any thread: end the program
-	void *stop_ctx;
+	struct pen_routing routing;
+	struct pen_route route; // of the last recipient
 };
 
 // queue_thread.c: 0 or -errno. The scheduler must be there, with all that was

@@ -7,7 +7,6 @@
 
 #include "pen_err.h"
 #include "pen_log.h"
-#include "pen_route_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,8 +18,14 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 {
 	struct pen_gateway *g = ctx;
 
-	(void)domain;
-	return pen_gateway_route(g, rcpt, out, why);
+	(void)domain; // of the address as it is; transport_maps also look at all of it
+	pen_route_find(&g->routing, rcpt, &g->route);
+	if (g->route.kind != PEN_ROUTE_SMTP) {
+		*why = g->route.dsn;
+		return false;
+	}
+	*out = (struct pen_sched_hop){PEN_SPAN_LIT("smtp"), pen_span_cstr(g->route.nexthop)};
+	return true;
 }
 
 // One question to the resolver thread and its answer's way back.
@@ -28,38 +33,53 @@ struct resolve {
 	struct pen_call call; // first: the callback casts back
 	struct pen_gateway *g;
 	uint64_t token;
-	struct pen_route_result result;
-	char site_key[PEN_SITE_KEY_MAX];
+	struct pen_dns_hosts *hosts;
 };
 
 static void resolve_answered(struct pen_call *call)
 {
 	struct resolve *r = (struct resolve *)call;
+	const struct pen_dns_hosts *h = r->hosts;
+	struct pen_route_result result = {
+		.status = h->dsn,
+		.site_key = pen_span_cstr(h->site),
+		.ttl = h->ttl_s * PEN_US_PER_S,
+		.tls_level = (enum pen_tls_level)r->g->config->params.smtp_tls_security_level,
+		.nhosts = h->nhosts,
+	};
 
-	pen_sched_on_resolved(r->g->sched, r->token, &r->result);
+	if (h->warning[0] != '\0')
+		pen_warning("%s", h->warning);
+	for (uint32_t i = 0; i < h->nhosts; i++) {
+		struct pen_route_host *to = &result.host[i];
+		memcpy(to->name, h->host[i].name, sizeof(to->name));
+		to->addr = h->host[i].addr;
+		to->port = h->host[i].port;
+		to->preference = h->host[i].preference;
+	}
+	pen_sched_on_resolved(r->g->sched, r->token, &result);
+	pen_dns_hosts_free(r->hosts);
 	free(r);
 }
 
-static void resolved_elsewhere(void *ctx, const struct pen_dns_answer *a)
+static void resolved_elsewhere(void *ctx, struct pen_dns_hosts *hosts)
 {
 	struct resolve *r = ctx;
 
-	pen_gateway_route_result(a, &r->result, r->site_key);
-	r->result.tls_level = (enum pen_tls_level)r->g->config->params.smtp_tls_security_level;
+	r->hosts = hosts;
 	pen_inbox_post(&r->g->inbox, &r->call);
 }
 
-static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
+static void op_resolve(
+	void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
 {
 	struct pen_gateway *g = ctx;
 	struct resolve *r = calloc(1, sizeof(*r));
 
-	(void)transport;
+	(void)transport; // there is only SMTP
 	if (r == NULL)
 		return; // the scheduler's own time-out asks again
-	r->call.fn = resolve_answered;
-	r->g = g;
-	r->token = token;
+	*r = (struct resolve){.call = {.fn = resolve_answered}, .g = g, .token = token};
 	if (pen_dns_resolve(g->dns, nexthop, resolved_elsewhere, r) != 0)
 		free(r);
 }
@@ -71,8 +91,7 @@ static bool op_send(void *ctx, uint32_t worker, struct pen_ring_msg msg)
 	return pen_worker_send(pen_dataplane_worker(g->dataplane, worker), msg);
 }
 
-static void op_record(
-	void *ctx, const struct pen_message *m, const struct pen_message_update *up)
+static void op_record(void *ctx, const struct pen_message *m, const struct pen_message_update *up)
 {
 	struct pen_gateway *g = ctx;
 	int err = pen_spool_update(g->spool, up, NULL, NULL);
@@ -99,7 +118,8 @@ static void notice_stored(struct pen_call *call)
 
 	if (err == 0) {
 		pen_maillog_bounce_notice(g->maillog, n->original, n->m->queue_id);
-		pen_maillog_active(g->maillog, n->m->queue_id, n->m->sender, n->m->content_len, n->m->nrcpt);
+		pen_maillog_active(
+			g->maillog, n->m->queue_id, n->m->sender, n->m->content_len, n->m->nrcpt);
 		err = pen_sched_add(g->sched, n->m);
 	}
 	if (err != 0)
@@ -126,7 +146,8 @@ static void op_submit(void *ctx, const struct pen_sched_submission *sub)
 	int err = n != NULL && m != NULL ? 0 : -ENOMEM;
 
 	if (err == 0) {
-		*n = (struct notice){.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
+		*n = (struct notice){
+			.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
 		memcpy(n->original, sub->original->queue_id, sizeof(n->original));
 		err = pen_spool_put(g->spool, m, notice_stored_elsewhere, n);
 	}

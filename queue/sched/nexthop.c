@@ -47,7 +47,7 @@ static struct nexthop *nexthop_new(
 
 struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop)
 {
-	char name[PEN_NEXTHOP_MAX];
+	char name[PEN_HOP_TEXT_MAX];
 	size_t tl = hop->transport.n, len = tl + hop->nexthop.n;
 
 	PEN_ASSERT(len <= sizeof(name));

@@ -11,7 +11,7 @@
 
 #define PEN_ROUTE_HOSTS_MAX 32
 #define PEN_SITE_KEY_MAX 4096
-#define PEN_NEXTHOP_MAX 512
+#define PEN_HOP_TEXT_MAX 512
 
 struct pen_route_host {
 	char name[PEN_HOST_NAME_MAX + 1]; // MX host name, or the literal
