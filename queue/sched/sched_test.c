@@ -355,23 +355,28 @@ static void a_silent_worker_is_told_to_abort(void **state)
 static void a_delivery_that_crosses_the_end_comes_back(void **state)
 {
 	struct world *w = world_new(one_connection);
-	struct pen_dsn d;
 
 	(void)state;
 	world_add(w, "s@x", "r@a.test");
 	world_ready(w, 0);
-	// The worker ended the session before it saw the delivery.
-	struct pen_lease *l = w->lease[0].l;
-	pen_dsn_set(&d, 2, 0, 0, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_QUIT, "idle");
-	l->result = d;
-	struct pen_delivery *late = w->flying[0];
-	w->nflying = 0;
-	w->lease[0].l = NULL;
-	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_ENDED, .p = l});
-	late->attempted = false;
-	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_DELIVERY_DONE, .p = late});
+	world_answer(w, w->flying[0], 250);
+	world_leave(w, 0);
+	uint64_t id = world_add(w, "s@x", "r@a.test");
+	assert_int_equal(w->nflying, 1);
+	world_left(w, 0);
+	assert_int_equal(world_fate(w, id, 0), PEN_FATE_QUEUED);
 	world_run_ok(w);
-	assert_int_equal(world_stats(w).delivered, 1);
+	assert_int_equal(world_stats(w).delivered, 2);
+	assert_int_equal(world_stored(w, id)->attempts[0], 1);
+	// A CLOSE may cross it as well.
+	world_add(w, "s@x", "r@a.test");
+	world_run_ok(w);
+	uint32_t idle = world_lease_at(w, 0);
+	world_leave(w, idle);
+	pen_sched_stop(w->s);
+	assert_true(w->lease[idle].closing);
+	world_left(w, idle);
+	assert_true(pen_sched_idle(w->s));
 	world_free(w);
 }
 

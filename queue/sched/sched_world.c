@@ -539,6 +539,33 @@ void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why)
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_ENDED, .p = l});
 }
 
+void world_leave(struct world *w, uint32_t lease)
+{
+	PEN_ASSERT(w->lease[lease].ready && world_oldest(w, lease) == NULL);
+	w->lease[lease].leaving = true;
+	pen_dsn_set(&w->lease[lease].l->result, 2, 0, 0, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
+		PEN_STAGE_QUIT, "idle");
+}
+
+void world_left(struct world *w, uint32_t lease)
+{
+	struct pen_lease *l = w->lease[lease].l;
+	struct pen_delivery *late[64];
+	uint32_t n = 0;
+
+	PEN_ASSERT(w->lease[lease].leaving);
+	while ((late[n] = world_oldest(w, lease)) != NULL) {
+		take_off(w, late[n]);
+		late[n++]->attempted = false;
+		PEN_ASSERT(n < 64);
+	}
+	w->lease[lease].l = NULL;
+	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_ENDED, .p = l});
+	for (uint32_t i = 0; i < n; i++)
+		pen_sched_on_event(
+			w->s, (struct pen_ring_msg){.type = PEN_EVENT_DELIVERY_DONE, .p = late[i]});
+}
+
 void world_refuse(struct world *w, uint32_t lease)
 {
 	struct pen_dsn d;
@@ -614,7 +641,9 @@ void world_free(struct world *w)
 	w->ring_full = false;
 	pen_sched_abort(w->s);
 	for (uint32_t i = 0; i < w->nlease; i++) {
-		if (w->lease[i].l != NULL)
+		if (w->lease[i].l != NULL && w->lease[i].leaving)
+			world_left(w, i);
+		else if (w->lease[i].l != NULL)
 			world_end(w, i, &d);
 	}
 	for (uint32_t i = 0; i < w->nsub; i++) {

@@ -17,6 +17,7 @@
 struct world_lease {
 	struct pen_lease *l; // NULL: free slot
 	bool ready, closing, aborted;
+	bool leaving; // ended at the worker; the event is on its way
 	uint32_t deliveries;
 };
 
@@ -112,6 +113,10 @@ void world_ready_all(struct world *w);
 void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why);
 void world_refuse(struct world *w, uint32_t lease); // connection refused
 void world_quit(struct world *w, uint32_t lease);   // clean end
+// An idle session ends by itself, in two halves: commands that are sent between
+// them cross the ENDED on its way.
+void world_leave(struct world *w, uint32_t lease);
+void world_left(struct world *w, uint32_t lease);
 // The oldest delivery of a lease, or NULL.
 struct pen_delivery *world_oldest(struct world *w, uint32_t lease);
 // Its result for all recipients; 250, or what the reply's class says.
