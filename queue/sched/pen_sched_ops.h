@@ -87,7 +87,7 @@ struct pen_sched_ops {
 	void (*record)(void *ctx, const struct pen_message *m, const struct pen_message_update *up);
 
 	// Stores a notification durably and gives it to pen_sched_add, then calls
-	// pen_sched_on_submitted; both may be called from here.
+	// pen_sched_on_submitted, always; both may be called from here.
 	void (*submit)(void *ctx, const struct pen_sched_submission *sub);
 
 	// Reads the content back into m->content (malloc'ed). 0 or -errno. NULL

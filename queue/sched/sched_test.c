@@ -375,8 +375,13 @@ static void a_delivery_that_crosses_the_end_comes_back(void **state)
 	world_leave(w, idle);
 	pen_sched_stop(w->s);
 	assert_true(w->lease[idle].closing);
+	// The worker may read that CLOSE after its ENDED was taken: the lease is
+	// still there.
+	const struct pen_lease *l = w->lease[idle].l;
+	uint64_t lease_id = l->id;
 	world_left(w, idle);
 	assert_true(pen_sched_idle(w->s));
+	assert_int_equal(l->id, lease_id);
 	world_free(w);
 }
 
