@@ -42,6 +42,10 @@ int pen_spool_open(const struct pen_spool_config *cfg, struct pen_spool **out, c
 // puts and updates get -ESHUTDOWN.
 void pen_spool_close(struct pen_spool *s);
 
+// A new id, for a message whose content has to name it before it is stored
+// (Received:). Never 0, never given twice, also over restarts.
+uint64_t pen_spool_next_id(struct pen_spool *s);
+
 // pen_spool_put gives the message an id when it has none, and makes it durable.
 // The spool reads it until the completion. 0 when taken: the completion will
 // run. Otherwise it won't: -EAGAIN (too much waits: answer 451), -ENOSPC,

@@ -91,6 +91,23 @@ static void queue_wake(struct pen_spool *s)
 		pthread_cond_signal(&s->wake);
 }
 
+// With the lock held. Ids follow the time, and never go back with it.
+static uint64_t take_id(struct pen_spool *s, uint64_t now)
+{
+	s->last_id = now > s->last_id ? now : s->last_id + 1;
+	return s->last_id;
+}
+
+uint64_t pen_spool_next_id(struct pen_spool *s)
+{
+	uint64_t now = (uint64_t)pen_clock_wall();
+
+	pthread_mutex_lock(&s->lock);
+	uint64_t id = take_id(s, now);
+	pthread_mutex_unlock(&s->lock);
+	return id;
+}
+
 int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn *done, void *ctx)
 {
 	uint64_t bytes = (uint64_t)m->content_len + sizeof(*m) +
@@ -109,8 +126,7 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 	else if (s->queued_bytes > 0 && s->queued_bytes + r.bytes > s->queue_limit)
 		err = -EAGAIN;
 	if (err == 0 && m->id == 0) {
-		s->last_id = now > s->last_id ? now : s->last_id + 1;
-		pen_message_set_id(m, s->last_id);
+		pen_message_set_id(m, take_id(s, now));
 	}
 	if (err == 0 && queue_add(s, &r, 0) == NULL)
 		err = -ENOMEM;
