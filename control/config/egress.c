@@ -12,36 +12,36 @@
 
 #define TOP(f) offsetof(struct pen_dataplane_config, f)
 static const struct egress_key top_keys[] = {
-	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX, NULL},
-	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX, NULL},
-	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0, NULL},
-	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576, NULL},
-	{"eal_options", egress_read_eal, 0, 0, 0, NULL},
-	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64, NULL},
-	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000, NULL},
-	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576, NULL},
-	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20, NULL},
-	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24, NULL},
-	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26, NULL},
+	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX},
+	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX},
+	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0},
+	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576},
+	{"eal_options", egress_read_eal, 0, 0, 0},
+	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64},
+	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000},
+	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576},
+	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20},
+	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24},
+	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26},
 	{0},
 };
 
 #define PORT(f) offsetof(struct pen_port_config, f)
 static const struct egress_key port_keys[] = {
-	{"device", egress_read_text, PORT(device), 0, 256, NULL},
-	{"mtu", egress_read_u16, PORT(mtu), 576, 9216, NULL},
-	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 128, NULL},
-	{"gateway", egress_read_addr, PORT(gateway), 0, 0, NULL},
-	{"mac", egress_read_mac, PORT(mac), 0, 0, NULL},
-	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0, NULL},
+	{"device", egress_read_text, PORT(device), 0, 256},
+	{"mtu", egress_read_u16, PORT(mtu), 576, 9216},
+	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 128},
+	{"gateway", egress_read_addr, PORT(gateway), 0, 0},
+	{"mac", egress_read_mac, PORT(mac), 0, 0},
+	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0},
 	{0},
 };
 
 #define SOURCE(f) offsetof(struct pen_source_config, f)
 static const struct egress_key source_keys[] = {
-	{"port", egress_read_port_ref, SOURCE(port), 0, 0, NULL},
-	{"address", egress_read_addr, SOURCE(addr), 0, 0, NULL},
-	{"helo", egress_read_helo, SOURCE(helo), 0, 256, NULL},
+	{"port", egress_read_port_ref, SOURCE(port), 0, 0},
+	{"address", egress_read_addr, SOURCE(addr), 0, 0},
+	{"helo", egress_read_helo, SOURCE(helo), 0, 256},
 	{0},
 };
 

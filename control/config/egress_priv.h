@@ -20,7 +20,6 @@ struct egress_key {
 		const struct pen_ucl_node *n, void *out);
 	size_t offset;
 	uint64_t min, max;
-	const char *accepted;
 };
 
 // egress_refuse reports a value with what is accepted instead.
