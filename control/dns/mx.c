@@ -65,7 +65,7 @@ struct mx *mx_new(
 	m->state = STATE_HOSTS;
 	m->wave = 1;
 	if (nexthop->addr.family != PEN_FAMILY_NONE) {
-		h->asked = h->answered = h->secure = true;
+		h->asked = h->answered = true;
 		h->status = DNS_OK;
 		h->addr[h->naddrs++] = nexthop->addr;
 		m->state = STATE_DONE;

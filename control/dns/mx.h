@@ -33,7 +33,7 @@ struct mx;
 // mx_new: NULL when out of memory.
 struct mx *mx_new(
 	const struct pen_nexthop *nexthop, const struct mx_options *options, uint64_t seed);
-// mx_next gives the next question to ask now, each once. False: none for now.
+// mx_next gives the next question to ask now, each once. False: none at the moment.
 bool mx_next(struct mx *m, struct mx_query *query);
 void mx_answer(struct mx *m, uint32_t id, const struct dns_answer *answer);
 // mx_give_up ends with 4.4.3 and this text, whatever is outstanding.

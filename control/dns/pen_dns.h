@@ -43,7 +43,7 @@ struct pen_dns_hosts {
 #define PEN_DNS_COUNTERS(X)                                                                        \
 	X(requests, "next hops to resolve")                                                        \
 	X(resolved, "next hops with at least one address")                                         \
-	X(failed_soft, "next hops that failed for now (4.x.x)")                                    \
+	X(failed_soft, "next hops that failed temporarily (4.x.x)")                                \
 	X(failed_hard, "next hops that failed for good (5.x.x)")                                   \
 	X(deadlines, "next hops given up at dns_timeout")                                          \
 	X(lookups, "questions put to the resolver")                                                \
