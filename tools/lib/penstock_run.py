@@ -97,7 +97,8 @@ class Sink(Process):
         device = MEMIF.format(role="server", socket=memif, mac="02:00:00:00:00:01")
         super().__init__("penstock-sink", [
             build / "tools/sink/penstock-sink", "--device", device, "--address", f"{self.ADDRESS}/24", "--port", "25",
-            "--core", core, "--hugepages", hugepages, "--status-file", self.status_file, *options], folder)
+            "--core", core, *(["--no-huge"] if hugepages == "no" else []), "--status-file", self.status_file,
+            *options], folder)
         wait_until(self.status_file.exists, 20, "penstock-sink to start", self.alive)
 
     def status(self):
@@ -134,7 +135,10 @@ class Gateway(Process):
 
     def start(self):
         super().__init__("penstockd", [self.build / "control/penstockd", "-c", self.conf], self.base, self.netns)
-        wait_until(self.listening, 40, f"penstockd to listen\n{self.said()[-2000:]}", self.alive)
+        try:
+            wait_until(self.listening, 40, "penstockd to answer", self.alive)
+        except Failed as failure:
+            raise Failed(f"penstockd: {failure}\n{self.said()[-2000:]}") from None
 
     def listening(self):
         try:
@@ -143,7 +147,8 @@ class Gateway(Process):
             return False
 
     def cli(self, *args, check=True):
-        command = [str(self.build / "tools/penstock/penstock"), "-c", str(self.conf), *map(str, args)]
+        command = [str(self.build / "tools/penstock/penstock"), "--socket", str(self.socket), "-c", str(self.conf),
+                   *map(str, args)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if check and done.returncode != 0:
             raise Failed(f"penstock {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}")

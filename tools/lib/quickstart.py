@@ -66,7 +66,7 @@ def measure(args, folder):
             "relayhost": f"[{run.Sink.ADDRESS}]:25", "maximal_queue_lifetime": "1h"})
         say(f"quickstart: sending {args.messages} messages of {args.size} bytes")
         start = time.monotonic()
-        source = run.Source(build, folder, gateway.port, "-s", args.sessions, "-m", args.messages, "-l", args.size,
+        source = run.Source(build, folder, gateway.port, "-d", "-s", args.sessions, "-m", args.messages, "-l", args.size,
                             "-f", "sender@bulk.example", "-t", "reader@example.test")
         seconds = progress(sink, source, gateway, args) - start
         accepted = source.result()
@@ -82,7 +82,7 @@ def measure(args, folder):
         "duplicated": final["duplicates"], "corrupted": final["corrupted"],
         "messages_per_second": round(delivered / seconds, 1),
         "megabytes_per_second": round(final["bytes"] / seconds / 1e6, 2),
-        "p50_ms": accepted["p50_ms"], "p99_ms": accepted["p99_ms"],
+        "p50_ms": accepted["latency_us"]["p50"] / 1000, "p99_ms": accepted["latency_us"]["p99"] / 1000,
     }
 
 
