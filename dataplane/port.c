@@ -17,6 +17,8 @@
 #define POOL_CACHE 256
 #define RX_DESCRIPTORS 1024
 #define TX_DESCRIPTORS 1024
+#define PEER_WAIT_US (3 * PEN_US_PER_S)
+#define MEMIF_RETRY_US (250 * PEN_US_PER_MS)
 
 PEN_COUNTERS_DEFINE(port, PORT_COUNTERS);
 
@@ -283,6 +285,40 @@ static int set_mac(struct port *p, char *err, size_t cap)
 	return 0;
 }
 
+static void pause_ms(long ms)
+{
+	struct timespec ts = {.tv_nsec = ms * 1000000};
+
+	nanosleep(&ts, NULL);
+}
+
+// A memif client cannot start before its server listens. Both sides are often
+// started together, so it gets a moment.
+static int start_device(struct port *p, char *err, size_t cap)
+{
+	bool memif = strncmp(p->cfg->device, "net_memif", 9) == 0;
+	pen_time_us end = pen_clock_mono() + (memif ? PEER_WAIT_US : 0);
+	char path[128] = "?";
+	int rc;
+
+	while ((rc = rte_eth_dev_start(p->id)) != 0 && pen_clock_mono() < end)
+		pause_ms(20);
+	if (rc == 0) {
+		p->started = true;
+		return 0;
+	}
+	device_option(p->cfg->device, "socket", path, sizeof(path));
+	if (memif)
+		snprintf(err, cap,
+			"port %s: nobody listens at the memif socket %s: start the side with "
+			"role=server first",
+			p->cfg->name, path);
+	else
+		snprintf(err, cap, "port %s: cannot start: %s: %s", p->cfg->name, strerror(-rc),
+			eal_last_message());
+	return rc < 0 ? rc : -EIO;
+}
+
 int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index, char *err,
 	size_t cap)
 {
@@ -321,31 +357,40 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 	rc = set_mac(p, err, cap);
 	if (rc != 0)
 		return rc;
-	rc = rte_eth_dev_start(p->id);
-	if (rc != 0) {
-		snprintf(err, cap, "port %s: cannot start: %s: %s", p->cfg->name, strerror(-rc),
-			eal_last_message());
+	rc = start_device(p, err, cap);
+	if (rc != 0)
 		return rc;
-	}
-	p->started = true;
 	if (rss)
 		fill_reta(p, &info);
 	return 0;
 }
 
-bool port_wait_link(const struct port *p, pen_time_us most)
+bool port_wait_link(struct port *p, pen_time_us most)
 {
-	struct timespec step = {.tv_nsec = 2000000};
+	char role[16] = "", err[8];
+	bool client = strncmp(p->cfg->device, "net_memif", 9) == 0 &&
+		      device_option(p->cfg->device, "role", role, sizeof(role)) &&
+		      strcmp(role, "client") == 0;
+	pen_time_us now = pen_clock_mono(), end = now + most, again = now + MEMIF_RETRY_US;
 	struct rte_eth_link link;
 
-	for (pen_time_us end = pen_clock_mono() + most;;) {
+	for (;; now = pen_clock_mono()) {
 		if (rte_eth_link_get_nowait(p->id, &link) != 0)
 			return true; // the device does not say
 		if (link.link_status == RTE_ETH_LINK_UP)
 			return true;
-		if (pen_clock_mono() >= end)
+		if (now >= end)
 			return false;
-		nanosleep(&step, NULL);
+		// A client that came while its server was still starting was turned away,
+		// and does not try again by itself.
+		if (client && now >= again) {
+			again = now + MEMIF_RETRY_US;
+			rte_eth_dev_stop(p->id);
+			p->started = false;
+			if (start_device(p, err, sizeof(err)) != 0)
+				return false;
+		}
+		pause_ms(2);
 	}
 }
 

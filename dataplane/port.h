@@ -65,7 +65,7 @@ uint32_t port_memory_mb(const struct pen_dataplane_config *cfg);
 int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index, char *err,
 	size_t err_cap);
 // Waits at most `most` for the link; false: still down.
-bool port_wait_link(const struct port *p, pen_time_us most);
+bool port_wait_link(struct port *p, pen_time_us most);
 void port_close(struct port *p);
 
 void port_queue_init(

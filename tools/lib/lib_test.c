@@ -77,6 +77,15 @@ static void the_claimed_hash_and_id_are_noted(void **state)
 	assert_int_equal(h.claim, 0x00ff00000000000aull);
 	assert_string_equal(h.id, "run7-42");
 
+	m = "X-Penstock-Id: 1\r\nX-Penstock-Hash: 000000000000000b\r\n"
+	    "X-Penstock-Id: 2\r\nX-Penstock-Hash: 12\r\n";
+	pen_content_hash_init(&h);
+	pen_content_hash_feed(&h, m, strlen(m));
+	pen_content_hash_end(&h);
+	assert_true(h.has_claim);
+	assert_int_equal(h.claim, 11);
+	assert_string_equal(h.id, "1");
+
 	pen_content_hash_init(&h);
 	m = "X-Penstock-Hash: 00ff0000000000\r\n\r\nX-Penstock-Id: no\r\n";
 	pen_content_hash_feed(&h, m, strlen(m));

@@ -39,6 +39,7 @@ void pen_content_hash_init(struct pen_content_hash *h)
 	h->name_len = 0;
 	h->bytes = 0;
 	h->value_len = 0;
+	h->has_hash = h->has_id = false;
 	h->has_claim = false;
 	h->claim = 0;
 	h->id[0] = '\0';
@@ -88,7 +89,7 @@ static void note_claim(struct pen_content_hash *h, struct pen_span text)
 {
 	uint64_t v = 0;
 
-	h->has_claim = false;
+	h->has_hash = true;
 	if (text.n != PEN_CONTENT_HASH_HEX)
 		return;
 	for (size_t i = 0; i < text.n; i++) {
@@ -111,6 +112,7 @@ static void note_value(struct pen_content_hash *h)
 	} else if (h->capture == CAPTURE_ID) {
 		memcpy(h->id, text.p, text.n);
 		h->id[text.n] = '\0';
+		h->has_id = true;
 	}
 	h->capture = CAPTURE_NONE;
 }
@@ -123,9 +125,9 @@ static void colon(struct pen_content_hash *h)
 	h->keep = !removed_name(name);
 	h->capture = CAPTURE_NONE;
 	h->value_len = 0;
-	if (pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Hash")))
+	if (!h->has_hash && pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Hash")))
 		h->capture = CAPTURE_HASH;
-	else if (pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Id")))
+	else if (!h->has_id && pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Id")))
 		h->capture = CAPTURE_ID;
 	if (h->keep)
 		flush_name(h);

@@ -24,7 +24,8 @@
 //      hexadecimal digits.
 //
 // On the way the values of X-Penstock-Hash and X-Penstock-Id in the header
-// block are noted (the last of each), so that a receiver needs one pass.
+// block are noted (the first of each: the source puts its own on top), so that a receiver needs one
+// pass.
 //
 // Threads: owned by one thread.
 // Memory:  the struct only (about 800 bytes, aligned to 64); nothing is allocated.
@@ -41,14 +42,15 @@
 struct pen_content_hash {
 	XXH3_state_t xxh;
 	uint8_t state;
-	uint8_t last;      // last byte of the content so far
-	bool keep;         // this header line is hashed
-	bool any_field;    // a field was seen: continuation lines may follow
-	uint8_t capture;   // which value is being noted
-	uint8_t name_len;  // bytes of the field name seen so far, up to its buffer
-	uint64_t bytes;    // fed so far
-	uint8_t name[16];  // start of the line, not hashed yet
-	uint8_t value_len; // of the value being noted
+	uint8_t last;          // last byte of the content so far
+	bool keep;             // this header line is hashed
+	bool has_hash, has_id; // a value was noted
+	bool any_field;        // a field was seen: continuation lines may follow
+	uint8_t capture;       // which value is being noted
+	uint8_t name_len;      // bytes of the field name seen so far, up to its buffer
+	uint64_t bytes;        // fed so far
+	uint8_t name[16];      // start of the line, not hashed yet
+	uint8_t value_len;     // of the value being noted
 	char value[PEN_CONTENT_ID_MAX + 1];
 
 	// Valid once the header block was fed.

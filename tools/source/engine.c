@@ -295,9 +295,10 @@ static void send_content(struct engine *e, struct session *s)
 		return;
 	if (!s->has_next && e->next < e->end && due(e, e->next)) {
 		s->next_number = e->next++;
+		s->next_at = 0;
 		s->has_next = true;
 	}
-	if (s->has_next && due(e, s->next_number)) {
+	if (s->has_next && due(e, s->next_number) && e->now >= s->next_at) {
 		s->ahead = true;
 		say_batch(e, s);
 	}
@@ -358,6 +359,7 @@ static void end_of_transaction(struct engine *e, struct session *s)
 			uint64_t again = s->number;
 			s->number = s->next_number;
 			s->next_number = again;
+			s->next_at = e->now + RETRY_US;
 		} else {
 			s->number = s->next_number;
 			s->has_next = false;
@@ -366,14 +368,16 @@ static void end_of_transaction(struct engine *e, struct session *s)
 		expect_batch(e, s);
 		return;
 	}
+	pen_time_us when = rest ? e->now + RETRY_US : e->now;
 	if (!s->has && s->has_next) {
 		s->number = s->next_number;
 		s->has = true;
 		s->has_next = false;
+		when = s->next_at;
 	}
-	if (rest) {
+	if (when > e->now) {
 		s->step = STEP_IDLE;
-		sleep_until(e, s, e->now + RETRY_US);
+		sleep_until(e, s, when);
 		return;
 	}
 	start_message(e, s);
@@ -667,18 +671,15 @@ static void check_timeouts(struct engine *e)
 		note_error(e, s, "no reply in time", 16);
 		session_lost(e, s, true);
 	}
-	if (e->stats->lost_connections > 0 && e->stats->accepted == 0 &&
-		e->now - e->connected_at > (pen_time_us)e->opt->give_up_s * PEN_US_PER_S)
-		e->hopeless = true;
-	if (e->now - e->connected_at > (pen_time_us)e->opt->give_up_s * PEN_US_PER_S) {
-		bool any = false;
-		for (uint32_t i = 0; i < e->opt->sessions && !any; i++)
-			any = e->session[i].step > STEP_EHLO && e->session[i].fd >= 0;
-		if (any)
+	if (e->now - e->connected_at <= (pen_time_us)e->opt->give_up_s * PEN_US_PER_S)
+		return;
+	for (uint32_t i = 0; i < e->opt->sessions; i++) {
+		if (e->session[i].fd >= 0 && e->session[i].step > STEP_EHLO) {
 			e->connected_at = e->now;
-		else
-			e->hopeless = true;
+			return;
+		}
 	}
+	e->hopeless = true;
 }
 
 static void show_progress(struct engine *e, bool last)

@@ -39,6 +39,7 @@ struct session {
 	size_t size;           // of the content under way
 	pen_time_us sent_at;   // content handed over
 	pen_time_us heard_at;  // last byte from the server
+	pen_time_us next_at;   // next_number rests until then: it was deferred
 	pen_time_us resume_at; // sleeping
 	bool sleeping;
 	struct session *next; // sleepers
