@@ -3,6 +3,7 @@
 
 #include "pen_err.h"
 #include "pen_log.h"
+#include "pen_route.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -26,8 +27,22 @@ static void print_fault(void *ctx, const struct pen_report_entry *e)
 struct pen_config *daemon_load_config(const char *directory)
 {
 	struct pen_report report = {.fn = print_fault};
+	struct pen_config *c = pen_config_load(directory, &report);
 
-	return pen_config_load(directory, &report);
+	if (c == NULL)
+		return NULL;
+	const struct pen_routing routing = {
+		&c->transport_maps, c->params.relayhost, c->params.myorigin};
+	char main_cf[4096];
+	snprintf(main_cf, sizeof(main_cf), "%s/main.cf", c->directory);
+	struct pen_map_where where = {
+		main_cf, pen_params_line(&c->params, "relayhost"), "relayhost"};
+	pen_routing_check(&routing, &where, &report);
+	if (report.errors > 0) {
+		pen_config_free(c);
+		return NULL;
+	}
+	return c;
 }
 
 static const struct passwd *owner_entry(const char *owner)

@@ -256,6 +256,18 @@ static void load_filter(struct pen_gateway *g)
 		pen_fatal("%s", err);
 }
 
+static void load_reply_classes(struct pen_gateway *g)
+{
+	char err[512];
+
+	g->replies.classes = pen_reply_classes_load(NULL, err, sizeof(err));
+	if (g->replies.classes == NULL)
+		pen_fatal("%s", err);
+	g->replies.scratch = pen_reply_scratch_new(g->replies.classes);
+	if (g->replies.scratch == NULL)
+		pen_fatal("out of memory for the reply classes");
+}
+
 static void start(struct pen_gateway *g)
 {
 	char err[512];
@@ -263,6 +275,7 @@ static void start(struct pen_gateway *g)
 	pen_inbox_init(&g->inbox);
 	g->started_at = pen_clock_mono();
 	load_filter(g);
+	load_reply_classes(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
@@ -297,6 +310,8 @@ static void stop(struct pen_gateway *g)
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
 	pen_header_hook_free(g->headers);
+	pen_pattern_scratch_free(g->replies.scratch);
+	pen_reply_classes_free(g->replies.classes);
 }
 
 static void serve(struct pen_gateway *g, const sigset_t *signals)

@@ -20,9 +20,24 @@
 #include "pen_spool.h"
 #include "pen_submission.h"
 
+#include "pen_reply_class.h"
+
 #include <pthread.h>
 
 struct pen_header_hook;
+
+#define PEN_REPLY_CLASSES_MAX 64
+
+// What kinds of failures receivers reported, since the start.
+struct pen_reply_counts {
+	struct pen_reply_classes *classes;
+	struct pen_pattern_scratch *scratch;
+	struct {
+		const char *name;
+		uint64_t count;
+	} seen[PEN_REPLY_CLASSES_MAX];
+	uint32_t n;
+};
 
 struct pen_gateway {
 	const struct pen_config *config;
@@ -47,6 +62,7 @@ struct pen_gateway {
 	uint64_t expired_id; // the last message that was logged as expired
 	struct pen_routing routing;
 	struct pen_route route; // of the last recipient
+	struct pen_reply_counts replies;
 };
 
 // queue_thread.c: 0 or -errno. The scheduler must be there, with all that was

@@ -24,8 +24,11 @@ struct verb_call {
 	verb_fn *fn;
 	uint64_t token;
 	uint64_t id;    // of a message; 0: none was named
-	uint64_t after; // queue.list: continue behind this
+	uint64_t after; // queue.list, deleting everything: continue behind this
 	uint32_t limit;
+	json_t *ids; // queue.delete: our own copy of the list
+	uint64_t done;
+	bool again; // to be posted once more
 };
 
 static void answer(struct verb_call *v, json_t *result)
@@ -33,19 +36,12 @@ static void answer(struct verb_call *v, json_t *result)
 	pen_control_done_ok(v->control, v->token, result);
 }
 
-static void answer_done(struct verb_call *v, int err)
+static void answer_missing(struct verb_call *v)
 {
-	char id[PEN_QUEUE_ID_MAX] = "";
+	char id[PEN_QUEUE_ID_MAX];
 
-	if (v->id != 0)
-		pen_queue_id_format(v->id, id);
-	if (err == -ENOENT)
-		pen_control_done_error(
-			v->control, v->token, "%s: no such message in the queue", id);
-	else if (err != 0)
-		pen_control_done_error(v->control, v->token, "%s", strerror(-err));
-	else
-		answer(v, json_pack("{s:s}", "queue_id", id));
+	pen_queue_id_format(v->id, id);
+	pen_control_done_error(v->control, v->token, "%s: no such message in the queue", id);
 }
 
 // ---- queue
@@ -136,19 +132,70 @@ static void run_show(struct verb_call *v)
 	int err = pen_sched_show(v->g->sched, v->id, keep_message, &message);
 
 	if (err != 0 || message == NULL)
-		answer_done(v, -ENOENT);
+		answer_missing(v);
 	else
 		answer(v, message);
 }
 
 static void run_flush(struct verb_call *v)
 {
-	answer_done(v, pen_sched_flush(v->g->sched, v->id));
+	struct pen_sched_stats st;
+
+	pen_sched_stats(v->g->sched, &st);
+	int err = pen_sched_flush(v->g->sched, v->id);
+	if (err != 0)
+		answer_missing(v);
+	else
+		answer(v, json_pack("{s:I}", "flushed",
+				  v->id != 0 ? (json_int_t)1 : (json_int_t)st.deferred));
 }
 
 static void run_delete(struct verb_call *v)
 {
-	answer_done(v, pen_sched_delete(v->g->sched, v->id));
+	json_t *missing = json_array(), *id;
+	json_int_t deleted = 0;
+	size_t i;
+
+	json_array_foreach(v->ids, i, id)
+	{
+		struct pen_span text = pen_span(json_string_value(id), json_string_length(id));
+		uint64_t n = text.p != NULL ? pen_queue_id_parse(text) : 0;
+		if (n != 0 && pen_sched_delete(v->g->sched, n) == 0)
+			deleted++;
+		else
+			json_array_append(missing, id);
+	}
+	json_decref(v->ids);
+	answer(v, json_pack("{s:I, s:o}", "deleted", deleted, "missing", missing));
+}
+
+struct some_ids {
+	uint64_t id[256];
+	uint32_t n;
+};
+
+static bool note_id(void *ctx, const struct pen_sched_view *view)
+{
+	struct some_ids *some = ctx;
+
+	some->id[some->n++] = view->message->id;
+	return some->n < sizeof(some->id) / sizeof(some->id[0]);
+}
+
+// A piece at a time, so that deliveries go on between.
+static void run_delete_all(struct verb_call *v)
+{
+	struct pen_sched_filter all = {0};
+	struct some_ids some = {.n = 0};
+
+	v->after = pen_sched_list(v->g->sched, &all, v->after, 256, note_id, &some);
+	for (uint32_t i = 0; i < some.n; i++) {
+		if (pen_sched_delete(v->g->sched, some.id[i]) == 0)
+			v->done++;
+	}
+	v->again = v->after != 0;
+	if (!v->again)
+		answer(v, json_pack("{s:I, s:[]}", "deleted", (json_int_t)v->done, "missing"));
 }
 
 // ---- status
@@ -180,6 +227,16 @@ static json_t *spool_json(struct pen_gateway *g)
 		(json_int_t)st.counters.corrupt, "full", (int)st.full);
 }
 
+static json_t *reply_classes_json(struct pen_gateway *g)
+{
+	json_t *classes = json_object();
+
+	for (uint32_t i = 0; i < g->replies.n; i++)
+		json_object_set_new(classes, g->replies.seen[i].name,
+			json_integer((json_int_t)g->replies.seen[i].count));
+	return classes;
+}
+
 static void run_status(struct verb_call *v)
 {
 	struct pen_gateway *g = v->g;
@@ -198,7 +255,8 @@ static void run_status(struct verb_call *v)
 			  "pid", (int)getpid(), "uptime",
 			  (json_int_t)((pen_clock_mono() - g->started_at) / PEN_US_PER_S), "totals",
 			  totals, "queue", queue, "workers", workers_json(g), "leases",
-			  (json_int_t)st.leases, "spool", spool_json(g)));
+			  (json_int_t)st.leases, "spool", spool_json(g), "reply_classes",
+			  reply_classes_json(g)));
 }
 
 static void run_stop(struct verb_call *v)
@@ -214,8 +272,12 @@ static void run_on_queue(struct pen_call *call)
 {
 	struct verb_call *v = (struct verb_call *)call;
 
+	v->again = false;
 	v->fn(v);
-	free(v);
+	if (v->again)
+		pen_inbox_post(&v->g->inbox, &v->call);
+	else
+		free(v);
 }
 
 static struct verb_call *verb_new(struct pen_gateway *g, struct pen_control *c,
@@ -300,7 +362,20 @@ static void on_flush(void *ctx, struct pen_control *c, const struct pen_control_
 
 static void on_delete(void *ctx, struct pen_control *c, const struct pen_control_request *req)
 {
-	post_with_id(ctx, c, req, run_delete, true);
+	json_t *ids = json_object_get(req->args, "ids");
+	bool all = json_is_true(json_object_get(req->args, "all"));
+
+	if (all == json_is_array(ids)) {
+		pen_control_done_error(
+			c, req->token, "args: give either ids, a list, or all, true");
+		return;
+	}
+	struct verb_call *v = verb_new(ctx, c, req, all ? run_delete_all : run_delete);
+	if (v == NULL)
+		return;
+	if (!all)
+		v->ids = json_deep_copy(ids); // the request's is not ours to keep
+	pen_inbox_post(&v->g->inbox, &v->call);
 }
 
 int pen_verbs_register(struct pen_gateway *g)

@@ -6,7 +6,8 @@
 enum pen_verdict pen_trouble_judge(
 	const struct pen_dsn *d, enum pen_trouble_source source, bool soft_bounce)
 {
-	if (d->klass == 2 && source == PEN_TROUBLE_DELIVERY)
+	// A route may end in success too: mail that is to be discarded.
+	if (d->klass == 2 && source != PEN_TROUBLE_LEASE)
 		return PEN_VERDICT_DELIVERED;
 	if (d->klass != 5 || soft_bounce)
 		return PEN_VERDICT_RETRY;

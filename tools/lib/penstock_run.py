@@ -155,7 +155,9 @@ class Gateway(Process):
         return done
 
     def json(self, *args):
-        return json.loads(self.cli(*args, "--json").stdout)
+        """The verb's JSON: an object, or for queue list one per message."""
+        lines = [json.loads(line) for line in self.cli(*args, "--json").stdout.splitlines()]
+        return lines if args[:2] == ("queue", "list") else lines[0]
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
