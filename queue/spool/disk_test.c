@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-static void quiet(void *ctx, const struct pen_log_type *type, enum pen_log_level level,
-	const char *line)
+static void quiet(
+	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
 {
 	(void)ctx, (void)type, (void)level, (void)line;
 }
@@ -25,7 +25,8 @@ static void crc32c_matches_the_published_value_in_both_forms(void **state)
 	for (size_t n = 0; n < sizeof(text); n += 13) {
 		uint32_t whole = pen_crc32c(0, text, n);
 		assert_int_equal(whole, pen_crc32c_portable(0, text, n));
-		assert_int_equal(whole, pen_crc32c(pen_crc32c(0, text, n / 3), text + n / 3, n - n / 3));
+		assert_int_equal(
+			whole, pen_crc32c(pen_crc32c(0, text, n / 3), text + n / 3, n - n / 3));
 	}
 }
 
@@ -48,7 +49,7 @@ static void synced_bytes_survive_and_others_may_not(void **state)
 		memset(p, 'b', 4096);
 		assert_int_equal(pen_disk_write(d, f, p, 4096, 4096), 0);
 		pen_disk_sim_restart(d);
-		uint8_t *now = pen_disk_sim_bytes(d, "x", &size);
+		const uint8_t *now = pen_disk_sim_bytes(d, "x", &size);
 		assert_int_equal(size, 8192);
 		unsigned b = 0;
 		for (unsigned i = 0; i < 8192; i++) {
@@ -85,7 +86,7 @@ static void a_failed_sync_forgets_what_it_did_not_write(void **state)
 		// The second try succeeds and proves nothing.
 		assert_int_equal(d->ops->datasync(d, f), 0);
 		pen_disk_sim_restart(d);
-		uint8_t *now = pen_disk_sim_bytes(d, "x", &size);
+		const uint8_t *now = pen_disk_sim_bytes(d, "x", &size);
 		for (size_t i = 0; i < size; i += 512)
 			missing += now[i] != 'a';
 		free(p);

@@ -18,8 +18,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void quiet(void *ctx, const struct pen_log_type *type, enum pen_log_level level,
-	const char *line)
+static void quiet(
+	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
 {
 	(void)ctx, (void)type, (void)level, (void)line;
 }

@@ -11,8 +11,8 @@
 #define SEGMENT 65536u
 #define NOW 1790000000000000
 
-static void quiet(void *ctx, const struct pen_log_type *type, enum pen_log_level level,
-	const char *line)
+static void quiet(
+	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
 {
 	(void)ctx, (void)type, (void)level, (void)line;
 }
@@ -107,8 +107,8 @@ static int put_sized(struct rig *r, uint32_t len, uint64_t *id)
 
 	for (uint32_t i = 0; i < len; i++)
 		content[i] = (uint8_t)(next + i);
-	struct pen_message *m = pen_message_new(
-		PEN_SPAN_LIT("s@example.org"), rcpts, 2, content, len, NOW, 0);
+	struct pen_message *m =
+		pen_message_new(PEN_SPAN_LIT("s@example.org"), rcpts, 2, content, len, NOW, 0);
 	pen_message_set_id(m, next);
 	int err = pen_spool_core_put(r->core, m);
 	if (err == -EAGAIN) {
@@ -140,7 +140,8 @@ static int update(struct rig *r, uint64_t id, bool removed)
 		.last_error = &error,
 		.removed = removed};
 
-	pen_dsn_set(&error, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT, "no answer");
+	pen_dsn_set(
+		&error, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT, "no answer");
 	int err = pen_spool_core_update(r->core, &u);
 	if (err == -EAGAIN && pen_spool_core_commit(r->core) == 0)
 		err = pen_spool_core_update(r->core, &u);
@@ -278,9 +279,9 @@ static void a_damaged_record_is_set_aside_and_the_rest_survives(void **state)
 				commit(&r);
 		}
 		// Some bits of one record in the first three batches.
-		uint8_t *p = pen_disk_sim_bytes(r.disk, "seg-00000001", &size);
 		size_t at = 4096 + 64 + pen_rand_below(&rand, 3 * 8192 - 64);
-		p[at] ^= (uint8_t)(1 + pen_rand_below(&rand, 255));
+		pen_disk_sim_flip(
+			r.disk, "seg-00000001", at, 1, (uint8_t)(1 + pen_rand_below(&rand, 255)));
 		rig_restart(&r, false);
 		assert_int_equal(r.io, 0);
 		assert_true(r.nfound == 11 || r.nfound == 12); // padding, a batch header
@@ -288,7 +289,7 @@ static void a_damaged_record_is_set_aside_and_the_rest_survives(void **state)
 			assert_int_equal(r.corrupt, 1);
 			assert_string_equal(r.file, "seg-00000001");
 			assert_true(r.corrupt_offset <= at && at < r.corrupt_offset + 2300);
-			uint8_t *copy = pen_disk_sim_bytes(r.disk, r.kept, &size);
+			const uint8_t *copy = pen_disk_sim_bytes(r.disk, r.kept, &size);
 			assert_non_null(copy);
 			assert_memory_equal(copy + (at - r.corrupt_offset),
 				pen_disk_sim_bytes(r.disk, "seg-00000001", &size) + at, 1);
@@ -305,7 +306,6 @@ static void lost_headers_and_footers_cost_no_mail(void **state)
 	(void)state;
 	for (int what = 0; what < 4; what++) {
 		struct rig r;
-		size_t size;
 
 		rig_init(&r, 20);
 		for (int i = 0; i < 40; i++) {
@@ -314,15 +314,13 @@ static void lost_headers_and_footers_cost_no_mail(void **state)
 		}
 		rig_restart(&r, true);
 		assert_int_equal(r.nfound, 40);
-		uint8_t *p = pen_disk_sim_bytes(r.disk, "seg-00000001", &size);
-		if (what == 0)
-			memset(p, 0x55, 512); // the segment's header
+		if (what == 0) // the segment's header
+			pen_disk_sim_smash(r.disk, "seg-00000001", 0, 512, 0x55);
 		else if (what == 1)
-			memset(p, 0, 512);
-		else if (what == 2)
-			memset(p + 4096, 0x55, 64); // its first batch's
-		memset(p + size - 512, 0x55, 512); // and its trailer
-		memset(p + size - 4096, 0x55, 512);
+			pen_disk_sim_smash(r.disk, "seg-00000001", 0, 512, 0);
+		else if (what == 2) // its first batch's
+			pen_disk_sim_smash(r.disk, "seg-00000001", 4096, 64, 0x55);
+		pen_disk_sim_smash(r.disk, "seg-00000001", SEGMENT - 4096, 4096, 0x55);
 		rig_restart(&r, false);
 		assert_int_equal(r.nfound, 40);
 		assert_true(what == 3 || r.corrupt > 0);
@@ -336,14 +334,12 @@ static void damage_found_by_a_reader_is_said_and_not_served(void **state)
 {
 	(void)state;
 	struct rig r;
-	size_t size;
 
 	rig_init(&r, 20);
 	put(&r, 3000);
 	commit(&r);
 	rig_restart(&r, true);
-	uint8_t *p = pen_disk_sim_bytes(r.disk, "seg-00000001", &size);
-	p[4096 + 64 + 1000] ^= 1;
+	pen_disk_sim_flip(r.disk, "seg-00000001", 4096 + 64 + 1000, 1, 1);
 	assert_int_equal(pen_spool_core_read(r.core, r.found[0]), -EBADMSG);
 	assert_null(r.found[0]->content);
 	pen_disk_sim_faults(r.disk)->read_eio_ppm = 1000000;
@@ -362,26 +358,27 @@ static void mail_content_that_looks_like_records_stays_content(void **state)
 	rig_init(&other, 20);
 	put(&other, 100);
 	commit(&other);
-	uint8_t *forged = pen_disk_sim_bytes(other.disk, "seg-00000001", &size);
+	const uint8_t *forged = pen_disk_sim_bytes(other.disk, "seg-00000001", &size);
 	rig_init(&r, 20);
+	pen_spool_core_close(r.core, true);
+	pen_disk_sim_restart(r.disk);
 	r.cfg.seed = 99;
-	rig_restart(&r, true);
+	rig_open(&r);
 	struct pen_span rcpt = PEN_SPAN_LIT("a@example.net");
 	uint8_t *content = malloc(24000);
 	for (size_t i = 0; i + 400 < 24000; i += 400)
 		memcpy(content + i, forged + 4096, 400);
 	for (size_t i = 4096 - 64 - 110; i + 400 < 24000; i += 4096)
 		memcpy(content + i, forged + 4096, 400);
-	struct pen_message *m = pen_message_new(PEN_SPAN_LIT("x@example.org"), &rcpt, 1, content,
-		24000, NOW, 0);
+	struct pen_message *m =
+		pen_message_new(PEN_SPAN_LIT("x@example.org"), &rcpt, 1, content, 24000, NOW, 0);
 	pen_message_set_id(m, pen_spool_core_next_id(r.core, NOW));
 	assert_int_equal(pen_spool_core_put(r.core, m), 0);
 	pen_message_free(m);
 	commit(&r);
 	// Damage makes the recovery look for records inside.
-	uint8_t *p = pen_disk_sim_bytes(r.disk, "seg-00000001", &size);
-	p[4096] ^= 1;
-	p[4096 + 64 + 20] ^= 1;
+	pen_disk_sim_flip(r.disk, "seg-00000001", 4096, 1, 1);
+	pen_disk_sim_flip(r.disk, "seg-00000001", 4096 + 64 + 20, 1, 1);
 	rig_restart(&r, false);
 	assert_int_equal(r.nfound, 0);
 	rig_fini(&r);
@@ -460,12 +457,15 @@ static void fill(struct rig *r, uint64_t *ids, unsigned *n, uint32_t len)
 {
 	uint64_t id;
 
+	// Packing makes room a few times before the spool is really full.
 	while (put_sized(r, len, &id) == 0) {
-		ids[(*n)++] = id;
+		do {
+			ids[(*n)++] = id;
+			commit(r);
+		} while (put_sized(r, len, &id) == 0);
 		commit(r);
+		settle(r);
 	}
-	commit(r);
-	settle(r);
 }
 
 static void a_full_spool_takes_updates_and_empties_itself(void **state)

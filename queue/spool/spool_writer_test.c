@@ -17,8 +17,8 @@
 
 static char folder[] = "spool-test-XXXXXX";
 
-static void quiet(void *ctx, const struct pen_log_type *type, enum pen_log_level level,
-	const char *line)
+static void quiet(
+	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
 {
 	(void)ctx, (void)type, (void)level, (void)line;
 }
