@@ -113,18 +113,21 @@ void spool_segment_release(struct pen_spool_core *c, struct spool_segment *s)
 	free(s);
 }
 
-void spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s)
+int spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s)
 {
 	int err = c->disk->ops->remove(c->disk, s->name);
 
-	if (err == 0)
+	if (err == 0 || err == -ENOENT)
 		err = c->disk->ops->sync_dir(c->disk, "");
-	if (err != 0)
+	if (err != 0) {
 		spool_io_problem(c, s->name, err);
-	else
-		PEN_COUNT(c->ctr.segments_removed);
+		spool_segments_push(&c->retired, s);
+		return err;
+	}
+	PEN_COUNT(c->ctr.segments_removed);
 	spool_segment_free(c, s);
 	c->prepare_err = 0;
+	return 0;
 }
 
 int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more)
@@ -145,7 +148,7 @@ int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more)
 
 uint32_t spool_slot_unused(struct pen_spool_core *c)
 {
-	uint32_t slot = 1;
+	uint32_t slot = c->slot_from;
 
 	while (slot < c->nslots && (c->slot[slot] != NULL || slot == c->preparing))
 		slot++;
@@ -201,6 +204,9 @@ void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err)
 		c->preparing = 0;
 	c->prepare_err = err;
 	if (err != 0) {
+		// Part of the file may have stayed: leave the name alone.
+		if (err != -ENOSPC)
+			c->slot_from = slot + 1;
 		if (err != -ENOSPC) {
 			PEN_COUNT(c->ctr.io_errors);
 			spool_segment_name(slot, name);
