@@ -35,7 +35,10 @@ static void rtt_take(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_u
 
 static void window_take(struct pen_tcp_conn *c, const struct tcp_seg *s, uint32_t wnd)
 {
-	if (!(seq_lt(c->snd_wl1, s->seq) || (c->snd_wl1 == s->seq && seq_leq(c->snd_wl2, s->ack))))
+	// An old acknowledgement's window ends before the one that we have.
+	if (seq_lt(s->ack, c->snd_una))
+		return;
+	if (seq_lt(s->seq, c->snd_wl1) || (s->seq == c->snd_wl1 && seq_lt(s->ack, c->snd_wl2)))
 		return;
 	c->snd_wnd = wnd;
 	c->snd_wl1 = s->seq;
@@ -95,6 +98,9 @@ static void new_ack(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us
 	c->retries = 0;
 	txq_ack(c, acked - fin_acked);
 	c->snd_una = s->ack;
+	// The right edge stays until window_take moves it: a reordered segment may
+	// bring a new acknowledgement whose window is too old to be taken.
+	c->snd_wnd -= min_u32(acked, c->snd_wnd);
 	if (seq_lt(c->snd_nxt, c->snd_una)) {
 		c->snd_nxt = c->snd_una;
 		txq_rewind(c);
@@ -111,25 +117,6 @@ static void new_ack(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us
 	} else {
 		c->dupacks = 0;
 		tcp_cc_ack(c, acked, now);
-	}
-}
-
-// Our FIN was acknowledged. False: the connection has ended.
-static bool fin_acked_next(struct pen_tcp_conn *c, pen_time_us now)
-{
-	switch (c->state) {
-	case TCP_FIN_WAIT1:
-		c->state = TCP_FIN_WAIT2;
-		tcp_idle_restart(c, now);
-		return true;
-	case TCP_CLOSING:
-		tcp_timewait_enter(c, now);
-		return false;
-	case TCP_LAST_ACK:
-		conn_release(c, PEN_TCP_CLOSED_OK, now);
-		return false;
-	default:
-		return true;
 	}
 }
 
@@ -161,7 +148,11 @@ bool tcp_ack_input(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us 
 		conn_pend(c);
 	if (c->snd_una == before)
 		return true;
-	if (c->fin_queued && c->snd_una == conn_data_end(c) + 1 && !fin_acked_next(c, now))
+	if (c->state == TCP_FIN_WAIT1 && conn_fin_acked(c)) {
+		c->state = TCP_FIN_WAIT2;
+		tcp_idle_restart(c, now);
+	}
+	if (!conn_finish(c, now))
 		return false;
 	c->t->cb.on_writable(c->ctx, c, c->acked, now);
 	return c->state != TCP_CLOSED;

@@ -143,6 +143,17 @@ void conn_take_syn(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us 
 	c->snd_right = c->iss + 1 + s->wnd;
 }
 
+bool conn_finish(struct pen_tcp_conn *c, pen_time_us now)
+{
+	if (!conn_fin_acked(c) || !c->fin_told)
+		return true;
+	if (c->state == TCP_LAST_ACK)
+		conn_release(c, PEN_TCP_CLOSED_OK, now);
+	else
+		tcp_timewait_enter(c, now);
+	return false;
+}
+
 void conn_established(struct pen_tcp_conn *c, pen_time_us now)
 {
 	if (c->state == TCP_SYN_RCVD)

@@ -112,7 +112,8 @@ struct pen_tcp_conn {
 	bool passive : 1;      // from a listener
 	bool told : 1;         // the application knows it: on_closed is due
 	bool fin_queued : 1;   // pen_tcp_close was called
-	bool fin_rcvd : 1;     // the peer's FIN has been consumed
+	bool fin_rcvd : 1;     // the peer's FIN is acknowledged
+	bool fin_told : 1;     // and the application knows
 	bool fin_pending : 1;  // the peer's FIN is known at fin_seq
 	bool ack_now : 1;      // do not wait for the delayed-ACK timer
 	bool ack_pending : 1;  // something to acknowledge
@@ -246,6 +247,10 @@ static inline uint32_t conn_data_end(const struct pen_tcp_conn *c)
 {
 	return c->iss + 1 + (uint32_t)c->queued;
 }
+static inline bool conn_fin_acked(const struct pen_tcp_conn *c)
+{
+	return c->fin_queued && c->snd_una == conn_data_end(c) + 1;
+}
 static inline bool conn_synced(const struct pen_tcp_conn *c)
 {
 	return c->state >= TCP_ESTABLISHED;
@@ -317,6 +322,8 @@ void conn_release(struct pen_tcp_conn *c, enum pen_tcp_close why, pen_time_us no
 void conn_set_mss(struct pen_tcp_conn *c, uint32_t peer_mss);
 // Takes the handshake options of a SYN or SYN-ACK.
 void conn_take_syn(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us now);
+// Ends a connection whose both sides have finished. False: it has ended.
+bool conn_finish(struct pen_tcp_conn *c, pen_time_us now);
 void conn_established(struct pen_tcp_conn *c, pen_time_us now);
 static inline void conn_pend(struct pen_tcp_conn *c)
 {

@@ -183,27 +183,25 @@ static bool ooo_drain(struct pen_tcp_conn *c, pen_time_us now)
 	return true;
 }
 
-// The peer's FIN counts once all before it has been consumed, so that the end
-// of the stream comes after its bytes. False: the connection has ended.
+// Takes the peer's FIN when all before it has come; the application hears of it
+// once it has consumed those bytes. False: the connection has ended.
 static bool fin_take(struct pen_tcp_conn *c, pen_time_us now)
 {
-	if (!c->fin_pending || c->fin_rcvd || c->rcv_nxt != c->fin_seq || c->kept_head != NULL)
+	if (c->fin_pending && !c->fin_rcvd && c->rcv_nxt == c->fin_seq) {
+		c->fin_rcvd = true;
+		c->rcv_nxt++;
+		c->ack_now = true;
+		conn_pend(c);
+		if (c->state == TCP_ESTABLISHED)
+			c->state = TCP_CLOSE_WAIT;
+		else if (c->state == TCP_FIN_WAIT1)
+			c->state = TCP_CLOSING;
+	}
+	if (!c->fin_rcvd || c->fin_told || c->kept_head != NULL)
 		return true;
-	c->fin_rcvd = true;
-	c->rcv_nxt++;
-	c->ack_now = true;
-	conn_pend(c);
-	if (c->state == TCP_ESTABLISHED)
-		c->state = TCP_CLOSE_WAIT;
-	else if (c->state == TCP_FIN_WAIT1)
-		c->state = TCP_CLOSING;
+	c->fin_told = true;
 	c->t->cb.on_peer_fin(c->ctx, c, now);
-	if (c->state == TCP_CLOSED)
-		return false;
-	if (c->state != TCP_FIN_WAIT2)
-		return true;
-	tcp_timewait_enter(c, now);
-	return false;
+	return c->state != TCP_CLOSED && conn_finish(c, now);
 }
 
 // s lies inside the window, trimmed to [rcv_nxt.., rcv_adv].
@@ -262,8 +260,8 @@ void rx_resume(struct pen_tcp_conn *c, pen_time_us now)
 			c->kept_tail = NULL;
 		chunk_put(c->t, k);
 	}
-	if (!fin_take(c, now))
-		return;
+	if (!fin_take(c, now) || c->fin_rcvd)
+		return; // a stream that has ended needs no window
 	uint32_t right = tcp_rcv_right(c);
 	if (seq_lt(c->rcv_adv, right) &&
 		right - c->rcv_adv >= min_u32(c->rx_limit / 2, 2u * c->rcv_mss)) {

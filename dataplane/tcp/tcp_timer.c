@@ -22,7 +22,8 @@ pen_time_us tcp_rto_backed_off(const struct pen_tcp_conn *c)
 
 void tcp_idle_restart(struct pen_tcp_conn *c, pen_time_us now)
 {
-	c->idle_at = now + c->t->cfg.time_wait;
+	// Longer than the peer's longest pause between retransmissions.
+	c->idle_at = now + c->t->cfg.time_wait + c->t->cfg.max_rto;
 	tcp_timer_update(c);
 }
 
@@ -87,7 +88,9 @@ void tcp_timer_fire(void *tcp, struct pen_wheel_node *node, pen_time_us now)
 	struct pen_tcp_conn *c = CONN_OF(node, timer);
 
 	(void)tcp;
-	if (c->idle_at <= now) {
+	if (c->idle_at <= now && c->kept_head != NULL) {
+		tcp_idle_restart(c, now); // it is our application that waits
+	} else if (c->idle_at <= now) {
 		give_up(c, now);
 		return;
 	}
