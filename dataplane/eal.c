@@ -235,8 +235,6 @@ static ssize_t log_write(void *cookie, const char *buf, size_t size)
 
 	while (n > 0 && isspace((unsigned char)buf[n - 1]))
 		n--;
-	if (getenv("DBG"))
-		fprintf(stderr, "DPDK: %.*s\n", (int)n, buf);
 	if (n > 0 && rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR) {
 		if (n >= sizeof(last_message))
 			n = sizeof(last_message) - 1;

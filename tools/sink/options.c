@@ -33,6 +33,7 @@ static const char usage[] =
 	"  -c              running counters on standard error\n"
 	"  --status-file F rewritten with a JSON object twice a second\n"
 	"  --json          print that object at the end (SIGTERM, SIGINT; SIGUSR1: now)\n"
+	"  --strict        exit with 1 when a message was corrupted\n"
 	"  --dump-dir D    one file per accepted message\n"
 	"  --expect N      end after N different messages (by X-Penstock-Id)\n"
 	"  -M count -n count --duration S   end after messages, sessions, seconds\n";
@@ -55,6 +56,7 @@ enum {
 	OPT_SEED,
 	OPT_STATUS,
 	OPT_JSON,
+	OPT_STRICT,
 	OPT_DUMP,
 	OPT_EXPECT,
 	OPT_DURATION,
@@ -79,6 +81,7 @@ static const struct option long_options[] = {
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"status-file", required_argument, NULL, OPT_STATUS},
 	{"json", no_argument, NULL, OPT_JSON},
+	{"strict", no_argument, NULL, OPT_STRICT},
 	{"dump-dir", required_argument, NULL, OPT_DUMP},
 	{"expect", required_argument, NULL, OPT_EXPECT},
 	{"duration", required_argument, NULL, OPT_DURATION},
@@ -299,6 +302,9 @@ static bool report_option(struct sink_options *o, int c)
 		return true;
 	case OPT_JSON:
 		o->json = true;
+		return true;
+	case OPT_STRICT:
+		o->strict = true;
 		return true;
 	case OPT_DUMP:
 		o->sink.dump_dir = optarg;
