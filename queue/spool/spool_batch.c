@@ -153,6 +153,12 @@ int pen_spool_core_put(struct pen_spool_core *c, const struct pen_message *m)
 
 int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_update *u)
 {
+	return spool_update_append(c, u, false);
+}
+
+int spool_update_append(
+	struct pen_spool_core *c, const struct pen_message_update *u, bool whole)
+{
 	struct spool_entry *e = spool_index_find(&c->index, u->id);
 	uint64_t len = spool_update_size(u);
 	int err;
@@ -162,11 +168,11 @@ int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_upd
 	uint64_t foot = SPOOL_FOOT_ENTRY + align8(len);
 	if (len == 0 || !spool_batch_fits(c, len, foot))
 		return -EMSGSIZE;
-	uint8_t *p = spool_batch_room(c, len, foot, CLASS_UPDATE, &err);
+	uint8_t *p = spool_batch_room(c, len, foot, whole ? CLASS_MOVE : CLASS_UPDATE, &err);
 	if (p == NULL)
 		return err;
 	struct spool_place prev = {.slot = e->upd_slot, .off = e->upd_off};
-	if (prev.slot != 0 && !u->removed)
+	if (prev.slot != 0 && !u->removed && !whole)
 		prev.epoch = c->slot[prev.slot]->epoch;
 	else
 		prev = (struct spool_place){0};

@@ -84,7 +84,7 @@ static void core_free(struct pen_spool_core *c)
 }
 
 // The reserve first of all: it has to be there before the disk is full.
-static void prepare_first(struct pen_spool_core *c)
+void spool_prepare_reserve(struct pen_spool_core *c)
 {
 	uint32_t want = c->reserve + (c->cfg.prepare_elsewhere ? 1 : c->cfg.ahead_segments);
 
@@ -132,7 +132,6 @@ int pen_spool_core_open(const struct pen_spool_config *cfg, struct pen_spool_cor
 		core_free(c);
 		return err;
 	}
-	prepare_first(c);
 	*out = c;
 	return 0;
 }

@@ -137,6 +137,12 @@ int spool_batch_add(struct pen_spool_core *c, const struct spool_op *op, uint64_
 // Whether such a record fits an empty segment.
 bool spool_batch_fits(const struct pen_spool_core *c, uint64_t len, uint64_t foot);
 void spool_aborted_flush(struct pen_spool_core *c);
+// pen_spool_core_update; `whole`: the update has the whole state, so that the
+// ones before it are not needed any more.
+int spool_update_append(
+	struct pen_spool_core *c, const struct pen_message_update *u, bool whole);
+// Makes sure of the reserve, as far as the disk has room.
+void spool_prepare_reserve(struct pen_spool_core *c);
 
 // spool_footer.c
 void spool_foot_message(struct pen_spool_core *c, const uint8_t *record, uint32_t off);

@@ -92,6 +92,11 @@ void spool_foot_write(struct pen_spool_core *c, bool sync)
 {
 	struct spool_segment *s = c->active;
 	size_t n = c->foot.failed ? 0 : foot_filter(c);
+	// A batch that was expected to outgrow the footer reserved no room for it.
+	if (s->end + pen_disk_align(n) + SPOOL_BLOCK > s->size) {
+		c->foot.failed = true;
+		n = 0;
+	}
 	uint64_t room = pen_disk_align(n) + SPOOL_BLOCK;
 	uint8_t *p = s->batches > 0 ? pen_disk_alloc(room) : NULL;
 

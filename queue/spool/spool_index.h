@@ -15,6 +15,7 @@ enum {
 	SPOOL_ENTRY_PENDING = 1 << 0,  // in the batch, not durable yet
 	SPOOL_ENTRY_REMOVING = 1 << 1, // its removal is in the batch
 	SPOOL_ENTRY_MOVED = 1 << 2,    // an older insert may still be on the disk
+	SPOOL_ENTRY_BROKEN = 1 << 3,   // recovery: an update between two others is missing
 };
 
 struct spool_entry {

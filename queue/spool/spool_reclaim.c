@@ -210,5 +210,7 @@ int pen_spool_core_step(struct pen_spool_core *c)
 	}
 	if (must_move(c))
 		return move_step(c);
-	return trim(c) ? 1 : err;
+	if (trim(c))
+		return 1;
+	return err == 0 && c->naborted > 0 ? -ENOSPC : err;
 }

@@ -14,7 +14,7 @@ PEN_LOG_TYPE("queue.spool");
 // no file but the segments. While it runs, an index entry's flags above
 // FLAG_BITS hold the message's place in `msg`.
 
-#define FLAG_BITS 3
+#define FLAG_BITS 4
 #define FLAG_MASK ((1u << FLAG_BITS) - 1)
 
 struct found {
@@ -96,6 +96,7 @@ static void replay_message(
 	e->slot = r->at->slot;
 	e->off = off;
 	e->len = len;
+	e->flags &= ~(uint32_t)SPOOL_ENTRY_BROKEN;
 	if (again)
 		e->flags |= SPOOL_ENTRY_MOVED;
 	r->at->ids[r->at->nids++] = record->id;
@@ -118,6 +119,11 @@ static void replay_update(struct recovery *r, const struct spool_record *record,
 	}
 	if (spool_update_apply(record, *entry_message(r, e)) != 0)
 		r->err = -ENOMEM;
+	// Relocation follows the links from the newest update to the oldest; after
+	// a torn batch or damage one may lead nowhere.
+	struct spool_place prev = spool_update_prev(record);
+	if (prev.slot != e->upd_slot || (prev.slot != 0 && prev.off != e->upd_off))
+		e->flags |= SPOOL_ENTRY_BROKEN;
 	e->upd_slot = r->at->slot;
 	e->upd_off = off;
 }
@@ -392,18 +398,61 @@ static int by_id(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void hand_out(struct recovery *r)
+// Writes the whole state of a message whose updates are not linked any more.
+static int state_rewrite(struct pen_spool_core *c, const struct pen_message *m)
+{
+	struct pen_message_update u = {.id = m->id,
+		.next_attempt = m->next_attempt,
+		.flags = m->flags,
+		.nchanges = m->nrcpt,
+		.last_error = m->last_error};
+
+	u.change = calloc(m->nrcpt > 0 ? m->nrcpt : 1, sizeof(*u.change));
+	if (u.change == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		u.change[i].index = i;
+		u.change[i].fate = m->rcpt[i].fate;
+		u.change[i].attempts = m->rcpt[i].attempts;
+	}
+	int err = spool_update_append(c, &u, true);
+	if (err == -EAGAIN) {
+		err = pen_spool_core_commit(c);
+		if (err == 0)
+			err = spool_update_append(c, &u, true);
+	}
+	free(u.change);
+	return err;
+}
+
+static void finish(struct recovery *r)
 {
 	struct pen_spool_core *c = r->c;
 	uint32_t n = 0;
+	int err = 0;
 
 	for (uint32_t i = 0; i < r->nmsg; i++) {
 		struct pen_message *m = r->msg[i];
 		if (m == NULL)
 			continue;
-		spool_index_find(&c->index, m->id)->flags &= FLAG_MASK;
 		r->msg[n++] = m;
+		struct spool_entry *e = spool_index_find(&c->index, m->id);
+		bool broken = e->flags & SPOOL_ENTRY_BROKEN;
+		e->flags &= FLAG_MASK & ~(uint32_t)SPOOL_ENTRY_BROKEN;
+		if (broken && err == 0)
+			err = state_rewrite(c, m);
 	}
+	int committed = pen_spool_core_commit(c);
+	if (err != 0 || committed != 0)
+		pen_warning("spool: cannot write: %s", strerror(-(err != 0 ? err : committed)));
+	r->nmsg = n;
+}
+
+static void hand_out(struct recovery *r)
+{
+	struct pen_spool_core *c = r->c;
+	uint32_t n = r->nmsg;
+
 	qsort(r->msg, n, sizeof(struct pen_message *), by_id);
 	for (uint32_t i = 0; i < n; i++) {
 		if (c->cfg.on_message != NULL)
@@ -433,8 +482,10 @@ int spool_recover(struct pen_spool_core *c)
 	if (r.err == 0) {
 		c->last_id = r.high_id;
 		c->next_epoch = (uint32_t)(r.high_epoch >> 32) + 1;
-		hand_out(&r);
 		spool_free_heads(c);
+		spool_prepare_reserve(c);
+		finish(&r);
+		hand_out(&r);
 	} else {
 		for (uint32_t i = 0; i < r.nmsg; i++)
 			pen_message_free(r.msg[i]);
