@@ -1,297 +1,64 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "pen_egress.h"
+#include "egress_priv.h"
 
 #include "pen_main_cf.h"
-#include "pen_params.h"
-#include "pen_ucl.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define CORE_MAX 1023
 
-struct reader {
-	struct pen_egress *e;
-	const char *file;
-	struct pen_report *report;
-	bool cores_given;
-};
-
-// One key of an object: how to read it, with its range.
-struct key {
-	const char *name;
-	void (*read)(
-		struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out);
-	size_t offset;
-	uint64_t min, max;
-	const char *accepted;
-};
-
-static void refuse(struct reader *rd, const struct pen_ucl_node *n, const char *accepted)
-{
-	const char *key = n->key != NULL ? n->key : "value";
-
-	if (n->text != NULL)
-		pen_report_error(rd->report, rd->file, n->line, "%s = %.120s: accepted is %s", key,
-			n->text, accepted);
-	else
-		pen_report_error(rd->report, rd->file, n->line, "%s: %s is here, accepted is %s",
-			key, pen_ucl_type_name(n->type), accepted);
-}
-
-static bool number_in(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, uint64_t *out)
-{
-	char text[96];
-
-	if (pen_ucl_number(n, out) && *out >= k->min && *out <= k->max)
-		return true;
-	snprintf(text, sizeof(text), "a number from %" PRIu64 " to %" PRIu64, k->min, k->max);
-	refuse(rd, n, text);
-	return false;
-}
-
-static void read_u32(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	uint64_t v;
-
-	if (number_in(rd, k, n, &v))
-		*(uint32_t *)out = (uint32_t)v;
-}
-
-static void read_u16(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	uint64_t v;
-
-	if (number_in(rd, k, n, &v))
-		*(uint16_t *)out = (uint16_t)v;
-}
-
-static void read_u8(struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	uint64_t v;
-
-	if (number_in(rd, k, n, &v))
-		*(uint8_t *)out = (uint8_t)v;
-}
-
-static void read_bool(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	(void)k;
-	if (!pen_ucl_bool(n, out))
-		refuse(rd, n, "yes or no");
-}
-
-static void read_power(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	uint64_t v;
-
-	if (!number_in(rd, k, n, &v))
-		return;
-	if ((v & (v - 1)) != 0)
-		refuse(rd, n, "a power of two");
-	else
-		*(uint32_t *)out = (uint32_t)v;
-}
-
-// read_text fills a char array of k->max bytes, NUL included.
-static void read_text(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	char text[96];
-
-	if (n->text == NULL || strlen(n->text) >= k->max || n->text[0] == '\0') {
-		snprintf(text, sizeof(text), "a text of 1 to %" PRIu64 " bytes", k->max - 1);
-		refuse(rd, n, text);
-		return;
-	}
-	strcpy(out, n->text);
-}
-
-static void read_addr(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	struct pen_addr a;
-
-	(void)k;
-	if (n->text == NULL || pen_addr_parse(&a, pen_span_cstr(n->text)) != 0)
-		refuse(rd, n, "an IP address such as \"10.0.0.1\"");
-	else
-		*(struct pen_addr *)out = a;
-}
-
-static void read_mac(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	unsigned m[6];
-	int used = 0;
-	uint8_t *mac = out;
-
-	(void)k;
-	if (n->text == NULL || strlen(n->text) != 17 ||
-		sscanf(n->text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &m[0], &m[1], &m[2], &m[3], &m[4],
-			&m[5], &used) != 6 ||
-		used != 17 || (m[0] & 1)) {
-		refuse(rd, n, "a unicast Ethernet address such as \"02:00:00:00:00:01\"");
-		return;
-	}
-	for (int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)m[i];
-}
-
-static void read_helo(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	if (n->text == NULL || !pen_hostname_valid(pen_span_cstr(n->text)))
-		refuse(rd, n, "a host name");
-	else
-		read_text(rd, k, n, out);
-}
-
-static void read_hugepages(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	bool b;
-
-	(void)k;
-	if (n->type == PEN_UCL_WORD && strcmp(n->text, "auto") == 0)
-		*(enum pen_hugepages *)out = PEN_HUGEPAGES_AUTO;
-	else if (pen_ucl_bool(n, &b))
-		*(enum pen_hugepages *)out = b ? PEN_HUGEPAGES_YES : PEN_HUGEPAGES_NO;
-	else
-		refuse(rd, n, "auto, yes or no");
-}
-
-static void read_cores(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	uint16_t *core = out;
-	uint32_t count = 0;
-	uint64_t v;
-
-	if (n->type != PEN_UCL_ARRAY || n->child == NULL) {
-		refuse(rd, n, "an array of core numbers, one for each worker: [0, 1]");
-		return;
-	}
-	for (const struct pen_ucl_node *c = n->child; c != NULL; c = c->next) {
-		if (count == PEN_WORKERS_MAX) {
-			refuse(rd, n, "at most 64 cores");
-			return;
-		}
-		if (!number_in(rd, k, c, &v))
-			return;
-		for (uint32_t i = 0; i < count; i++) {
-			if (core[i] == v) {
-				pen_report_error(rd->report, rd->file, c->line,
-					"cores: core %" PRIu64 " is there twice", v);
-				return;
-			}
-		}
-		core[count++] = (uint16_t)v;
-	}
-	// Until `workers` is compared, remember how many there are in the unused tail.
-	for (uint32_t i = count; i < PEN_WORKERS_MAX; i++)
-		core[i] = UINT16_MAX;
-	rd->cores_given = true;
-}
-
-static void read_eal(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	struct pen_egress *e = rd->e;
-
-	(void)k;
-	(void)out;
-	if (n->type != PEN_UCL_ARRAY) {
-		refuse(rd, n, "an array of texts: [\"--log-level=lib.eal:debug\"]");
-		return;
-	}
-	for (const struct pen_ucl_node *c = n->child; c != NULL; c = c->next) {
-		if (c->text == NULL) {
-			refuse(rd, c, "a text");
-		} else if (e->dataplane.neal == PEN_EAL_OPTIONS_MAX) {
-			refuse(rd, n, "at most 32 options");
-			return;
-		} else {
-			char *copy = strdup(c->text);
-			e->eal_text[e->dataplane.neal] = copy;
-			if (copy != NULL)
-				e->dataplane.eal_option[e->dataplane.neal++] = copy;
-		}
-	}
-}
-
-static void read_port_ref(
-	struct reader *rd, const struct key *k, const struct pen_ucl_node *n, void *out)
-{
-	const struct pen_dataplane_config *d = &rd->e->dataplane;
-
-	(void)k;
-	for (uint32_t i = 0; n->text != NULL && i < d->nports; i++) {
-		if (strcmp(d->port[i].name, n->text) == 0) {
-			*(uint16_t *)out = (uint16_t)i;
-			return;
-		}
-	}
-	refuse(rd, n, "the name of a port of this file");
-}
-
 #define TOP(f) offsetof(struct pen_dataplane_config, f)
-static const struct key top_keys[] = {
-	{"workers", read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX, NULL},
-	{"cores", read_cores, TOP(worker_core), 0, CORE_MAX, NULL},
-	{"hugepages", read_hugepages, TOP(hugepages), 0, 0, NULL},
-	{"memory_mb", read_u32, TOP(memory_mb), 16, 1048576, NULL},
-	{"eal_options", read_eal, 0, 0, 0, NULL},
-	{"file_prefix", read_text, TOP(file_prefix), 0, 64, NULL},
-	{"connections", read_u32, TOP(max_connections), 1, 4000000, NULL},
-	{"buffer_mb", read_u32, TOP(buffer_mb), 1, 1048576, NULL},
-	{"ring_depth", read_power, TOP(ring_depth), 64, 1 << 20, NULL},
-	{"rx_window", read_u32, TOP(rx_window), 2048, 1 << 24, NULL},
-	{"tx_limit", read_u32, TOP(tx_limit), 4096, 1 << 26, NULL},
+static const struct egress_key top_keys[] = {
+	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX},
+	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX},
+	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0},
+	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576},
+	{"eal_options", egress_read_eal, 0, 0, 0},
+	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64},
+	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000},
+	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576},
+	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20},
+	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24},
+	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26},
 	{0},
 };
 
 #define PORT(f) offsetof(struct pen_port_config, f)
-static const struct key port_keys[] = {
-	{"device", read_text, PORT(device), 0, 256, NULL},
-	{"mtu", read_u16, PORT(mtu), 576, 9216, NULL},
-	{"prefix", read_u8, PORT(prefix_bits), 1, 128, NULL},
-	{"gateway", read_addr, PORT(gateway), 0, 0, NULL},
-	{"mac", read_mac, PORT(mac), 0, 0, NULL},
-	{"trust_rx_checksum", read_bool, PORT(trust_rx_checksum), 0, 0, NULL},
+static const struct egress_key port_keys[] = {
+	{"device", egress_read_text, PORT(device), 0, 256},
+	{"mtu", egress_read_u16, PORT(mtu), 576, 9216},
+	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 128},
+	{"gateway", egress_read_addr, PORT(gateway), 0, 0},
+	{"mac", egress_read_mac, PORT(mac), 0, 0},
+	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0},
 	{0},
 };
 
 #define SOURCE(f) offsetof(struct pen_source_config, f)
-static const struct key source_keys[] = {
-	{"port", read_port_ref, SOURCE(port), 0, 0, NULL},
-	{"address", read_addr, SOURCE(addr), 0, 0, NULL},
-	{"helo", read_helo, SOURCE(helo), 0, 256, NULL},
+static const struct egress_key source_keys[] = {
+	{"port", egress_read_port_ref, SOURCE(port), 0, 0},
+	{"address", egress_read_addr, SOURCE(addr), 0, 0},
+	{"helo", egress_read_helo, SOURCE(helo), 0, 256},
 	{0},
 };
 
 static const char *next_key(void *ctx, size_t index)
 {
-	const struct key *keys = ctx;
+	const struct egress_key *keys = ctx;
 
 	if (keys[index].name != NULL)
 		return keys[index].name;
 	return NULL;
 }
 
-static void refuse_unknown(
-	struct reader *rd, const struct key *keys, const struct pen_ucl_node *n, const char *within)
+static void refuse_unknown(struct egress_reader *rd, const struct egress_key *keys,
+	const struct pen_ucl_node *n, const char *within)
 {
 	union {
-		const struct key *in;
+		const struct egress_key *in;
 		void *out;
 	} ctx = {.in = keys};
 	const char *like = pen_closest_name(n->key, next_key, ctx.out);
@@ -310,13 +77,13 @@ static void refuse_unknown(
 
 // read_keys reads the members of one object that `keys` names; those named in
 // `sections` are left to the caller.
-static void read_keys(struct reader *rd, const struct key *keys, const struct pen_ucl_node *object,
-	void *out, bool sections, const char *within)
+static void read_keys(struct egress_reader *rd, const struct egress_key *keys,
+	const struct pen_ucl_node *object, void *out, bool sections, const char *within)
 {
 	for (const struct pen_ucl_node *n = object->child; n != NULL; n = n->next) {
 		if (sections && (strcmp(n->key, "port") == 0 || strcmp(n->key, "source") == 0))
 			continue;
-		const struct key *k = keys;
+		const struct egress_key *k = keys;
 		while (k->name != NULL && strcmp(k->name, n->key) != 0)
 			k++;
 		if (k->name == NULL) {
@@ -343,7 +110,7 @@ static const struct pen_ucl_node *member(const struct pen_ucl_node *object, cons
 	return n;
 }
 
-static bool name_check(struct reader *rd, const struct pen_ucl_node *n, const char *what)
+static bool name_check(struct egress_reader *rd, const struct pen_ucl_node *n, const char *what)
 {
 	size_t len = strlen(n->key);
 	bool good = len > 0 && len < 32;
@@ -363,8 +130,8 @@ static bool name_check(struct reader *rd, const struct pen_ucl_node *n, const ch
 }
 
 // each_section calls fn for every `what NAME { }`.
-static void each_section(struct reader *rd, const struct pen_ucl_node *root, const char *what,
-	void (*fn)(struct reader *rd, const struct pen_ucl_node *n))
+static void each_section(struct egress_reader *rd, const struct pen_ucl_node *root,
+	const char *what, void (*fn)(struct egress_reader *rd, const struct pen_ucl_node *n))
 {
 	for (const struct pen_ucl_node *group = root->child; group != NULL; group = group->next) {
 		if (strcmp(group->key, what) != 0)
@@ -372,7 +139,7 @@ static void each_section(struct reader *rd, const struct pen_ucl_node *root, con
 		if (group->type != PEN_UCL_OBJECT) {
 			char accepted[64];
 			snprintf(accepted, sizeof(accepted), "%s NAME { ... }", what);
-			refuse(rd, group, accepted);
+			egress_refuse(rd, group, accepted);
 			continue;
 		}
 		for (const struct pen_ucl_node *n = group->child; n != NULL; n = n->next) {
@@ -382,7 +149,7 @@ static void each_section(struct reader *rd, const struct pen_ucl_node *root, con
 	}
 }
 
-static void read_port(struct reader *rd, const struct pen_ucl_node *n)
+static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 	char within[64];
@@ -412,7 +179,7 @@ static void read_port(struct reader *rd, const struct pen_ucl_node *n)
 			n->key);
 }
 
-static void read_source(struct reader *rd, const struct pen_ucl_node *n)
+static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 	struct pen_source_config *s = &rd->e->sources[d->nsources];
@@ -443,7 +210,8 @@ static void read_source(struct reader *rd, const struct pen_ucl_node *n)
 }
 
 // A gateway must be a neighbour of the port's sources.
-static void check_gateway(struct reader *rd, const struct pen_source_config *s, unsigned line)
+static void check_gateway(
+	struct egress_reader *rd, const struct pen_source_config *s, unsigned line)
 {
 	const struct pen_port_config *port = &rd->e->dataplane.port[s->port];
 	char a[PEN_ADDR_STR_MAX], b[PEN_ADDR_STR_MAX];
@@ -473,7 +241,7 @@ static uint32_t count_sections(const struct pen_ucl_node *root, const char *what
 	return count;
 }
 
-static void check_cores(struct reader *rd, const struct pen_ucl_node *root)
+static void check_cores(struct egress_reader *rd, const struct pen_ucl_node *root)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 	const struct pen_ucl_node *cores = member(root, "cores"),
@@ -510,7 +278,7 @@ static void set_defaults(struct pen_dataplane_config *d)
 	};
 }
 
-static void read_root(struct reader *rd, const struct pen_ucl_node *root)
+static void read_root(struct egress_reader *rd, const struct pen_ucl_node *root)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 
@@ -534,7 +302,7 @@ static void read_root(struct reader *rd, const struct pen_ucl_node *root)
 int pen_egress_parse(
 	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r)
 {
-	struct reader rd = {.e = e, .file = file, .report = r};
+	struct egress_reader rd = {.e = e, .file = file, .report = r};
 	unsigned errors = r->errors;
 
 	*e = (struct pen_egress){0};

@@ -9,8 +9,8 @@
 #define TEXT_MAX 1024
 #define WORD_MAX 64
 
-static void report(struct pen_report *r, enum pen_report_level level, const char *file,
-	unsigned line, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void report(struct pen_report *r,
+	enum pen_report_level level, const char *file, unsigned line, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX];
 
