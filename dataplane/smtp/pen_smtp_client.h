@@ -52,6 +52,12 @@ struct pen_smtp_out {
 
 #include "pen_smtp_client_state.h" // struct pen_smtp_client: not for reading by others
 
+// A recipient's text is the mail log's: "host X said: ... (in reply to RCPT TO
+// command)", "lost connection with X while ...", or the plain reply when all
+// went well. A delivery whose MAIL was not answered comes back untried when the
+// session ended for another reason than that MAIL. lease->result serves as
+// scratch from the first failure on; on_end's result points to it.
+//
 // lease: read for HELO name, time-outs, TLS level, limits; written for what the
 // session learned. It must outlive the client. Starts waiting for the greeting.
 void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease,
@@ -75,7 +81,8 @@ void pen_smtp_client_tls_up(struct pen_smtp_client *c, pen_time_us now);
 
 // The transport ended: the peer closed (eof), or it failed for `why` (reset,
 // handshake failure, connect time-out...). Deliveries under way get a result,
-// on_end runs. A close in answer to QUIT is a clean end.
+// on_end runs. A close in answer to QUIT is a clean end. Call eof for a reset,
+// too: its text says what we were doing, and an idle session is not a failure.
 void pen_smtp_client_eof(struct pen_smtp_client *c, pen_time_us now);
 void pen_smtp_client_fail(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now);
 
