@@ -579,6 +579,36 @@ static void long_lived_mail_is_moved_and_short_lived_is_not(void **state)
 	rig_fini(&r);
 }
 
+static void segments_prepared_elsewhere_and_here_never_collide(void **state)
+{
+	(void)state;
+	struct rig r;
+	uint32_t slot = 0;
+	int made = 0;
+
+	rig_init(&r, 0);
+	pen_spool_core_close(r.core, true);
+	pen_disk_sim_restart(r.disk);
+	r.cfg.prepare_elsewhere = true;
+	rig_open(&r);
+	// The preparer is slow: most segments are made by the writer meanwhile.
+	for (int i = 0; i < 1500; i++) {
+		put(&r, 3900);
+		commit(&r);
+		if (i % 40 == 0 && slot == 0 && (slot = pen_spool_core_wanted(r.core)) != 0)
+			made += pen_spool_core_prepare(r.core, slot) == 0;
+		if (i % 40 == 39 && slot != 0) {
+			pen_spool_core_prepared(r.core, slot, 0);
+			slot = 0;
+		}
+	}
+	assert_true(made > 20);
+	assert_int_equal(r.io, 0);
+	rig_restart(&r, false);
+	assert_int_equal(r.nfound, 1500);
+	rig_fini(&r);
+}
+
 static void one_commit_is_one_sync(void **state)
 {
 	(void)state;
@@ -639,6 +669,7 @@ int main(void)
 		cmocka_unit_test(a_read_only_disk_is_an_error_and_no_loss),
 		cmocka_unit_test(a_full_spool_takes_updates_and_empties_itself),
 		cmocka_unit_test(long_lived_mail_is_moved_and_short_lived_is_not),
+		cmocka_unit_test(segments_prepared_elsewhere_and_here_never_collide),
 		cmocka_unit_test(one_commit_is_one_sync),
 		cmocka_unit_test(the_index_finds_what_it_was_given),
 	};
