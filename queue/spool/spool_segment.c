@@ -150,7 +150,7 @@ uint32_t spool_slot_unused(struct pen_spool_core *c)
 {
 	uint32_t slot = c->slot_from;
 
-	while (slot < c->nslots && (c->slot[slot] != NULL || slot == c->preparing))
+	while (slot == c->preparing || (slot < c->nslots && c->slot[slot] != NULL))
 		slot++;
 	return slot;
 }
@@ -227,12 +227,14 @@ int spool_prepare_now(struct pen_spool_core *c)
 		c->prepare_err = -ENOSPC;
 		return -ENOSPC;
 	}
-	uint32_t slot = spool_slot_unused(c);
-	int err = pen_spool_core_prepare(c, slot);
-	uint32_t elsewhere = c->preparing;
-	pen_spool_core_prepared(c, slot, err);
-	c->preparing = elsewhere;
-	return c->prepare_err;
+	// A file that nobody knows may be in the way: then the next name.
+	for (int attempt = 0; attempt < 4; attempt++) {
+		uint32_t slot = spool_slot_unused(c);
+		pen_spool_core_prepared(c, slot, pen_spool_core_prepare(c, slot));
+		if (c->prepare_err != -EEXIST)
+			return c->prepare_err;
+	}
+	return -EIO;
 }
 
 uint32_t pen_spool_core_wanted(struct pen_spool_core *c)
