@@ -41,12 +41,15 @@ static uint16_t pool_room(const struct pen_port_config *port)
 	return (uint16_t)((room + 63) / 64 * 64);
 }
 
-uint32_t port_memory_mb(const struct pen_dataplane_config *cfg)
+uint32_t port_memory_mb(const struct pen_dataplane_config *cfg, bool hugepages)
 {
-	uint64_t bytes = 48u << 20; // ethdev, vdevs, rings, mempool headers
+	uint64_t bytes = 32u << 20; // ethdev, vdevs, rings, mempool headers
 
 	for (uint32_t i = 0; i < cfg->nports; i++) {
 		uint64_t each = pool_room(&cfg->port[i]) + sizeof(struct rte_mbuf) + 128;
+		// A mempool lets no object cross a page.
+		if (!hugepages)
+			each = (each + 4095) / 4096 * 4096;
 		bytes += each * pool_size(cfg) * cfg->nworkers;
 	}
 	bytes += (uint64_t)cfg->nworkers * cfg->nworkers * 16384;

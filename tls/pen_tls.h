@@ -42,7 +42,8 @@ struct pen_tls_ctx *pen_tls_ctx_new(
 void pen_tls_ctx_free(struct pen_tls_ctx *ctx);
 
 // Where ciphertext goes: takes all n bytes or none. 0, or -EAGAIN when there is
-// no room (the stream then keeps the record and tries again later).
+// no room (the stream then keeps the record and tries again later). Room for one
+// record (16 KiB and 261 bytes) must come up some time, or nothing moves.
 typedef int pen_tls_send_fn(void *ctx, const uint8_t *p, size_t n);
 
 // server_name: SNI for a client, may be NULL. NULL result: out of memory.
@@ -59,7 +60,8 @@ enum pen_tls_status {
 };
 
 // Hands the stream ciphertext for the calls that follow; borrowed until
-// they have returned WANT_INPUT (then every byte has been taken).
+// they have returned WANT_INPUT (then every byte has been taken). A handshake's
+// OK may leave bytes behind: read until WANT_INPUT.
 void pen_tls_feed(struct pen_tls *t, const uint8_t *p, size_t n);
 
 // pen_tls_handshake: OK when established. A client's first call sends its hello.

@@ -153,6 +153,27 @@ static int io_send(WOLFSSL *wolf, char *p, int n, void *arg)
 	return n;
 }
 
+// A list without any TLS 1.3 suite must not offer TLS 1.3: a server would choose
+// it and then find no common suite.
+static bool only_tls12(const struct pen_tls_ctx_config *cfg)
+{
+	return cfg->ciphers != NULL && strstr(cfg->ciphers, "TLS13-") == NULL;
+}
+
+static bool set_groups(WOLFSSL_CTX *wolf, bool tls12)
+{
+	int n = (int)(sizeof(default_groups) / sizeof(default_groups[0]));
+
+	if (!tls12)
+		return wolfSSL_CTX_set_groups(wolf, default_groups, n) == WOLFSSL_SUCCESS;
+	for (int i = 0; i < n; i++) {
+		if (wolfSSL_CTX_UseSupportedCurve(wolf, (word16)default_groups[i]) !=
+			WOLFSSL_SUCCESS)
+			return false;
+	}
+	return true;
+}
+
 static bool set_protocol(
 	WOLFSSL_CTX *wolf, const struct pen_tls_ctx_config *cfg, char *err, size_t cap)
 {
@@ -167,8 +188,7 @@ static bool set_protocol(
 			ciphers);
 		return false;
 	}
-	if (wolfSSL_CTX_set_groups(wolf, default_groups,
-		    (int)(sizeof(default_groups) / sizeof(default_groups[0]))) != WOLFSSL_SUCCESS) {
+	if (!set_groups(wolf, only_tls12(cfg))) {
 		say(err, cap, "TLS: this wolfSSL lacks P-256 or X25519");
 		return false;
 	}
@@ -186,11 +206,9 @@ static bool set_protocol(
 	return true;
 }
 
-// A list without any TLS 1.3 suite must not offer TLS 1.3: a server would choose
-// it and then find no common suite.
 static WOLFSSL_METHOD *method(const struct pen_tls_ctx_config *cfg)
 {
-	if (cfg->ciphers != NULL && strstr(cfg->ciphers, "TLS13-") == NULL)
+	if (only_tls12(cfg))
 		return cfg->server ? wolfTLSv1_2_server_method() : wolfTLSv1_2_client_method();
 	return cfg->server ? wolfSSLv23_server_method() : wolfSSLv23_client_method();
 }
