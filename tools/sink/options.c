@@ -16,7 +16,7 @@ static const char usage[] =
 	"  --core N              core of the worker (0)          --no-huge  no hugepages\n"
 	"  --memory-mb N         DPDK memory                     --buffer-mb N  of TCP (64)\n"
 	"  --trust-checksum      do not verify checksums of received packets\n"
-	"  -m count              connections at most (1024)      -T bytes   receive window\n"
+	"  -m count              connections at most (1024)      -T bytes   receive window (1024-)\n"
 	"  --slow-read BYTES     read so many bytes per second and connection\n"
 	"The server\n"
 	"  -h name  host name    -t seconds  timeout     --size-limit BYTES\n"
@@ -207,7 +207,7 @@ static bool network_option(struct sink_options *o, int c)
 		o->sink.max_connections = (uint32_t)number("-m", optarg, 1, 4e6);
 		return true;
 	case 'T':
-		o->dp.rx_window = (uint32_t)number("-T", optarg, 1, 1 << 30);
+		o->dp.rx_window = (uint32_t)number("-T", optarg, 1024, 1 << 29);
 		return true;
 	case OPT_SLOW_READ:
 		o->sink.slow_read = (uint64_t)number("--slow-read", optarg, 1, 1e12);
