@@ -113,6 +113,10 @@ static void explain_probe(const struct pen_port_config *c, int rc, char *err, si
 	else if ((af_packet || af_xdp) && device_option(c->device, "iface", iface, sizeof(iface)) &&
 		 if_nametoindex(iface) == 0)
 		snprintf(err, cap, "port %s: there is no network interface %s", c->name, iface);
+	else if (rc == EFAULT)
+		// The virtual bus says so when no driver claims the name.
+		snprintf(err, cap, "port %s: DPDK has no driver for the device %s", c->name,
+			c->device);
 	else
 		snprintf(err, cap, "port %s: device %s did not start: %s%s%s", c->name, c->device,
 			strerror(rc), eal_last_message()[0] != '\0' ? ": " : "",

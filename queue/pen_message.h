@@ -36,13 +36,6 @@ enum {                             // pen_message.flags, durable
 	PEN_MESSAGE_DSN = 1 << 2,  // made by us
 };
 
-// Where the spool keeps the message; only the spool reads it.
-struct pen_spool_ref {
-	uint32_t segment;
-	uint32_t offset;
-	uint32_t length;
-};
-
 struct pen_message {
 	uint64_t id;                     // unique for the life of the spool; never 0
 	char queue_id[PEN_QUEUE_ID_MAX]; // made from id: what people see
@@ -52,7 +45,6 @@ struct pen_message {
 	struct pen_span sender; // without angle brackets; empty: null sender
 	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	uint32_t content_len;
-	struct pen_spool_ref ref;
 	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry
 	void *sched;                // scheduler
 	uint32_t nrcpt;

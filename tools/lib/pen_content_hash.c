@@ -1,175 +1,268 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pen_content_hash.h"
 
-#include <stdlib.h>
-
-enum { // state
-	LINE_START,
-	FIELD_NAME,
-	FIELD_REST, // up to the line end
-	BODY,
+enum state {
+	AT_LINE,  // at the start of a line of the header block
+	IN_NAME,  // the name is short enough to be one of ours, held back in `name`
+	IN_LONG,  // the name is too long for that: passed on, waiting for the colon
+	IN_VALUE, // behind the colon, or in a continuation line
+	IN_BODY,
 };
 
-enum { // capture
-	CAPTURE_NONE,
-	CAPTURE_ID,
-	CAPTURE_HASH,
-};
+enum capture { CAPTURE_NONE, CAPTURE_HASH, CAPTURE_ID };
+
+static bool name_byte(uint8_t c)
+{
+	return c > 32 && c < 127 && c != ':';
+}
+
+static bool removed_name(struct pen_span name)
+{
+	static const char *const list[] = {"Received", "Return-Path", "Delivered-To",
+		"X-Original-To", "X-Penstock-Hash", "Message-Id", "Date"};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (pen_span_ieq(name, pen_span_cstr(list[i])))
+			return true;
+	}
+	return false;
+}
 
 void pen_content_hash_init(struct pen_content_hash *h)
 {
 	XXH3_64bits_reset(&h->xxh);
+	h->state = AT_LINE;
+	h->last = 0;
+	h->keep = true;
+	h->any_field = false;
+	h->capture = CAPTURE_NONE;
+	h->name_len = 0;
 	h->bytes = 0;
-	h->state = LINE_START;
-	h->top = true;
-	h->drop = false;
-	h->capture = CAPTURE_NONE;
-	h->name_n = h->value_n = 0;
-	h->hash = h->claimed = h->number = 0;
-	h->has_claim = h->has_id = false;
-	h->run[0] = '\0';
+	h->value_len = 0;
+	h->has_hash = h->has_id = false;
+	h->has_claim = false;
+	h->claim = 0;
+	h->id[0] = '\0';
 }
 
-static void take_id(struct pen_content_hash *h)
+// Hashes p..end with each bare LF made CRLF; `last` is the byte before p.
+static void hash_canonical(struct pen_content_hash *h, const uint8_t *p, const uint8_t *end)
 {
-	char *dash = strrchr(h->value, '-'), *end;
+	const uint8_t *from = p;
+	uint8_t before = h->last;
 
-	if (dash == NULL)
-		return;
-	h->number = strtoull(dash + 1, &end, 10);
-	if (end == dash + 1 || *end != '\0')
-		return;
-	*dash = '\0';
-	memcpy(h->run, h->value, (size_t)(dash - h->value) + 1);
-	h->has_id = true;
+	while (p < end) {
+		const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+		if (lf == NULL)
+			break;
+		if (lf > p)
+			before = lf[-1];
+		if (before != '\r') {
+			XXH3_64bits_update(&h->xxh, from, (size_t)(lf - from));
+			XXH3_64bits_update(&h->xxh, "\r", 1);
+			from = lf;
+		}
+		before = '\n';
+		p = lf + 1;
+	}
+	XXH3_64bits_update(&h->xxh, from, (size_t)(end - from));
 }
 
-static void field_ends(struct pen_content_hash *h)
+static void flush_name(struct pen_content_hash *h)
 {
-	struct pen_span v = pen_span_trim(pen_span(h->value, h->value_n));
-	char *end;
+	XXH3_64bits_update(&h->xxh, h->name, h->name_len);
+	h->name_len = 0;
+}
 
-	if (h->capture == CAPTURE_NONE || v.n >= sizeof(h->value))
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static void note_claim(struct pen_content_hash *h, struct pen_span text)
+{
+	uint64_t v = 0;
+
+	h->has_hash = true;
+	if (text.n != PEN_CONTENT_HASH_HEX)
 		return;
-	memmove(h->value, v.p, v.n);
-	h->value[v.n] = '\0';
-	if (h->capture == CAPTURE_ID) {
-		take_id(h);
-	} else {
-		h->claimed = strtoull(h->value, &end, 16);
-		h->has_claim = v.n == 16 && *end == '\0';
+	for (size_t i = 0; i < text.n; i++) {
+		int d = hex_digit((char)text.p[i]);
+		if (d < 0)
+			return;
+		v = v << 4 | (uint64_t)d;
+	}
+	h->claim = v;
+	h->has_claim = true;
+}
+
+// The field's first line is complete.
+static void note_value(struct pen_content_hash *h)
+{
+	struct pen_span text = pen_span_trim(pen_span(h->value, h->value_len));
+
+	if (h->capture == CAPTURE_HASH) {
+		note_claim(h, text);
+	} else if (h->capture == CAPTURE_ID) {
+		memcpy(h->id, text.p, text.n);
+		h->id[text.n] = '\0';
+		h->has_id = true;
 	}
 	h->capture = CAPTURE_NONE;
 }
 
-// The name in h->name is complete, up to and with the colon if it has one.
-static void name_known(struct pen_content_hash *h)
+static void colon(struct pen_content_hash *h)
 {
-	static const struct pen_span trace[] = {
-		{(const uint8_t *)"Received", 8},
-		{(const uint8_t *)"Return-Path", 11},
-		{(const uint8_t *)"Delivered-To", 12},
-	};
-	struct pen_span name = pen_span_trim(pen_span(h->name, h->name_n));
+	struct pen_span name = pen_span(h->name, h->name_len);
 
-	if (name.n > 0 && name.p[name.n - 1] == ':')
-		name.n--;
-	name = pen_span_trim(name);
-	h->drop = false;
-	h->value_n = 0;
-	h->state = FIELD_REST;
-	if (pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Hash"))) {
-		h->drop = true;
+	h->any_field = true;
+	h->keep = !removed_name(name);
+	h->capture = CAPTURE_NONE;
+	h->value_len = 0;
+	if (!h->has_hash && pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Hash")))
 		h->capture = CAPTURE_HASH;
-		return;
-	}
-	if (pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Id"))) {
+	else if (!h->has_id && pen_span_ieq(name, PEN_SPAN_LIT("X-Penstock-Id")))
 		h->capture = CAPTURE_ID;
-	} else if (h->top) {
-		for (size_t i = 0; i < sizeof(trace) / sizeof(trace[0]); i++)
-			h->drop |= pen_span_ieq(name, trace[i]);
-		h->top = h->drop;
-	}
-	if (!h->drop)
-		XXH3_64bits_update(&h->xxh, h->name, h->name_n);
+	if (h->keep)
+		flush_name(h);
+	h->name_len = 0;
+	h->state = IN_VALUE;
 }
 
-static void start_line(struct pen_content_hash *h, uint8_t first)
+// At the start of a header line; p stays.
+static void line_start(struct pen_content_hash *h, uint8_t c)
 {
-	if (first == ' ' || first == '\t') {
-		h->state = FIELD_REST; // a continuation shares its field's fate
-		return;
+	if (c == ' ' || c == '\t') {
+		h->state = h->any_field ? IN_VALUE : IN_BODY; // `keep` stays the field's
+	} else if (name_byte(c)) {
+		h->name_len = 0;
+		h->state = IN_NAME;
+	} else {
+		h->state = IN_BODY;
 	}
-	field_ends(h);
-	h->name_n = 0;
-	h->drop = false;
-	h->state = first == '\r' || first == '\n' ? BODY : FIELD_NAME;
 }
 
-static size_t feed_name(struct pen_content_hash *h, struct pen_span s)
+// Takes bytes of the name; returns where it stopped.
+static const uint8_t *in_name(struct pen_content_hash *h, const uint8_t *p, const uint8_t *end)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		h->name[h->name_n++] = s.p[i];
-		if (s.p[i] == ':' || s.p[i] == '\n' || h->name_n == PEN_CONTENT_NAME_MAX) {
-			name_known(h);
-			if (s.p[i] == '\n')
-				h->state = LINE_START;
-			return i + 1;
+	while (p < end && name_byte(*p) && h->name_len < sizeof(h->name)) {
+		h->name[h->name_len++] = *p;
+		h->last = *p++;
+	}
+	if (p == end)
+		return p;
+	if (*p == ':' && h->name_len > 0) {
+		colon(h);
+	} else {
+		h->state = name_byte(*p) ? IN_LONG : IN_BODY;
+		flush_name(h);
+	}
+	return p;
+}
+
+static const uint8_t *in_long(struct pen_content_hash *h, const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *from = p;
+
+	while (p < end && name_byte(*p))
+		p++;
+	XXH3_64bits_update(&h->xxh, from, (size_t)(p - from));
+	if (p > from)
+		h->last = p[-1];
+	if (p < end) {
+		h->state = IN_BODY;
+		if (*p == ':') {
+			h->any_field = h->keep = true;
+			h->state = IN_VALUE;
 		}
 	}
-	return s.n;
+	return p;
 }
 
-static size_t feed_rest(struct pen_content_hash *h, struct pen_span s)
+static const uint8_t *in_value(struct pen_content_hash *h, const uint8_t *p, const uint8_t *end)
 {
-	ptrdiff_t eol = pen_span_find(s, '\n');
-	size_t n = eol >= 0 ? (size_t)eol + 1 : s.n;
+	const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+	const uint8_t *stop = lf != NULL ? lf + 1 : end;
 
-	if (!h->drop)
-		XXH3_64bits_update(&h->xxh, s.p, n);
 	if (h->capture != CAPTURE_NONE) {
-		size_t room = sizeof(h->value) - h->value_n, take = n < room ? n : room;
-		memcpy(h->value + h->value_n, s.p, take);
-		h->value_n = (uint8_t)(h->value_n + take);
-	}
-	if (eol >= 0)
-		h->state = LINE_START;
-	return n;
-}
-
-void pen_content_hash_feed(struct pen_content_hash *h, struct pen_span s)
-{
-	h->bytes += s.n;
-	while (s.n > 0) {
-		size_t used = 0;
-		if (h->state == LINE_START)
-			start_line(h, s.p[0]);
-		if (h->state == FIELD_NAME) {
-			used = feed_name(h, s);
-		} else if (h->state == FIELD_REST) {
-			used = feed_rest(h, s);
-		} else {
-			XXH3_64bits_update(&h->xxh, s.p, s.n);
-			used = s.n;
+		for (const uint8_t *q = p; q < stop && h->value_len < PEN_CONTENT_ID_MAX; q++) {
+			if (h->value_len > 0 || *q != ':')
+				h->value[h->value_len++] = (char)*q;
 		}
-		s = pen_span_from(s, used);
+		if (lf != NULL)
+			note_value(h);
+	}
+	if (h->keep)
+		hash_canonical(h, p, stop);
+	h->last = stop[-1];
+	if (lf != NULL)
+		h->state = AT_LINE;
+	return stop;
+}
+
+void pen_content_hash_feed(struct pen_content_hash *h, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+	const uint8_t *end = p + n;
+
+	h->bytes += n;
+	while (p < end) {
+		switch ((enum state)h->state) {
+		case AT_LINE:
+			line_start(h, *p);
+			break;
+		case IN_NAME:
+			p = in_name(h, p, end);
+			break;
+		case IN_LONG:
+			p = in_long(h, p, end);
+			break;
+		case IN_VALUE:
+			p = in_value(h, p, end);
+			break;
+		case IN_BODY:
+			hash_canonical(h, p, end);
+			h->last = end[-1];
+			p = end;
+			break;
+		}
 	}
 }
 
-void pen_content_hash_finish(struct pen_content_hash *h)
+uint64_t pen_content_hash_end(struct pen_content_hash *h)
 {
-	if (h->state == FIELD_NAME && h->name_n > 0)
-		name_known(h); // the content ended inside a line
-	field_ends(h);
-	h->hash = XXH3_64bits_digest(&h->xxh);
+	bool open = h->bytes > 0 && h->last != '\n';
+
+	if (h->state == IN_NAME) {
+		flush_name(h);
+		h->keep = true;
+	}
+	if (h->state == IN_VALUE && h->capture != CAPTURE_NONE)
+		note_value(h);
+	if (open && (h->state != IN_VALUE || h->keep))
+		XXH3_64bits_update(&h->xxh, "\r\n", 2);
+	return XXH3_64bits_digest(&h->xxh);
 }
 
-uint64_t pen_content_hash_of(struct pen_span content)
+uint64_t pen_content_hash(const void *p, size_t n)
 {
 	struct pen_content_hash h;
 
 	pen_content_hash_init(&h);
-	pen_content_hash_feed(&h, content);
-	pen_content_hash_finish(&h);
-	return h.hash;
+	pen_content_hash_feed(&h, p, n);
+	return pen_content_hash_end(&h);
+}
+
+void pen_content_hash_hex(uint64_t hash, char out[PEN_CONTENT_HASH_HEX])
+{
+	for (int i = PEN_CONTENT_HASH_HEX - 1; i >= 0; i--) {
+		out[i] = "0123456789abcdef"[hash & 15];
+		hash >>= 4;
+	}
 }

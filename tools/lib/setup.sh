@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Set-up steps shared by tools/quickstart, tools/test and benchmarks/run.
 # Every step is idempotent, says what it does, and is skipped when done.
+# Sourced with the repository's top as the working directory.
 
 say() { printf '%s\n' "$*" >&2; }
 
 # setup_packages GROUP...: Debian packages of these groups (tools/packages).
 setup_packages() {
-	local missing=() name group want
+	local missing=() name group want start=$SECONDS
 	while read -r group name; do
 		for want in "$@"; do
 			[ "$group" = "$want" ] || continue
@@ -16,20 +17,53 @@ setup_packages() {
 	done < <(grep -v '^#' tools/packages)
 	[ ${#missing[@]} -gt 0 ] || return 0
 	say "set-up: installing ${#missing[@]} Debian packages: ${missing[*]}"
-	[ "$(id -u)" = 0 ] || { say "set-up: run this as root to install them"; return 1; }
-	local start=$SECONDS
+	[ "$(id -u)" = 0 ] || { say "set-up: run this as root, or install them yourself"; return 1; }
+	setup_no_autostart
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 	say "set-up: packages installed in $((SECONDS - start)) s"
 }
 
-# setup_build DIR [meson options]: configure once, then build.
+# The peers (Postfix, Knot) run only inside the tests' own namespaces: do not
+# let their packages start a service on this machine.
+setup_no_autostart() {
+	[ ! -e /usr/sbin/policy-rc.d ] || return 0
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod +x /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+# setup_build DIR [meson options]: wolfSSL if needed, configure once, build.
 setup_build() {
-	local dir=$1 start=$SECONDS
+	local dir=$1 start=$SECONDS prefix
 	shift
-	[ -f "$dir/build.ninja" ] || meson setup "$dir" "$@" >/dev/null || return 1
+	prefix=$(tools/build-wolfssl) || return 1
+	if [ ! -f "$dir/build.ninja" ]; then
+		meson setup "$dir" -Dwolfssl_prefix="$prefix" "$@" >"$dir.log" 2>&1 || {
+			tail -20 "$dir.log" >&2
+			return 1
+		}
+		rm -f "$dir.log"
+	fi
 	say "set-up: building in $dir"
-	ninja -C "$dir" --quiet || return 1
+	ninja -C "$dir" --quiet >&2 || return 1
 	say "set-up: built in $((SECONDS - start)) s"
+}
+
+# setup_hugepages COUNT: tries to have COUNT free 2 MiB pages; never fails.
+setup_hugepages() {
+	local pages=/sys/kernel/mm/hugepages/hugepages-2048kB want=$1 free total
+	[ -r "$pages/free_hugepages" ] || { say "set-up: no 2 MiB hugepages here: running with --no-huge"; return 0; }
+	free=$(cat "$pages/free_hugepages")
+	[ "$free" -ge "$want" ] && return 0
+	total=$(cat "$pages/nr_hugepages")
+	echo $((total + want - free)) 2>/dev/null >"$pages/nr_hugepages" || true
+	free=$(cat "$pages/free_hugepages")
+	if [ "$free" -ge "$want" ]; then
+		say "set-up: reserved $((want * 2)) MiB of hugepages"
+	else
+		echo "$total" 2>/dev/null >"$pages/nr_hugepages" || true
+		say "set-up: hugepages cannot be reserved here: running with --no-huge"
+	fi
 }

@@ -5,6 +5,7 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static enum pen_smtp_verdict draw(struct sink_conn *c, enum fault_command command)
@@ -140,25 +141,40 @@ static void on_content(void *ctx, struct pen_span piece)
 {
 	struct sink_conn *c = ctx;
 
-	pen_content_hash_feed(&c->hash, piece);
+	pen_content_hash_feed(&c->hash, piece.p, piece.n);
 	if (c->dump != NULL && fwrite(piece.p, 1, piece.n, c->dump) != piece.n)
 		PEN_COUNT(c->k->ctr.dump_failed);
+}
+
+// "<run>-<n>", as penstock-source numbers its messages.
+static enum tally_result tally_id(struct tally *t, const char *id)
+{
+	const char *dash = strrchr(id, '-');
+	char run[PEN_CONTENT_ID_MAX + 1], *end;
+
+	if (dash == NULL || dash[1] < '0' || dash[1] > '9')
+		return TALLY_FULL;
+	uint64_t number = strtoull(dash + 1, &end, 10);
+	if (*end != '\0')
+		return TALLY_FULL;
+	snprintf(run, sizeof(run), "%.*s", (int)(dash - id), id);
+	return tally_add(t, run, number);
 }
 
 static void count_message(struct sink_conn *c)
 {
 	struct sink *k = c->k;
 	struct pen_content_hash *h = &c->hash;
+	uint64_t hash = pen_content_hash_end(h);
 
-	pen_content_hash_finish(h);
 	PEN_COUNT(k->ctr.messages);
 	PEN_COUNT_N(k->ctr.bytes, h->bytes);
 	PEN_COUNT_N(k->ctr.recipients, c->nrcpt);
-	if (h->has_claim && h->claimed != h->hash)
+	if (h->has_claim && h->claim != hash)
 		PEN_COUNT(k->ctr.corrupted);
 	else if (h->has_claim)
 		PEN_COUNT(k->ctr.verified);
-	enum tally_result r = h->has_id ? tally_add(&k->tally, h->run, h->number) : TALLY_FULL;
+	enum tally_result r = tally_id(&k->tally, h->id);
 	if (r == TALLY_NEW)
 		PEN_COUNT(k->ctr.unique);
 	else if (r == TALLY_SEEN)

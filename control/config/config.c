@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// join makes "DIR/NAME"; an absolute NAME stays.
+static char *join(const char *directory, const char *name)
+{
+	struct pen_buf b = PEN_BUF_INIT;
+
+	if (name[0] == '/')
+		return strdup(name);
+	pen_buf_addf(&b, "%s/%s", directory, name);
+	pen_buf_add(&b, "", 1);
+	if (!b.failed)
+		return (char *)b.p;
+	pen_buf_fini(&b);
+	return NULL;
+}
+
+// check_order refuses a pair of times that contradict each other.
+static void check_order(const struct pen_params *p, const char *file, const char *low,
+	pen_time_us low_us, const char *high, pen_time_us high_us, struct pen_report *r)
+{
+	unsigned line = pen_params_line(p, low);
+
+	if (line == 0)
+		line = pen_params_line(p, high);
+	if (low_us > high_us)
+		pen_report_error(r, file, line,
+			"%s (%llds) is larger than %s (%llds): accepted is at most that", low,
+			(long long)(low_us / PEN_US_PER_S), high,
+			(long long)(high_us / PEN_US_PER_S));
+}
+
+// An EHLO name is a host name or an address in brackets (RFC 5321 4.1.3).
+static void check_helo(const struct pen_params *p, const char *file, struct pen_report *r)
+{
+	struct pen_span name = pen_span_cstr(p->smtp_helo_name);
+	struct pen_addr addr;
+
+	if (pen_hostname_valid(name))
+		return;
+	if (name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']') {
+		struct pen_span in = pen_span(name.p + 1, name.n - 2);
+		if (pen_span_istarts(in, PEN_SPAN_LIT("IPv6:")))
+			in = pen_span_from(in, 5);
+		if (pen_addr_parse(&addr, in) == 0)
+			return;
+	}
+	pen_report_error(r, file, pen_params_line(p, "smtp_helo_name"),
+		"smtp_helo_name = %s: accepted is a host name or an [address]", p->smtp_helo_name);
+}
+
+static void check_absolute(const struct pen_params *p, const char *file, const char *name,
+	const char *value, struct pen_report *r)
+{
+	if (value[0] != '\0' && value[0] != '/')
+		pen_report_error(r, file, pen_params_line(p, name),
+			"%s = %.200s: accepted is an absolute path", name, value);
+}
+
+static void check_params(const struct pen_params *p, const char *file, struct pen_report *r)
+{
+	check_order(p, file, "minimal_backoff_time", p->minimal_backoff_time,
+		"maximal_backoff_time", p->maximal_backoff_time, r);
+	check_helo(p, file, r);
+	check_absolute(p, file, "queue_directory", p->queue_directory, r);
+	check_absolute(p, file, "control_socket", p->control_socket, r);
+	check_absolute(p, file, "maillog_file", p->maillog_file, r);
+	check_absolute(p, file, "smtp_tls_CAfile", p->smtp_tls_CAfile, r);
+	check_absolute(p, file, "dns_trust_anchor_file", p->dns_trust_anchor_file, r);
+	check_absolute(p, file, "dns_resolv_conf", p->dns_resolv_conf, r);
+	if (p->queue_directory[0] == '\0')
+		pen_report_error(r, file, pen_params_line(p, "queue_directory"),
+			"queue_directory is empty: accepted is an absolute path");
+	if (p->smtpd_soft_error_limit > p->smtpd_hard_error_limit)
+		pen_report_warning(r, file, pen_params_line(p, "smtpd_soft_error_limit"),
+			"smtpd_soft_error_limit is above smtpd_hard_error_limit and never acts");
+	// The spool keeps whole messages: below this not even a few fit.
+	if (p->message_size_limit * 4 > p->spool_size_limit)
+		pen_report_error(r, file, pen_params_line(p, "spool_size_limit"),
+			"spool_size_limit (%lld bytes) is less than four times message_size_limit "
+			"(%lld)",
+			(long long)p->spool_size_limit, (long long)p->message_size_limit);
+}
+
+static void load_tables(struct pen_config *c, const char *file, struct pen_report *r)
+{
+	const struct pen_map_where where = {
+		file, pen_params_line(&c->params, "transport_maps"), "transport_maps"};
+	char *egress = join(c->directory, c->params.egress_config);
+
+	pen_maps_open(&c->transport_maps, c->params.transport_maps, &where, r);
+	if (egress == NULL || pen_egress_read(&c->egress, egress, r) == -ENOMEM)
+		pen_report_error(r, file, 0, "out of memory");
+	free(egress);
+}
+
+static void load_all(struct pen_config *c, const char *file, struct pen_report *r)
+{
+	struct pen_main_cf cf;
+	char hostname[256] = "";
+
+	gethostname(hostname, sizeof(hostname) - 1);
+	struct pen_params_env env = {hostname, c->directory};
+	int err = pen_main_cf_read(&cf, file, r);
+	if (err == 0)
+		err = pen_params_load(&c->params, &cf, &env, r);
+	if (err == -ENOMEM) {
+		pen_report_error(r, file, 0, "out of memory");
+	} else if (c->params.line != NULL) {
+		check_params(&c->params, file, r);
+		load_tables(c, file, r);
+	}
+	pen_main_cf_fini(&cf);
+}
+
+struct pen_config *pen_config_load(const char *directory, struct pen_report *r)
+{
+	struct pen_config *c = calloc(1, sizeof(*c));
+	unsigned errors = r->errors;
+
+	// $config_directory names tables, which must be absolute.
+	char *file = NULL;
+	if (c != NULL)
+		c->directory = realpath(directory, NULL);
+	if (c != NULL && c->directory == NULL)
+		c->directory = strdup(directory);
+	if (c != NULL && c->directory != NULL)
+		file = join(c->directory, "main.cf");
+	if (file == NULL)
+		pen_report_error(r, directory, 0, "out of memory");
+	else
+		load_all(c, file, r);
+	free(file);
+	if (r->errors == errors)
+		return c;
+	pen_config_free(c);
+	return NULL;
+}
+
+void pen_config_free(struct pen_config *c)
+{
+	if (c == NULL)
+		return;
+	pen_maps_fini(&c->transport_maps);
+	pen_egress_fini(&c->egress);
+	pen_params_fini(&c->params);
+	free(c->directory);
+	free(c);
+}
+
+static void show_one(void *ctx, const struct pen_param_desc *desc, const char *value)
+{
+	pen_buf_addf(ctx, "%s =%s%s\n", desc->name, value[0] != '\0' ? " " : "", value);
+}
+
+void pen_config_show(const struct pen_config *c, unsigned flags, struct pen_buf *out)
+{
+	pen_params_each(&c->params, flags, show_one, out);
+}

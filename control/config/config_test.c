@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_config.h"
+#include "pen_test.h"
+#include "report_lines.h"
+
+#include <unistd.h>
+
+static char dir[64];
+static struct report_lines lines;
+
+static int begin(void **state)
+{
+	(void)state;
+	char *made = strdup("config_test.XXXXXX");
+	assert_non_null(mkdtemp(made));
+	snprintf(dir, sizeof(dir), "%s", made);
+	free(made);
+	report_lines_init(&lines);
+	return 0;
+}
+
+static void put(const char *name, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (text == NULL) {
+		unlink(path);
+		return;
+	}
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	put("main.cf", NULL);
+	put("egress.conf", NULL);
+	put("transport", NULL);
+	report_lines_fini(&lines);
+	return rmdir(dir);
+}
+
+static const char egress_conf[] =
+	"port p0 { device = net_tap0 }\nsource s0 { address = 10.0.0.2 }\n";
+
+static void a_good_directory_loads_with_its_tables(void **state)
+{
+	(void)state;
+	struct pen_span v;
+	struct pen_buf shown = PEN_BUF_INIT;
+
+	put("main.cf", "myhostname = gw.example.com\n"
+		       "transport_maps = texthash:$config_directory/transport\n");
+	put("egress.conf", egress_conf);
+	put("transport", "example.org smtp:[relay.example.org]\n");
+	struct pen_config *c = pen_config_load(dir, &lines.report);
+	assert_string_equal(report_lines_text(&lines), "");
+	assert_non_null(c);
+	assert_true(pen_maps_find(&c->transport_maps, PEN_SPAN_LIT("EXAMPLE.org"), &v));
+	assert_int_equal(c->egress.dataplane.nsources, 1);
+	pen_config_show(c, PEN_SHOW_CHANGED, &shown);
+	assert_true(pen_span_eq(pen_buf_span(&shown),
+		PEN_SPAN_LIT("myhostname = gw.example.com\n"
+			     "transport_maps = texthash:$config_directory/transport\n")));
+	pen_buf_fini(&shown);
+	pen_config_free(c);
+}
+
+static void faults_of_all_files_are_found_in_one_run(void **state)
+{
+	(void)state;
+	put("main.cf", "message_size_limit = x\n"
+		       "minimal_backoff_time = 2h\n"
+		       "maximal_backoff_time = 1h\n"
+		       "queue_directory = spool\n"
+		       "smtp_helo_name = [10.0.0]\n"
+		       "transport_maps = texthash:$config_directory/transport\n");
+	put("egress.conf", "workers = 0\nport p0 { device = net_tap0 }\n"
+			   "source s0 { address = 10.0.0.2 }\n");
+	put("transport", "lonely\n");
+	assert_null(pen_config_load(dir, &lines.report));
+	const char *text = report_lines_text(&lines);
+	assert_non_null(strstr(text, "main.cf:1: error: message_size_limit = x"));
+	assert_non_null(
+		strstr(text, "main.cf:2: error: minimal_backoff_time (7200s) is larger than "
+			     "maximal_backoff_time (3600s)"));
+	assert_non_null(strstr(text, "main.cf:4: error: queue_directory = spool: accepted is an "
+				     "absolute path"));
+	assert_non_null(strstr(text, "main.cf:5: error: smtp_helo_name = [10.0.0]"));
+	assert_non_null(strstr(text, "transport:1: error: \"lonely\""));
+	assert_non_null(strstr(text, "egress.conf:1: error: workers = 0"));
+	assert_int_equal(lines.report.errors, 6);
+}
+
+static void a_directory_without_main_cf_is_refused(void **state)
+{
+	(void)state;
+	assert_null(pen_config_load(dir, &lines.report));
+	assert_non_null(strstr(report_lines_text(&lines),
+		"/main.cf: error: cannot be read: No such file or directory"));
+	assert_int_equal(lines.report.errors, 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest all[] = {
+		TEST(a_good_directory_loads_with_its_tables),
+		TEST(faults_of_all_files_are_found_in_one_run),
+		TEST(a_directory_without_main_cf_is_refused),
+	};
+	return cmocka_run_group_tests(all, NULL, NULL);
+}

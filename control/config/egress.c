@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "egress_priv.h"
+
+#include "pen_main_cf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CORE_MAX 1023
+
+#define TOP(f) offsetof(struct pen_dataplane_config, f)
+static const struct egress_key top_keys[] = {
+	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX},
+	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX},
+	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0},
+	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576},
+	{"eal_options", egress_read_eal, 0, 0, 0},
+	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64},
+	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000},
+	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576},
+	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20},
+	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24},
+	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26},
+	{0},
+};
+
+#define PORT(f) offsetof(struct pen_port_config, f)
+static const struct egress_key port_keys[] = {
+	{"device", egress_read_text, PORT(device), 0, 256},
+	{"mtu", egress_read_u16, PORT(mtu), 576, 9216},
+	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 128},
+	{"gateway", egress_read_addr, PORT(gateway), 0, 0},
+	{"mac", egress_read_mac, PORT(mac), 0, 0},
+	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0},
+	{0},
+};
+
+#define SOURCE(f) offsetof(struct pen_source_config, f)
+static const struct egress_key source_keys[] = {
+	{"port", egress_read_port_ref, SOURCE(port), 0, 0},
+	{"address", egress_read_addr, SOURCE(addr), 0, 0},
+	{"helo", egress_read_helo, SOURCE(helo), 0, 256},
+	{0},
+};
+
+static const char *next_key(void *ctx, size_t index)
+{
+	const struct egress_key *keys = ctx;
+
+	if (keys[index].name != NULL)
+		return keys[index].name;
+	return NULL;
+}
+
+static void refuse_unknown(struct egress_reader *rd, const struct egress_key *keys,
+	const struct pen_ucl_node *n, const char *within)
+{
+	union {
+		const struct egress_key *in;
+		void *out;
+	} ctx = {.in = keys};
+	const char *like = pen_closest_name(n->key, next_key, ctx.out);
+	char list[256] = "";
+
+	for (size_t i = 0, used = 0; keys[i].name != NULL && used < sizeof(list); i++)
+		used += (size_t)snprintf(
+			list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "", keys[i].name);
+	if (like != NULL)
+		pen_report_error(rd->report, rd->file, n->line,
+			"unknown key \"%.60s\"%s: did you mean \"%s\"?", n->key, within, like);
+	else
+		pen_report_error(rd->report, rd->file, n->line,
+			"unknown key \"%.60s\"%s: accepted are %s", n->key, within, list);
+}
+
+// read_keys reads the members of one object that `keys` names; those named in
+// `sections` are left to the caller.
+static void read_keys(struct egress_reader *rd, const struct egress_key *keys,
+	const struct pen_ucl_node *object, void *out, bool sections, const char *within)
+{
+	for (const struct pen_ucl_node *n = object->child; n != NULL; n = n->next) {
+		if (sections && (strcmp(n->key, "port") == 0 || strcmp(n->key, "source") == 0))
+			continue;
+		const struct egress_key *k = keys;
+		while (k->name != NULL && strcmp(k->name, n->key) != 0)
+			k++;
+		if (k->name == NULL) {
+			refuse_unknown(rd, keys, n, within);
+			continue;
+		}
+		for (const struct pen_ucl_node *b = object->child; b != n; b = b->next) {
+			if (strcmp(b->key, n->key) == 0) {
+				pen_report_error(rd->report, rd->file, n->line,
+					"%s is given in line %u already", n->key, b->line);
+				break;
+			}
+		}
+		k->read(rd, k, n, (char *)out + k->offset);
+	}
+}
+
+static const struct pen_ucl_node *member(const struct pen_ucl_node *object, const char *key)
+{
+	const struct pen_ucl_node *n = object->child;
+
+	while (n != NULL && strcmp(n->key, key) != 0)
+		n = n->next;
+	return n;
+}
+
+static bool name_check(struct egress_reader *rd, const struct pen_ucl_node *n, const char *what)
+{
+	size_t len = strlen(n->key);
+	bool good = len > 0 && len < 32;
+
+	for (size_t i = 0; i < len; i++)
+		good = good &&
+		       (isalnum((unsigned char)n->key[i]) || strchr("_-.", n->key[i]) != NULL);
+	if (!good)
+		pen_report_error(rd->report, rd->file, n->line,
+			"%s name \"%.60s\": accepted are 1 to 31 letters, digits, \"_\", \"-\" and "
+			"\".\"",
+			what, n->key);
+	else if (n->type != PEN_UCL_OBJECT)
+		pen_report_error(rd->report, rd->file, n->line,
+			"write %s NAME { ... }: \"%.60s\" is no section", what, n->key);
+	return good && n->type == PEN_UCL_OBJECT;
+}
+
+// each_section calls fn for every `what NAME { }`.
+static void each_section(struct egress_reader *rd, const struct pen_ucl_node *root,
+	const char *what, void (*fn)(struct egress_reader *rd, const struct pen_ucl_node *n))
+{
+	for (const struct pen_ucl_node *group = root->child; group != NULL; group = group->next) {
+		if (strcmp(group->key, what) != 0)
+			continue;
+		if (group->type != PEN_UCL_OBJECT) {
+			char accepted[64];
+			snprintf(accepted, sizeof(accepted), "%s NAME { ... }", what);
+			egress_refuse(rd, group, accepted);
+			continue;
+		}
+		for (const struct pen_ucl_node *n = group->child; n != NULL; n = n->next) {
+			if (name_check(rd, n, what))
+				fn(rd, n);
+		}
+	}
+}
+
+static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
+{
+	struct pen_dataplane_config *d = &rd->e->dataplane;
+	char within[64];
+
+	for (uint32_t i = 0; i < d->nports; i++) {
+		if (strcmp(d->port[i].name, n->key) == 0) {
+			pen_report_error(
+				rd->report, rd->file, n->line, "port %s is there already", n->key);
+			return;
+		}
+	}
+	if (d->nports == PEN_PORTS_MAX) {
+		pen_report_error(
+			rd->report, rd->file, n->line, "more than %d ports", PEN_PORTS_MAX);
+		return;
+	}
+	struct pen_port_config *port = &d->port[d->nports++];
+	*port = (struct pen_port_config){.mtu = 1500, .prefix_bits = 24};
+	strcpy(port->name, n->key);
+	snprintf(within, sizeof(within), " in port %s", n->key);
+	read_keys(rd, port_keys, n, port, false, within);
+	if (member(n, "device") == NULL)
+		pen_report_error(rd->report, rd->file, n->line,
+			"port %s has no device: write device = \"net_af_packet0,iface=eth1\", or "
+			"the PCI "
+			"address of a network card",
+			n->key);
+}
+
+static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
+{
+	struct pen_dataplane_config *d = &rd->e->dataplane;
+	struct pen_source_config *s = &rd->e->sources[d->nsources];
+	char within[64], text[PEN_ADDR_STR_MAX];
+
+	*s = (struct pen_source_config){0};
+	strcpy(s->name, n->key);
+	snprintf(within, sizeof(within), " in source %s", n->key);
+	read_keys(rd, source_keys, n, s, false, within);
+	if (member(n, "address") == NULL)
+		pen_report_error(rd->report, rd->file, n->line,
+			"source %s has no address: write address = \"10.0.0.2\"", n->key);
+	if (member(n, "port") == NULL && d->nports > 1)
+		pen_report_error(rd->report, rd->file, n->line,
+			"source %s does not say which port it is on: write port = %s", n->key,
+			d->port[0].name);
+	for (uint32_t i = 0; i < d->nsources; i++) {
+		const struct pen_source_config *o = &rd->e->sources[i];
+		if (strcmp(o->name, s->name) == 0)
+			pen_report_error(rd->report, rd->file, n->line,
+				"source %s is there already", s->name);
+		else if (s->addr.family != PEN_FAMILY_NONE && pen_addr_eq(&o->addr, &s->addr))
+			pen_report_error(rd->report, rd->file, n->line,
+				"source %s has the address %s of source %s", s->name,
+				pen_addr_str(&s->addr, text), o->name);
+	}
+	d->nsources++;
+}
+
+// A gateway must be a neighbour of the port's sources.
+static void check_gateway(
+	struct egress_reader *rd, const struct pen_source_config *s, unsigned line)
+{
+	const struct pen_port_config *port = &rd->e->dataplane.port[s->port];
+	char a[PEN_ADDR_STR_MAX], b[PEN_ADDR_STR_MAX];
+
+	if (s->addr.family == PEN_FAMILY_NONE || port->gateway.family != s->addr.family)
+		return;
+	if (s->addr.family == PEN_FAMILY_IP4 && port->prefix_bits > 32)
+		pen_report_error(rd->report, rd->file, line,
+			"prefix = %u of port %s: accepted for IPv4 is 1 to 32", port->prefix_bits,
+			port->name);
+	else if (!pen_cidr_has(&(struct pen_cidr){s->addr, port->prefix_bits}, &port->gateway))
+		pen_report_error(rd->report, rd->file, line,
+			"source %s: the gateway %s of port %s is not in %s/%u", s->name,
+			pen_addr_str(&port->gateway, a), port->name, pen_addr_str(&s->addr, b),
+			port->prefix_bits);
+}
+
+static uint32_t count_sections(const struct pen_ucl_node *root, const char *what)
+{
+	uint32_t count = 0;
+
+	for (const struct pen_ucl_node *g = root->child; g != NULL; g = g->next) {
+		for (const struct pen_ucl_node *n = g->child;
+			strcmp(g->key, what) == 0 && n != NULL; n = n->next)
+			count++;
+	}
+	return count;
+}
+
+static void check_cores(struct egress_reader *rd, const struct pen_ucl_node *root)
+{
+	struct pen_dataplane_config *d = &rd->e->dataplane;
+	const struct pen_ucl_node *cores = member(root, "cores"),
+				  *workers = member(root, "workers");
+	uint32_t n = 0;
+
+	if (!rd->cores_given) {
+		for (uint32_t i = 0; i < PEN_WORKERS_MAX; i++)
+			d->worker_core[i] = (uint16_t)i;
+		return;
+	}
+	while (n < PEN_WORKERS_MAX && d->worker_core[n] != UINT16_MAX)
+		n++;
+	if (workers == NULL)
+		d->nworkers = n;
+	else if (n != d->nworkers && cores->type == PEN_UCL_ARRAY)
+		pen_report_error(rd->report, rd->file, cores->line,
+			"cores: %u cores for workers = %u: accepted is one core for each worker", n,
+			d->nworkers);
+}
+
+static void set_defaults(struct pen_dataplane_config *d)
+{
+	*d = (struct pen_dataplane_config){
+		.nworkers = 1,
+		.hugepages = PEN_HUGEPAGES_AUTO,
+		.memory_mb = 256,
+		.file_prefix = "penstock",
+		.max_connections = 10000,
+		.buffer_mb = 64,
+		.ring_depth = 4096,
+		.rx_window = 65535,
+		.tx_limit = 256 * 1024,
+	};
+}
+
+static void read_root(struct egress_reader *rd, const struct pen_ucl_node *root)
+{
+	struct pen_dataplane_config *d = &rd->e->dataplane;
+
+	read_keys(rd, top_keys, root, d, true, "");
+	check_cores(rd, root);
+	each_section(rd, root, "port", read_port);
+	each_section(rd, root, "source", read_source);
+	d->source = rd->e->sources;
+	if (d->nports == 0)
+		pen_report_error(
+			rd->report, rd->file, 0, "no port: write port p0 { device = \"...\" }");
+	if (d->nsources == 0)
+		pen_report_error(rd->report, rd->file, 0,
+			"no source: write source s0 { port = p0; address = \"...\" }");
+	if (d->nports == 0)
+		return;
+	for (uint32_t i = 0; i < d->nsources; i++)
+		check_gateway(rd, &rd->e->sources[i], 0);
+}
+
+int pen_egress_parse(
+	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r)
+{
+	struct egress_reader rd = {.e = e, .file = file, .report = r};
+	unsigned errors = r->errors;
+
+	*e = (struct pen_egress){0};
+	set_defaults(&e->dataplane);
+	struct pen_ucl_node *root = pen_ucl_parse(text, file, r);
+	if (root == NULL)
+		return -EINVAL;
+	uint32_t n = count_sections(root, "source");
+	if (n > PEN_SOURCES_MAX) {
+		pen_report_error(
+			r, file, 0, "%u sources: accepted are at most %d", n, PEN_SOURCES_MAX);
+	} else {
+		e->sources = calloc(n > 0 ? n : 1, sizeof(*e->sources));
+		if (e->sources == NULL) {
+			pen_ucl_free(root);
+			return -ENOMEM;
+		}
+		read_root(&rd, root);
+	}
+	pen_ucl_free(root);
+	return r->errors > errors ? -EINVAL : 0;
+}
+
+int pen_egress_read(struct pen_egress *e, const char *file, struct pen_report *r)
+{
+	struct pen_buf text = PEN_BUF_INIT;
+	struct pen_report quiet = {0};
+	int err = pen_read_file(file, PEN_UCL_FILE_MAX, &text, &quiet);
+
+	*e = (struct pen_egress){0};
+	if (err == -ENOENT)
+		pen_report_error(r, file, 0,
+			"is missing; it names the network ports and the addresses to send from: "
+			"port p0 { device = \"net_af_packet0,iface=eth1\"; prefix = 24; gateway = "
+			"\"10.0.0.1\"; } source s0 { port = p0; address = \"10.0.0.2\"; }");
+	else if (err != 0)
+		pen_report_error(r, file, 0, "cannot be read: %s", strerror(-err));
+	else
+		err = pen_egress_parse(e, pen_buf_span(&text), file, r);
+	pen_buf_fini(&text);
+	return err;
+}
+
+void pen_egress_fini(struct pen_egress *e)
+{
+	for (size_t i = 0; i < PEN_EAL_OPTIONS_MAX; i++)
+		free(e->eal_text[i]);
+	free(e->sources);
+	*e = (struct pen_egress){0};
+}

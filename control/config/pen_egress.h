@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// egress.conf: workers, ports and sources of the dataplane.
+//
+//   workers = 1; cores = [0]; hugepages = auto; memory_mb = 256;
+//   connections = 10000; buffer_mb = 64; eal_options = [];
+//   port p0 { device = "net_memif0,role=client,socket=/run/x"; prefix = 24;
+//             gateway = "10.0.0.1"; mtu = 1500; mac = "02:00:00:00:00:01"; }
+//   source s0 { port = p0; address = "10.0.0.2"; helo = "mail.example.com"; }
+//
+// Threads: read once; then read-only.
+// Memory:  a pen_egress owns all that its dataplane configuration points to.
+
+#include "pen_dataplane.h"
+#include "pen_report.h"
+
+#define PEN_SOURCES_MAX 16384
+
+struct pen_egress {
+	struct pen_dataplane_config dataplane; // every field is set
+	struct pen_source_config *sources;     // dataplane.source points here
+	char *eal_text[PEN_EAL_OPTIONS_MAX];   // dataplane.eal_option points here
+};
+
+// pen_egress_parse reads the text of egress.conf. Reports every fault and every
+// unknown key with its line. 0, -EINVAL after reported errors, or -ENOMEM;
+// pen_egress_fini is due in every case.
+int pen_egress_parse(
+	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r);
+// pen_egress_read reads a file; without one it reports what to write.
+int pen_egress_read(struct pen_egress *e, const char *file, struct pen_report *r);
+void pen_egress_fini(struct pen_egress *e);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// SMTP submission on kernel sockets: from the client's bytes to a message that
+// is ready to be stored, and its reply once it is.
+//
+// Each loop is a thread with its own event base and its own listening sockets
+// (SO_REUSEPORT when there are several). A message that was read to its end is
+// handed to `intake`; the client's reply waits for pen_submission_done, which
+// the owner calls after the commit. Meanwhile other connections go on, and what
+// the same client has sent behind it waits in its connection.
+//
+// What is done to a message: bare LF becomes CRLF; a Received: field is put on
+// top; for clients in mynetworks a missing Message-Id: and Date: are added at the
+// end of the header block (as Postfix does with its default
+// local_header_rewrite_clients); an empty line is put before content that does
+// not begin with a header field; addresses without a domain get @myorigin.
+//
+// Threads: pen_submission_done and pen_submission_stats: any thread. The
+//          others: the thread that made it. Every ops callback runs on a loop's
+//          thread, on several at once when there are several loops.
+// Memory:  about 1 KiB for an idle connection; the contents under way (being
+//          read, or handed over and not answered) are at most max_in_flight
+//          bytes together, beyond it new mail gets 452 4.3.1.
+// Follows: RFC 5321, RFC 5322 3.6.7 (trace); replies and limits as Postfix.
+
+#include "pen_addr.h"
+#include "pen_buf.h"
+#include "pen_maillog.h"
+#include "pen_message.h"
+#include "pen_smtp_server_counters.h"
+#include "pen_submission_counters.h"
+
+struct pen_submission;
+
+struct pen_submission_listen {
+	struct pen_addr addr;
+	uint16_t port; // 0: the system chooses (tests); see pen_submission_port
+};
+
+struct pen_submission_config {
+	const struct pen_submission_listen *listen;
+	uint32_t nlisten;
+	const struct pen_cidr *mynetworks;
+	uint32_t nmynetworks;
+	const char *hostname;  // myhostname
+	const char *banner;    // what follows the host name: "ESMTP Penstock"
+	const char *mail_name; // in Received:; NULL: "Penstock"
+	const char *myorigin;  // NULL: addresses stay as they are
+	uint64_t message_size_limit;
+	uint32_t recipient_limit;
+	uint32_t soft_error_limit, hard_error_limit;
+	uint32_t hopcount_limit; // Received: fields, our own included, that mean a loop
+	pen_time_us timeout;
+	uint32_t max_connections;    // of all loops together
+	uint32_t client_connections; // per client outside mynetworks, 0: no limit
+	uint64_t max_in_flight;      // bytes
+	uint32_t loops;              // 0: 1
+	struct pen_maillog *maillog; // NULL: no mail log
+};
+
+// The message as far as it is known when the header checks run.
+struct pen_submission_mail {
+	const char *queue_id;
+	struct pen_addr client;
+	struct pen_span sender, rcpt, helo; // rcpt: the first
+	uint32_t nrcpt;
+	bool esmtp;
+};
+
+enum pen_submission_action {
+	PEN_SUBMISSION_ACCEPT,
+	PEN_SUBMISSION_HOLD,
+	PEN_SUBMISSION_REJECT,  // `text` is the reply: "550 5.7.1 ..."
+	PEN_SUBMISSION_DISCARD, // 250 for the client, and nothing is stored
+};
+
+struct pen_submission_verdict {
+	enum pen_submission_action action;
+	char text[400];
+	// The header block to use instead, with CRLF line ends and without the empty
+	// line, when `replaced` (PREPEND, REPLACE, IGNORE). Freed by the caller.
+	struct pen_buf headers;
+	bool replaced;
+};
+
+struct pen_submission_ops {
+	// The id of the next message: never 0, never given twice.
+	uint64_t (*next_id)(void *ctx);
+	// At MAIL: 0, or -ENOSPC (452 4.3.1), or another -errno (451 4.3.0).
+	// May be NULL.
+	int (*admission)(void *ctx);
+	// The header block, our Received: on top, without the empty line behind
+	// it. *v is zeroed before. `loop` counts from 0. May be NULL.
+	void (*filter)(void *ctx, uint32_t loop, const struct pen_submission_mail *mail,
+		struct pen_span headers, struct pen_submission_verdict *v);
+	// 0: the message is the callee's now, and pen_submission_done follows exactly
+	// once (it may be called before intake returns). -errno as in admission:
+	// the message was not taken and is freed here.
+	int (*intake)(void *ctx, struct pen_message *m, uint64_t token);
+};
+
+// Copies the configuration (not the maillog). 0 or -errno; on failure *what is
+// a sentence for people, valid until the next call.
+int pen_submission_new(const struct pen_submission_config *cfg,
+	const struct pen_submission_ops *ops, void *ctx, struct pen_submission **out,
+	const char **what);
+// Starts the loops; the sockets are bound by pen_submission_new already, so that
+// privileges may be dropped between.
+int pen_submission_start(struct pen_submission *s);
+// Takes no more connections and mail, waits until the messages that were handed
+// over are answered (at most `grace`), then ends the loops. pen_submission_done may
+// still be called until pen_submission_free.
+void pen_submission_stop(struct pen_submission *s, pen_time_us grace);
+void pen_submission_free(struct pen_submission *s);
+
+// The answer for one intake. err 0: "250 2.0.0 Ok: queued as ID"; -ENOSPC: 452
+// 4.3.1; another -errno: 451 4.3.0. `reply`, when not NULL, is said instead; it must be
+// a constant of the program ("554 5.6.0 ...").
+void pen_submission_done(struct pen_submission *s, uint64_t token, int err, const char *reply);
+
+// The port that listen[i] is bound to.
+uint16_t pen_submission_port(const struct pen_submission *s, uint32_t i);
+
+struct pen_submission_stats {
+	uint64_t connections; // open now
+	uint64_t in_flight;   // bytes of contents under way
+};
+
+struct pen_submission_stats pen_submission_stats(const struct pen_submission *s);
+
+// Counters of one loop: its own, and those of its SMTP server.
+uint32_t pen_submission_loops(const struct pen_submission *s);
+const struct pen_submission_counters *pen_submission_counters(
+	const struct pen_submission *s, uint32_t loop);
+const struct pen_smtp_server_counters *pen_submission_smtp_counters(
+	const struct pen_submission *s, uint32_t loop);

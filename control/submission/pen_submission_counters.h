@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Counters of submission, one struct per loop.
+
+#include "pen_counter.h"
+
+#define PEN_SUBMISSION_COUNTERS(X)                                                                 \
+	X(connects, "connections accepted")                                                        \
+	X(connects_refused, "connections refused: too many")                                       \
+	X(accepts_failed, "accept calls that failed, descriptors or memory")                       \
+	X(relay_denied, "recipients refused: client outside mynetworks")                           \
+	X(storage_refused, "commands and messages refused with 452 4.3.1")                         \
+	X(memory_refused, "messages refused for lack of memory")                                   \
+	X(hops_refused, "messages refused for too many Received: fields")                          \
+	X(size_refused, "messages refused after the content grew beyond the limit")                \
+	X(filter_rejected, "messages refused by header checks")                                    \
+	X(filter_discarded, "messages discarded by header checks")                                 \
+	X(filter_held, "messages put on hold by header checks")                                    \
+	X(messages, "messages handed to the queue")                                                \
+	X(recipients, "recipients handed to the queue")                                            \
+	X(stored, "messages that the queue confirmed")                                             \
+	X(failed, "messages that the queue refused")                                               \
+	X(client_left, "answers whose client had gone: the message is stored all the same")        \
+	X(bytes_in, "bytes read from clients")                                                     \
+	X(bytes_out, "bytes written to clients")                                                   \
+	X(reads, "read calls")                                                                     \
+	X(writes, "write calls")
+
+PEN_COUNTERS_DECLARE(pen_submission, PEN_SUBMISSION_COUNTERS);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Private to submission: loops, connections and the transaction of each.
+
+#include "content.h"
+#include "pen_submission.h"
+
+#include "pen_smtp_server.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+
+#define READ_BYTES 65536 // per loop; also what a client may send ahead
+#define LISTENERS_MAX 16
+
+struct loop;
+
+// One connection. It lives until its answer has come, even if the client has
+// left: a token always finds the connection that it was made for, or none.
+struct conn {
+	struct loop *loop;
+	uint32_t slot;
+	uint32_t generation; // survives; changes with every message handed over
+	int fd;              // -1: the slot is free
+	struct pen_addr client;
+	bool trusted; // in mynetworks
+	bool closing; // the session is over: close once the output is sent
+	pen_time_us close_at;
+	bool eof;
+	bool handed;  // a message is at intake; its answer will come
+	bool counted; // in the per-client count
+	bool read_on, write_on;
+	struct event *ev_read, *ev_write;
+	struct pen_smtp_server smtp;
+	struct pen_buf in; // what waits behind a pending answer
+
+	// The session, for the log.
+	char helo[256];
+	bool esmtp;
+	struct {
+		uint32_t helo, mail, mail_ok, rcpt, rcpt_ok, data, data_ok;
+	} count;
+
+	// The transaction.
+	struct pen_buf envelope; // sender and recipients, one behind the other
+	uint32_t sender_n;
+	uint32_t *rcpt_end; // end of each recipient in `envelope`
+	uint32_t nrcpt, rcpt_cap;
+	uint64_t size_hint;
+	struct content content;
+	uint64_t id;
+	char queue_id[PEN_QUEUE_ID_MAX];
+	uint64_t handed_bytes; // of the budget, until the answer
+	struct conn *next;     // free list
+};
+
+struct answer {
+	uint64_t token;
+	const char *reply;
+	int err;
+};
+
+struct loop {
+	struct pen_submission *sub;
+	uint32_t index;
+	pthread_t thread;
+	bool started;
+	struct event_base *base;
+	int listen_fd[LISTENERS_MAX];
+	struct event *ev_listen[LISTENERS_MAX];
+	int wake_fd;
+	struct event *ev_wake, *ev_tick;
+	pen_time_us now;
+	uint8_t *input;         // READ_BYTES
+	struct pen_span *spans; // recipient_limit
+	struct conn **conn;     // by slot, made when first used
+	uint32_t nconn;
+	struct conn *free_list;
+	uint32_t waiting; // messages at intake
+	bool draining;
+	pen_time_us drain_until;
+	struct pen_submission_counters ctr;
+	struct pen_smtp_server_counters smtp_ctr;
+
+	pthread_mutex_t lock;  // for what follows
+	struct answer *answer; // max_connections
+	size_t nanswer;
+	struct answer *spare; // the vector that the loop works on
+	bool stop;
+	pen_time_us grace;
+};
+
+struct client_count {
+	struct pen_addr addr;
+	uint32_t n;
+};
+
+struct pen_submission {
+	struct pen_submission_config cfg;
+	struct pen_submission_ops ops;
+	void *ctx;
+	struct pen_smtp_server_config smtp_cfg;
+	struct pen_submission_listen *listen;
+	struct pen_cidr *mynetworks;
+	char *hostname, *banner, *mail_name, *myorigin;
+	uint16_t port[LISTENERS_MAX];
+	struct content_budget budget;
+	uint64_t connections; // atomic
+	pthread_mutex_t clients_lock;
+	struct client_count *clients; // outside mynetworks
+	size_t nclients, clients_cap;
+	struct loop *loop;
+	uint32_t nloops;
+};
+
+// submission_conn.c
+void conn_accept(struct loop *l, int fd, const struct pen_addr *client);
+void conn_answer(struct loop *l, const struct answer *a);
+void conn_tick(struct conn *c, pen_time_us now);
+void conn_shutdown(struct conn *c); // the daemon stops
+void conn_free(struct conn *c);     // memory; the loop has ended
+
+// submission_session.c: the SMTP server's decisions
+extern const struct pen_smtp_server_callbacks session_callbacks;
+void session_reset(struct conn *c); // drops the transaction
+void session_answer(struct conn *c, int err, const char *reply);
+void session_log_end(struct conn *c);
+
+// submission_message.c: from the finished content to intake
+enum pen_smtp_verdict message_complete(struct conn *c);
+size_t message_received(struct conn *c, char *out, size_t cap);
+void message_missing(struct conn *c, char *id, size_t id_cap, char *date, size_t date_cap);
+enum pen_smtp_verdict message_refuse(struct conn *c, const char *stage, const char *reply);
+
+static inline struct pen_span conn_sender(const struct conn *c)
+{
+	return pen_span(c->envelope.p, c->sender_n);
+}
+
+static inline struct pen_span conn_rcpt(const struct conn *c, uint32_t i)
+{
+	uint32_t from = i == 0 ? c->sender_n : c->rcpt_end[i - 1];
+
+	return pen_span(c->envelope.p + from, c->rcpt_end[i] - from);
+}
+
+static inline uint64_t conn_token(const struct conn *c)
+{
+	return (uint64_t)c->generation << 32 | c->loop->index << 24 | c->slot;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// From a finished content to the queue: our own header fields, the loop check,
+// the header checks, and the hand-over.
+
+#include "submission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+size_t message_received(struct conn *c, char *out, size_t cap)
+{
+	struct pen_submission *s = c->loop->sub;
+	char ip[PEN_ADDR_STR_MAX], date[64];
+	bool v6 = c->client.family == PEN_FAMILY_IP6;
+
+	pen_wall_rfc5322(date, sizeof(date), pen_clock_wall());
+	int n = snprintf(out, cap,
+		"Received: from %s (unknown [%s%s])\r\n\tby %s (%s) with %s id %s",
+		c->helo[0] != '\0' ? c->helo : "unknown", v6 ? "IPv6:" : "",
+		pen_addr_str(&c->client, ip), s->hostname, s->mail_name,
+		c->esmtp ? "ESMTP" : "SMTP", c->queue_id);
+	// With several recipients none is named: they must not learn of each other.
+	if (c->nrcpt == 1) {
+		struct pen_span r = conn_rcpt(c, 0);
+		n += snprintf(out + n, cap - (size_t)n, "\r\n\tfor <%.*s>",
+			(int)(r.n < 320 ? r.n : 320), (const char *)r.p);
+	}
+	n += snprintf(out + n, cap - (size_t)n, "; %s\r\n", date);
+	return (size_t)n < cap ? (size_t)n : cap - 1;
+}
+
+void message_missing(struct conn *c, char *id, size_t id_cap, char *date, size_t date_cap)
+{
+	pen_wall_us now = pen_clock_wall();
+	time_t second = (time_t)(now / PEN_US_PER_S);
+	char stamp[24], text[56];
+	struct tm tm;
+
+	if (c->content.has_date && c->content.has_message_id) {
+		id[0] = date[0] = '\0';
+		return;
+	}
+	gmtime_r(&second, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S", &tm);
+	snprintf(id, id_cap, "Message-Id: <%s.%s@%.255s>\r\n", stamp, c->queue_id,
+		c->loop->sub->hostname);
+	pen_wall_rfc5322(text, sizeof(text), now);
+	snprintf(date, date_cap, "Date: %s\r\n", text);
+}
+
+// Says no, and logs it as Postfix does.
+enum pen_smtp_verdict message_refuse(struct conn *c, const char *stage, const char *reply)
+{
+	struct pen_maillog_reject r = {
+		.queue_id = c->queue_id[0] != '\0' ? c->queue_id : NULL,
+		.stage = stage,
+		.client = c->client,
+		.reply = reply,
+		.helo = pen_span_cstr(c->helo),
+		.esmtp = c->esmtp,
+	};
+
+	if (c->envelope.n > 0 || c->nrcpt > 0) {
+		r.sender = conn_sender(c);
+		r.has_sender = true;
+	}
+	if (c->nrcpt > 0)
+		r.rcpt = conn_rcpt(c, 0);
+	pen_maillog_reject(c->loop->sub->cfg.maillog, &r);
+	pen_smtp_server_reply(&c->smtp, "%s", reply);
+	return PEN_SMTP_REPLY;
+}
+
+static enum pen_smtp_verdict discard(struct conn *c, const char *why)
+{
+	PEN_COUNT(c->loop->ctr.filter_discarded);
+	c->count.data_ok++;
+	pen_maillog_line(c->loop->sub->cfg.maillog, "cleanup", "%s: discard: %s", c->queue_id,
+		why[0] != '\0' ? why : "header checks");
+	pen_smtp_server_reply(&c->smtp, "250 2.0.0 Ok: queued as %s", c->queue_id);
+	return PEN_SMTP_REPLY;
+}
+
+// True: the message goes on. Otherwise *verdict is what the server is told.
+static bool filter(struct conn *c, uint32_t *flags, enum pen_smtp_verdict *verdict)
+{
+	struct pen_submission *s = c->loop->sub;
+	struct pen_submission_verdict v = {.action = PEN_SUBMISSION_ACCEPT};
+	struct pen_submission_mail mail = {c->queue_id, c->client, conn_sender(c), conn_rcpt(c, 0),
+		pen_span_cstr(c->helo), c->nrcpt, c->esmtp};
+	bool go = false;
+
+	s->ops.filter(s->ctx, c->loop->index, &mail, content_header(&c->content), &v);
+	v.text[sizeof(v.text) - 1] = '\0';
+	switch (v.action) {
+	case PEN_SUBMISSION_REJECT:
+		PEN_COUNT(c->loop->ctr.filter_rejected);
+		*verdict = message_refuse(c, "END-OF-MESSAGE",
+			v.text[0] != '\0' ? v.text : "550 5.7.1 message content rejected");
+		break;
+	case PEN_SUBMISSION_DISCARD:
+		*verdict = discard(c, v.text);
+		break;
+	case PEN_SUBMISSION_HOLD:
+		PEN_COUNT(c->loop->ctr.filter_held);
+		*flags |= PEN_MESSAGE_HOLD;
+		pen_maillog_line(s->cfg.maillog, "cleanup", "%s: hold: %s", c->queue_id,
+			v.text[0] != '\0' ? v.text : "header checks");
+		go = true;
+		break;
+	case PEN_SUBMISSION_ACCEPT:
+		go = true;
+		break;
+	}
+	if (go && v.replaced && !v.headers.failed)
+		content_replace_header(&c->content, pen_buf_span(&v.headers));
+	if (go && (v.headers.failed || c->content.err != 0)) {
+		PEN_COUNT(c->loop->ctr.memory_refused);
+		*verdict = message_refuse(
+			c, "END-OF-MESSAGE", "451 4.3.0 Error: queue file write error");
+		go = false;
+	}
+	pen_buf_fini(&v.headers);
+	return go;
+}
+
+// What was not taken is refused, and freed.
+static enum pen_smtp_verdict not_taken(struct conn *c, struct pen_message *m, int err)
+{
+	pen_message_free(m);
+	content_budget_give(&c->loop->sub->budget, c->handed_bytes);
+	c->handed_bytes = 0;
+	if (err == -ENOSPC)
+		PEN_COUNT(c->loop->ctr.storage_refused);
+	else
+		PEN_COUNT(c->loop->ctr.failed);
+	return message_refuse(c, "END-OF-MESSAGE",
+		err == -ENOSPC ? "452 4.3.1 Insufficient system storage"
+			       : "451 4.3.0 Error: queue file write error");
+}
+
+static enum pen_smtp_verdict hand_over(struct conn *c, uint32_t flags)
+{
+	struct loop *l = c->loop;
+	struct pen_submission *s = l->sub;
+	struct pen_message *m = NULL;
+	size_t n;
+
+	for (uint32_t i = 0; i < c->nrcpt; i++)
+		l->spans[i] = conn_rcpt(c, i);
+	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client);
+	pen_maillog_message_id(s->cfg.maillog, c->queue_id, content_message_id(&c->content));
+	uint8_t *content = content_take(&c->content, &n);
+	c->handed_bytes = n;
+	m = pen_message_new(
+		conn_sender(c), l->spans, c->nrcpt, content, (uint32_t)n, pen_clock_wall(), flags);
+	if (m == NULL)
+		return not_taken(c, NULL, -ENOMEM);
+	pen_message_set_id(m, c->id);
+	c->generation++;
+	c->handed = true;
+	l->waiting++;
+	PEN_COUNT(l->ctr.messages);
+	PEN_COUNT_N(l->ctr.recipients, c->nrcpt);
+	int err = s->ops.intake(s->ctx, m, conn_token(c));
+	if (err != 0) {
+		c->handed = false;
+		l->waiting--;
+		return not_taken(c, m, err);
+	}
+	return PEN_SMTP_PENDING;
+}
+
+enum pen_smtp_verdict message_complete(struct conn *c)
+{
+	struct pen_submission *s = c->loop->sub;
+	uint32_t flags = c->content.eight_bit ? PEN_MESSAGE_8BIT : 0;
+	enum pen_smtp_verdict v;
+
+	if (s->cfg.hopcount_limit != 0 && c->content.received + 1 >= s->cfg.hopcount_limit) {
+		PEN_COUNT(c->loop->ctr.hops_refused);
+		return message_refuse(c, "END-OF-MESSAGE", "554 5.4.0 Error: too many hops");
+	}
+	if (s->ops.filter != NULL && !filter(c, &flags, &v))
+		return v;
+	return hand_over(c, flags);
+}

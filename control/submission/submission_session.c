@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The decisions of one SMTP session: who may relay, what is refused, and what
+// is said.
+
+#include "submission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STORAGE "452 4.3.1 Insufficient system storage"
+#define QUEUE_ERROR "451 4.3.0 Error: queue file write error"
+
+void session_reset(struct conn *c)
+{
+	content_reset(&c->content);
+	c->envelope.n = 0;
+	if (c->envelope.cap > 4096)
+		pen_buf_fini(&c->envelope);
+	if (c->rcpt_cap > 64) {
+		free(c->rcpt_end);
+		c->rcpt_end = NULL;
+		c->rcpt_cap = 0;
+	}
+	c->sender_n = c->nrcpt = 0;
+	c->size_hint = 0;
+	c->queue_id[0] = '\0';
+}
+
+static enum pen_smtp_verdict on_connect(void *ctx)
+{
+	struct conn *c = ctx;
+
+	pen_maillog_connect(c->loop->sub->cfg.maillog, &c->client);
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_helo(void *ctx, struct pen_span name, bool ehlo)
+{
+	struct conn *c = ctx;
+	size_t n = name.n < sizeof(c->helo) - 1 ? name.n : sizeof(c->helo) - 1;
+
+	// The name goes into Received:, where these would have a meaning.
+	for (size_t i = 0; i < n; i++) {
+		char ch = (char)name.p[i];
+		bool odd = ch <= ' ' || ch > '~' || strchr("()<>\",;\\", ch) != NULL;
+		c->helo[i] = odd ? '?' : ch;
+	}
+	c->helo[n] = '\0';
+	c->esmtp = ehlo;
+	c->count.helo++;
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict refuse_err(struct conn *c, const char *stage, int err)
+{
+	if (err == -ENOSPC) {
+		PEN_COUNT(c->loop->ctr.storage_refused);
+		return message_refuse(c, stage, STORAGE);
+	}
+	PEN_COUNT(c->loop->ctr.memory_refused);
+	return message_refuse(c, stage, QUEUE_ERROR);
+}
+
+// Appends an address to the envelope, completed with our domain.
+static bool envelope_add(struct conn *c, struct pen_span addr)
+{
+	const char *origin = c->loop->sub->myorigin;
+
+	pen_buf_add_span(&c->envelope, addr);
+	if (addr.n > 0 && origin != NULL && pen_span_find(addr, '@') < 0) {
+		pen_buf_add_cstr(&c->envelope, "@");
+		pen_buf_add_cstr(&c->envelope, origin);
+	}
+	return !c->envelope.failed;
+}
+
+static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
+{
+	struct conn *c = ctx;
+	struct pen_submission *s = c->loop->sub;
+
+	session_reset(c);
+	pen_buf_reset(&c->envelope);
+	c->count.mail++;
+	int err = s->ops.admission != NULL ? s->ops.admission(s->ctx) : 0;
+	if (err == 0 && !envelope_add(c, m->sender))
+		err = -ENOMEM;
+	if (err != 0) {
+		enum pen_smtp_verdict v = refuse_err(c, "MAIL", err);
+		session_reset(c);
+		return v;
+	}
+	c->sender_n = (uint32_t)c->envelope.n;
+	c->size_hint = m->size;
+	c->count.mail_ok++;
+	return PEN_SMTP_OK;
+}
+
+static bool rcpt_room(struct conn *c)
+{
+	if (c->nrcpt < c->rcpt_cap)
+		return true;
+	uint32_t cap = c->rcpt_cap != 0 ? c->rcpt_cap * 2 : 4;
+	uint32_t *p = realloc(c->rcpt_end, cap * sizeof(*p));
+	if (p == NULL)
+		return false;
+	c->rcpt_end = p;
+	c->rcpt_cap = cap;
+	return true;
+}
+
+static enum pen_smtp_verdict deny_relay(struct conn *c, struct pen_span rcpt)
+{
+	char reply[512];
+
+	PEN_COUNT(c->loop->ctr.relay_denied);
+	snprintf(reply, sizeof(reply), "554 5.7.1 <%.*s>: Relay access denied",
+		(int)(rcpt.n < 400 ? rcpt.n : 400), (const char *)rcpt.p);
+	struct pen_maillog_reject r = {
+		.stage = "RCPT",
+		.client = c->client,
+		.reply = reply,
+		.sender = conn_sender(c),
+		.rcpt = rcpt,
+		.helo = pen_span_cstr(c->helo),
+		.has_sender = true,
+		.esmtp = c->esmtp,
+	};
+	pen_maillog_reject(c->loop->sub->cfg.maillog, &r);
+	pen_smtp_server_reply(&c->smtp, "%s", reply);
+	return PEN_SMTP_REPLY;
+}
+
+static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+{
+	struct conn *c = ctx;
+
+	c->count.rcpt++;
+	if (!c->trusted)
+		return deny_relay(c, rcpt);
+	if (c->nrcpt >= c->loop->sub->cfg.recipient_limit)
+		return message_refuse(c, "RCPT", "452 4.5.3 Error: too many recipients");
+	if (!rcpt_room(c) || !envelope_add(c, rcpt))
+		return refuse_err(c, "RCPT", -ENOMEM);
+	c->rcpt_end[c->nrcpt++] = (uint32_t)c->envelope.n;
+	c->count.rcpt_ok++;
+	return PEN_SMTP_OK;
+}
+
+static enum pen_smtp_verdict on_data(void *ctx)
+{
+	struct conn *c = ctx;
+	struct pen_submission *s = c->loop->sub;
+	char own[1536];
+
+	c->count.data++;
+	c->id = s->ops.next_id(s->ctx);
+	pen_queue_id_format(c->id, c->queue_id);
+	size_t n = message_received(c, own, sizeof(own));
+	content_begin(&c->content, &s->budget, pen_span(own, n), c->size_hint);
+	if (c->content.err != 0) {
+		int err = c->content.err;
+		content_reset(&c->content);
+		c->queue_id[0] = '\0';
+		return refuse_err(c, "DATA", err);
+	}
+	return PEN_SMTP_OK;
+}
+
+// An empty piece is the end.
+static void feed_content(struct conn *c, struct pen_span piece)
+{
+	char id[320], date[64];
+
+	if (!c->trusted || !c->content.in_header) {
+		content_add(&c->content, piece);
+		return;
+	}
+	// This piece may close the header.
+	message_missing(c, id, sizeof(id), date, sizeof(date));
+	c->content.add_message_id = pen_span_cstr(id);
+	c->content.add_date = pen_span_cstr(date);
+	if (piece.n > 0)
+		content_add(&c->content, piece);
+	else
+		content_end(&c->content);
+	c->content.add_message_id = c->content.add_date = pen_span(NULL, 0);
+}
+
+static void on_content(void *ctx, struct pen_span piece)
+{
+	if (piece.n > 0)
+		feed_content(ctx, piece);
+}
+
+static enum pen_smtp_verdict on_message(void *ctx, bool too_big)
+{
+	struct conn *c = ctx;
+	enum pen_smtp_verdict v;
+
+	if (too_big) {
+		PEN_COUNT(c->loop->ctr.size_refused);
+		v = message_refuse(c, "END-OF-MESSAGE", "552 5.3.4 Error: message file too big");
+	} else {
+		feed_content(c, pen_span(NULL, 0));
+		content_end(&c->content);
+		if (c->content.err != 0)
+			v = refuse_err(c, "END-OF-MESSAGE", c->content.err);
+		else
+			v = message_complete(c);
+	}
+	if (!c->handed)
+		session_reset(c);
+	return v;
+}
+
+static void on_reset(void *ctx)
+{
+	session_reset(ctx);
+}
+
+static void on_close(void *ctx)
+{
+	struct conn *c = ctx;
+
+	c->closing = true;
+}
+
+const struct pen_smtp_server_callbacks session_callbacks = {
+	.on_connect = on_connect,
+	.on_helo = on_helo,
+	.on_mail = on_mail,
+	.on_rcpt = on_rcpt,
+	.on_data = on_data,
+	.on_content = on_content,
+	.on_message = on_message,
+	.on_reset = on_reset,
+	.on_close = on_close,
+};
+
+// The queue has answered for the message that was handed over.
+void session_answer(struct conn *c, int err, const char *reply)
+{
+	if (err == 0)
+		c->count.data_ok++;
+	if (reply != NULL)
+		pen_smtp_server_reply(&c->smtp, "%s", reply);
+	else if (err == 0)
+		pen_smtp_server_reply(&c->smtp, "250 2.0.0 Ok: queued as %s", c->queue_id);
+	else
+		message_refuse(c, "END-OF-MESSAGE", err == -ENOSPC ? STORAGE : QUEUE_ERROR);
+	session_reset(c);
+}
+
+static size_t add_count(char *out, size_t cap, const char *name, uint32_t ok, uint32_t all)
+{
+	int n = 0;
+
+	if (all > 0 && ok == all)
+		n = snprintf(out, cap, "%s=%u ", name, all);
+	else if (all > 0)
+		n = snprintf(out, cap, "%s=%u/%u ", name, ok, all);
+	return (size_t)n;
+}
+
+void session_log_end(struct conn *c)
+{
+	char text[256];
+	size_t n = 0;
+	uint32_t ok = c->count.helo + c->count.mail_ok + c->count.rcpt_ok + c->count.data_ok;
+	uint32_t all = c->count.helo + c->count.mail + c->count.rcpt + c->count.data;
+
+	n += add_count(
+		text, sizeof(text), c->esmtp ? "ehlo" : "helo", c->count.helo, c->count.helo);
+	n += add_count(text + n, sizeof(text) - n, "mail", c->count.mail_ok, c->count.mail);
+	n += add_count(text + n, sizeof(text) - n, "rcpt", c->count.rcpt_ok, c->count.rcpt);
+	n += add_count(text + n, sizeof(text) - n, "data", c->count.data_ok, c->count.data);
+	if (ok == all)
+		snprintf(text + n, sizeof(text) - n, "commands=%u", all);
+	else
+		snprintf(text + n, sizeof(text) - n, "commands=%u/%u", ok, all);
+	pen_maillog_disconnect(c->loop->sub->cfg.maillog, &c->client, text);
+}

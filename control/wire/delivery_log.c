@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// One maillog line per recipient and attempt, from the scheduler's results.
+
+#include "pen_gateway.h"
+#include "pen_trouble.h"
+
+static enum pen_maillog_status status_of(enum pen_sched_status st)
+{
+	switch (st) {
+	case PEN_STATUS_SENT:
+		return PEN_MAILLOG_SENT;
+	case PEN_STATUS_DEFERRED:
+	case PEN_STATUS_SOFTBOUNCE:
+		return PEN_MAILLOG_DEFERRED;
+	case PEN_STATUS_BOUNCED:
+	case PEN_STATUS_EXPIRED:
+		break;
+	}
+	return PEN_MAILLOG_BOUNCED;
+}
+
+// Names the kind of a failure and counts it.
+static void count_class(struct pen_reply_counts *r, const struct pen_dsn *d)
+{
+	char reply[PEN_DSN_TEXT_MAX + 32];
+	size_t n = pen_trouble_reply(d, reply, sizeof(reply));
+	const char *name = pen_reply_classify(r->classes, r->scratch, pen_span(reply, n));
+
+	for (uint32_t i = 0; i < r->n; i++) {
+		if (strcmp(r->seen[i].name, name) == 0) {
+			r->seen[i].count++;
+			return;
+		}
+	}
+	if (r->n < PEN_REPLY_CLASSES_MAX) {
+		r->seen[r->n].name = name;
+		r->seen[r->n++].count = 1;
+	}
+}
+
+void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
+{
+	const struct pen_message *m = line->message;
+	struct pen_dsn shown = *line->dsn;
+
+	if (line->status == PEN_STATUS_EXPIRED && g->expired_id != m->id) {
+		g->expired_id = m->id;
+		pen_maillog_expired(g->maillog, m->queue_id, m->sender);
+	}
+	if (!pen_dsn_ok(line->dsn))
+		count_class(&g->replies, line->dsn);
+	shown.text_len = (uint16_t)pen_sched_log_text(line, shown.text, sizeof(shown.text));
+	struct pen_maillog_delivery d = {
+		.queue_id = m->queue_id,
+		.rcpt = m->rcpt[line->rcpt].addr,
+		.relay_host = line->relay_name,
+		.relay_port = line->relay_port,
+		.conn_use = line->conn_use,
+		.before_queue = line->delay[0],
+		.in_queue = line->delay[1],
+		.connect = line->delay[2],
+		.transmit = line->delay[3],
+		.status = status_of(line->status),
+		.dsn = &shown,
+	};
+	if (line->relay_addr != NULL)
+		d.relay_addr = *line->relay_addr;
+	pen_maillog_delivery(g->maillog, &d);
+}

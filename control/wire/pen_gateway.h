@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The running gateway: every part of it, and the threads they run on.
+//
+// main.c fills this in, part by part, in the order in which they depend on each
+// other; the files of this folder connect two parts each and hold no policy.
+//
+// Threads: pointers are set before the threads that use them start, and stay.
+//          Fields with a thread's name belong to it alone.
+
+#include "pen_config.h"
+#include "pen_control.h"
+#include "pen_dataplane.h"
+#include "pen_dns.h"
+#include "pen_inbox.h"
+#include "pen_maillog.h"
+#include "pen_route.h"
+#include "pen_sched.h"
+#include "pen_spool.h"
+#include "pen_submission.h"
+
+#include "pen_reply_class.h"
+
+#include <pthread.h>
+
+struct pen_header_hook;
+
+#define PEN_REPLY_CLASSES_MAX 64
+
+// What kinds of failures receivers reported, since the start.
+struct pen_reply_counts {
+	struct pen_reply_classes *classes;
+	struct pen_pattern_scratch *scratch;
+	struct {
+		const char *name;
+		uint64_t count;
+	} seen[PEN_REPLY_CLASSES_MAX];
+	uint32_t n;
+};
+
+struct pen_gateway {
+	const struct pen_config *config;
+	struct pen_maillog *maillog;
+	struct pen_spool *spool;
+	struct pen_dns *dns;
+	struct pen_dataplane *dataplane;
+	struct pen_submission *submission;
+	struct pen_control *control;
+	struct pen_header_hook *headers; // NULL without header_checks
+	pen_time_us started_at;
+
+	struct pen_inbox inbox; // of the queue thread
+	pthread_t queue_thread;
+	bool queue_runs;
+	uint32_t accepting; // queue thread: wo; submission: ro (relaxed)
+	uint64_t accepted;  // messages taken by submission (relaxed)
+
+	// Queue thread only.
+	struct pen_sched *sched;
+	bool stopping;
+	uint64_t expired_id; // the last message that was logged as expired
+	struct pen_routing routing;
+	struct pen_route route; // of the last recipient
+	struct pen_reply_counts replies;
+};
+
+// queue_thread.c: 0 or -errno. The scheduler must be there, with all that was
+// recovered added.
+int pen_queue_thread_start(struct pen_gateway *g);
+// Ends open connections in order, at most `grace`, then aborts; returns when the
+// thread is gone.
+void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace);
+
+// queue_ops.c
+extern const struct pen_sched_ops pen_queue_ops;
+
+// intake.c: what submission calls.
+extern const struct pen_submission_ops pen_intake_ops;
+
+// verbs.c: registers the control verbs. 0 or -errno.
+int pen_verbs_register(struct pen_gateway *g);
+
+// delivery_log.c
+void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);
+
+// header_hook.c: header_checks. NULL with one sentence in err.
+struct pen_header_hook *pen_header_hook_new(
+	const char *spec, uint32_t loops, char *err, size_t err_cap);
+void pen_header_hook_free(struct pen_header_hook *h);
+void pen_header_hook_run(struct pen_gateway *g, uint32_t loop,
+	const struct pen_submission_mail *mail, struct pen_span headers,
+	struct pen_submission_verdict *v);

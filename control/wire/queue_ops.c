@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What the scheduler asks for: routing, DNS, workers, the spool, the log.
+// Everything here runs on the queue thread, except where a name says _elsewhere.
+
+#include "pen_gateway.h"
+
+#include "pen_err.h"
+#include "pen_log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+PEN_LOG_TYPE("control.queue");
+
+static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
+	struct pen_sched_hop *out, struct pen_dsn *why)
+{
+	struct pen_gateway *g = ctx;
+
+	(void)domain; // of the address as it is; transport_maps also look at all of it
+	pen_route_find(&g->routing, rcpt, &g->route);
+	if (g->route.kind != PEN_ROUTE_SMTP) {
+		*why = g->route.dsn;
+		return false;
+	}
+	*out = (struct pen_sched_hop){PEN_SPAN_LIT("smtp"), pen_span_cstr(g->route.nexthop)};
+	return true;
+}
+
+// One question to the resolver thread and its answer's way back.
+struct resolve {
+	struct pen_call call; // first: the callback casts back
+	struct pen_gateway *g;
+	uint64_t token;
+	struct pen_dns_hosts *hosts;
+};
+
+static void resolve_answered(struct pen_call *call)
+{
+	struct resolve *r = (struct resolve *)call;
+	const struct pen_dns_hosts *h = r->hosts;
+	struct pen_route_result result = {
+		.status = h->dsn,
+		.site_key = pen_span_cstr(h->site),
+		.ttl = h->ttl_s * PEN_US_PER_S,
+		.tls_level = (enum pen_tls_level)r->g->config->params.smtp_tls_security_level,
+		.nhosts = h->nhosts,
+	};
+
+	if (h->warning[0] != '\0')
+		pen_warning("%s", h->warning);
+	for (uint32_t i = 0; i < h->nhosts; i++) {
+		struct pen_route_host *to = &result.host[i];
+		memcpy(to->name, h->host[i].name, sizeof(to->name));
+		to->addr = h->host[i].addr;
+		to->port = h->host[i].port;
+		to->preference = h->host[i].preference;
+	}
+	pen_sched_on_resolved(r->g->sched, r->token, &result);
+	pen_dns_hosts_free(r->hosts);
+	free(r);
+}
+
+static void resolved_elsewhere(void *ctx, struct pen_dns_hosts *hosts)
+{
+	struct resolve *r = ctx;
+
+	r->hosts = hosts;
+	pen_inbox_post(&r->g->inbox, &r->call);
+}
+
+static void op_resolve(
+	void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
+{
+	struct pen_gateway *g = ctx;
+	struct resolve *r = calloc(1, sizeof(*r));
+
+	(void)transport; // there is only SMTP
+	if (r == NULL)
+		return; // the scheduler's own time-out asks again
+	*r = (struct resolve){.call = {.fn = resolve_answered}, .g = g, .token = token};
+	if (pen_dns_resolve(g->dns, nexthop, resolved_elsewhere, r) != 0)
+		free(r);
+}
+
+static bool op_send(void *ctx, uint32_t worker, struct pen_ring_msg msg)
+{
+	struct pen_gateway *g = ctx;
+
+	return pen_worker_send(pen_dataplane_worker(g->dataplane, worker), msg);
+}
+
+static void op_record(void *ctx, const struct pen_message *m, const struct pen_message_update *up)
+{
+	struct pen_gateway *g = ctx;
+	int err = pen_spool_update(g->spool, up, NULL, NULL);
+
+	if (err != 0)
+		pen_error("%s: a change was not recorded: %s", m->queue_id, strerror(-err));
+}
+
+// A notification on its way through the spool.
+struct notice {
+	struct pen_call call; // first: the callback casts back
+	struct pen_gateway *g;
+	struct pen_message *m;
+	uint64_t token;
+	int err;
+	char original[PEN_QUEUE_ID_MAX];
+};
+
+static void notice_stored(struct pen_call *call)
+{
+	struct notice *n = (struct notice *)call;
+	struct pen_gateway *g = n->g;
+	int err = n->err;
+
+	if (err == 0) {
+		pen_maillog_bounce_notice(g->maillog, n->original, n->m->queue_id);
+		pen_maillog_active(
+			g->maillog, n->m->queue_id, n->m->sender, n->m->content_len, n->m->nrcpt);
+		err = pen_sched_add(g->sched, n->m);
+	}
+	if (err != 0)
+		pen_message_free(n->m);
+	pen_sched_on_submitted(g->sched, n->token, err);
+	free(n);
+}
+
+static void notice_stored_elsewhere(void *ctx, struct pen_message *m, int err)
+{
+	struct notice *n = ctx;
+
+	(void)m;
+	n->err = err;
+	pen_inbox_post(&n->g->inbox, &n->call);
+}
+
+static void op_submit(void *ctx, const struct pen_sched_submission *sub)
+{
+	struct pen_gateway *g = ctx;
+	struct notice *n = calloc(1, sizeof(*n));
+	struct pen_message *m = pen_message_new(pen_span(NULL, 0), &sub->rcpt, 1, sub->content,
+		sub->content_len, sub->arrival, sub->flags);
+	int err = n != NULL && m != NULL ? 0 : -ENOMEM;
+
+	if (err == 0) {
+		*n = (struct notice){
+			.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
+		memcpy(n->original, sub->original->queue_id, sizeof(n->original));
+		err = pen_spool_put(g->spool, m, notice_stored_elsewhere, n);
+	}
+	if (err != 0) {
+		pen_message_free(m);
+		free(n);
+		pen_sched_on_submitted(g->sched, sub->token, err);
+	}
+}
+
+static int op_content(void *ctx, struct pen_message *m)
+{
+	struct pen_gateway *g = ctx;
+
+	return pen_spool_read(g->spool, m);
+}
+
+static void op_log(void *ctx, const struct pen_sched_log *line)
+{
+	pen_delivery_log(ctx, line);
+}
+
+static void op_removed(void *ctx, struct pen_message *m)
+{
+	struct pen_gateway *g = ctx;
+
+	pen_maillog_removed(g->maillog, m->queue_id);
+	pen_message_free(m);
+}
+
+static void op_forget(void *ctx, struct pen_message *m)
+{
+	(void)ctx;
+	pen_message_free(m);
+}
+
+const struct pen_sched_ops pen_queue_ops = {
+	.route = op_route,
+	.resolve = op_resolve,
+	.send = op_send,
+	.record = op_record,
+	.submit = op_submit,
+	.content = op_content,
+	.log = op_log,
+	.removed = op_removed,
+	.forget = op_forget,
+};

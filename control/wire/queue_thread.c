@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The thread that owns the scheduler: posted calls, workers' events, timers.
+
+#include "pen_gateway.h"
+
+#include "pen_err.h"
+#include "pen_sched_admin.h"
+
+#include <errno.h>
+
+// How long it sleeps while connections are open and nothing happens: workers
+// cannot wake it, because they make no system calls.
+#define IDLE_MIN 20
+#define IDLE_MAX 500
+
+static uint32_t drain_workers(struct pen_gateway *g)
+{
+	uint32_t did = 0;
+	struct pen_ring_msg m;
+
+	for (uint32_t i = 0; i < pen_dataplane_workers(g->dataplane); i++) {
+		struct pen_worker *w = pen_dataplane_worker(g->dataplane, i);
+		for (uint32_t n = 0; n < 1024 && pen_worker_recv(w, &m); n++, did++)
+			pen_sched_on_event(g->sched, m);
+	}
+	return did;
+}
+
+static void publish(struct pen_gateway *g)
+{
+	__atomic_store_n(&g->accepting, pen_sched_accepting(g->sched) ? 1 : 0, __ATOMIC_RELAXED);
+}
+
+static pen_time_us sleep_for(struct pen_gateway *g, pen_time_us now, pen_time_us idle)
+{
+	struct pen_sched_stats st;
+	pen_time_us due = pen_sched_next(g->sched) - now;
+
+	pen_sched_stats(g->sched, &st);
+	if (st.leases > 0)
+		return pen_time_min(idle, due);
+	return pen_time_min(due, PEN_US_PER_S);
+}
+
+static void *queue_main(void *arg)
+{
+	struct pen_gateway *g = arg;
+	pen_time_us idle = IDLE_MIN;
+
+	pthread_setname_np(pthread_self(), "queue");
+	for (;;) {
+		pen_time_us now = pen_clock_mono();
+		pen_sched_clock(g->sched, now, pen_clock_wall());
+		uint32_t did = pen_inbox_run(&g->inbox);
+		did += drain_workers(g);
+		did += pen_sched_poll(g->sched, 4096);
+		publish(g);
+		if (g->stopping && pen_sched_idle(g->sched))
+			return NULL;
+		if (did > 0) {
+			idle = IDLE_MIN;
+			continue;
+		}
+		pen_inbox_wait(&g->inbox, sleep_for(g, now, idle));
+		idle = pen_time_min(idle * 2, IDLE_MAX);
+	}
+}
+
+int pen_queue_thread_start(struct pen_gateway *g)
+{
+	publish(g);
+	int err = pthread_create(&g->queue_thread, NULL, queue_main, g);
+
+	g->queue_runs = err == 0;
+	return -err;
+}
+
+struct stop_call {
+	struct pen_call call; // first: the callback casts back
+	struct pen_gateway *g;
+	bool abort;
+};
+
+static void stop_on_queue(struct pen_call *call)
+{
+	struct stop_call *c = (struct stop_call *)call;
+
+	c->g->stopping = true;
+	if (c->abort)
+		pen_sched_abort(c->g->sched);
+	else
+		pen_sched_stop(c->g->sched);
+}
+
+void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace)
+{
+	struct stop_call orderly = {{NULL, stop_on_queue}, g, false};
+	struct stop_call now = {{NULL, stop_on_queue}, g, true};
+	struct timespec until;
+
+	if (!g->queue_runs)
+		return;
+	pen_inbox_post(&g->inbox, &orderly.call);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += grace / PEN_US_PER_S;
+	if (pthread_timedjoin_np(g->queue_thread, NULL, &until) == ETIMEDOUT) {
+		pen_inbox_post(&g->inbox, &now.call);
+		pthread_join(g->queue_thread, NULL);
+	}
+	g->queue_runs = false;
+}

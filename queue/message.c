@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_message.h"
+
+#include "pen_err.h"
+
+#include <stdlib.h>
+
+// Digits and letters without vowels, in ASCII order, so that comparing the
+// text compares the numbers.
+static const char base52[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
+
+// SSSSSSUUUUzEEEE: seconds (base 52), microseconds (base 52), 'z', and what the
+// seconds do not hold (base 51, without the 'z'): "0000" until the year 2596.
+#define SEC_DIGITS 6
+#define USEC_DIGITS 4
+#define ERA_DIGITS 4
+#define ID_LEN (SEC_DIGITS + USEC_DIGITS + 1 + ERA_DIGITS)
+#define ERA_SECONDS 19770609664ull // 52^6
+
+static uint8_t *copy_span(uint8_t *at, struct pen_span *to, struct pen_span from)
+{
+	if (from.n > 0)
+		memcpy(at, from.p, from.n);
+	*to = pen_span(at, from.n);
+	return at + from.n;
+}
+
+struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
+	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival, uint32_t flags)
+{
+	size_t fixed = sizeof(struct pen_message) + (size_t)nrcpt * sizeof(struct pen_recipient);
+	size_t text = sender.n;
+
+	for (uint32_t i = 0; i < nrcpt; i++)
+		text += rcpts[i].n;
+	struct pen_message *m = calloc(1, fixed + text);
+	if (m == NULL) {
+		free(content);
+		return NULL;
+	}
+	uint8_t *at = (uint8_t *)m + fixed;
+	at = copy_span(at, &m->sender, sender);
+	m->nrcpt = nrcpt;
+	for (uint32_t i = 0; i < nrcpt; i++)
+		at = copy_span(at, &m->rcpt[i].addr, rcpts[i]);
+	m->content = content;
+	m->content_len = content_len;
+	m->arrival = arrival;
+	m->next_attempt = arrival;
+	m->flags = flags;
+	return m;
+}
+
+void pen_message_free(struct pen_message *m)
+{
+	if (m == NULL)
+		return;
+	free(m->content);
+	free(m->last_error);
+	free(m);
+}
+
+void pen_message_set_id(struct pen_message *m, uint64_t id)
+{
+	PEN_ASSERT(id != 0);
+	m->id = id;
+	pen_queue_id_format(id, m->queue_id);
+}
+
+static void digits_put(char *out, unsigned n, unsigned base, uint64_t v)
+{
+	while (n-- > 0) {
+		out[n] = base52[v % base];
+		v /= base;
+	}
+}
+
+static bool digits_get(const uint8_t *in, unsigned n, unsigned base, uint64_t *v)
+{
+	*v = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const char *hit = in[i] != 0 ? strchr(base52, in[i]) : NULL;
+		if (hit == NULL || hit - base52 >= (ptrdiff_t)base)
+			return false;
+		*v = *v * base + (uint64_t)(hit - base52);
+	}
+	return true;
+}
+
+void pen_queue_id_format(uint64_t id, char out[PEN_QUEUE_ID_MAX])
+{
+	uint64_t seconds = id / 1000000;
+
+	digits_put(out, SEC_DIGITS, 52, seconds % ERA_SECONDS);
+	digits_put(out + SEC_DIGITS, USEC_DIGITS, 52, id % 1000000);
+	out[SEC_DIGITS + USEC_DIGITS] = 'z';
+	digits_put(out + SEC_DIGITS + USEC_DIGITS + 1, ERA_DIGITS, 51, seconds / ERA_SECONDS);
+	out[ID_LEN] = '\0';
+}
+
+uint64_t pen_queue_id_parse(struct pen_span text)
+{
+	uint64_t seconds, usec, era;
+
+	if (text.n != ID_LEN || text.p[SEC_DIGITS + USEC_DIGITS] != 'z' ||
+		!digits_get(text.p, SEC_DIGITS, 52, &seconds) ||
+		!digits_get(text.p + SEC_DIGITS, USEC_DIGITS, 52, &usec) ||
+		!digits_get(text.p + SEC_DIGITS + USEC_DIGITS + 1, ERA_DIGITS, 51, &era))
+		return 0;
+	if (usec >= 1000000 || era > UINT64_MAX / 1000000 / ERA_SECONDS)
+		return 0;
+	seconds += era * ERA_SECONDS;
+	if (seconds > (UINT64_MAX - usec) / 1000000)
+		return 0;
+	return seconds * 1000000 + usec;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_message.h"
+#include "pen_rand.h"
+#include "pen_test.h"
+
+static void a_message_owns_copies_of_its_envelope(void **state)
+{
+	(void)state;
+	char sender[] = "a@example.org", one[] = "b@example.net", two[] = "c@example.com";
+	struct pen_span rcpts[2] = {pen_span_cstr(one), pen_span_cstr(two)};
+	struct pen_message *m = pen_message_new(
+		pen_span_cstr(sender), rcpts, 2, malloc(8), 8, 77, PEN_MESSAGE_8BIT);
+
+	assert_non_null(m);
+	memset(sender, 'x', sizeof(sender));
+	memset(one, 'x', sizeof(one));
+	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@example.org")));
+	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("b@example.net")));
+	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@example.com")));
+	assert_int_equal(m->arrival, 77);
+	assert_int_equal(m->next_attempt, 77);
+	assert_true(pen_message_live(m));
+	m->rcpt[0].fate = PEN_FATE_DELIVERED;
+	m->rcpt[1].fate = PEN_FATE_BOUNCED;
+	assert_false(pen_message_live(m));
+	pen_message_free(m);
+	pen_message_free(NULL);
+}
+
+static void a_null_sender_stays_empty(void **state)
+{
+	(void)state;
+	struct pen_span rcpt = PEN_SPAN_LIT("b@example.net");
+	struct pen_message *m = pen_message_new(pen_span(NULL, 0), &rcpt, 1, NULL, 0, 1, 0);
+
+	assert_int_equal(m->sender.n, 0);
+	pen_message_set_id(m, 1790000000123456);
+	assert_int_equal(pen_queue_id_parse(pen_span_cstr(m->queue_id)), m->id);
+	pen_message_free(m);
+}
+
+static void every_id_survives_its_text_form(void **state)
+{
+	(void)state;
+	static const uint64_t edges[] = {1, 51, 52, 999999, 1000000, 19770609663999999,
+		19770609664000000, UINT64_MAX - 1, UINT64_MAX};
+	struct pen_rand r;
+	char text[PEN_QUEUE_ID_MAX];
+
+	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+		pen_queue_id_format(edges[i], text);
+		assert_int_equal(pen_queue_id_parse(pen_span_cstr(text)), edges[i]);
+	}
+	pen_rand_seed(&r, pen_test_seed());
+	for (int i = 0; i < 100000; i++) {
+		uint64_t id = pen_rand_u64(&r) >> pen_rand_below(&r, 63);
+		pen_queue_id_format(id, text);
+		assert_int_equal(strlen(text), 15);
+		assert_int_equal(pen_queue_id_parse(pen_span_cstr(text)), id);
+	}
+}
+
+static void queue_ids_sort_by_time(void **state)
+{
+	(void)state;
+	char last[PEN_QUEUE_ID_MAX] = "", text[PEN_QUEUE_ID_MAX];
+
+	for (uint64_t id = 1790000000000000; id < 1790000000000000 + 4000000000;
+		id += 1 + id % 999983) {
+		pen_queue_id_format(id, text);
+		assert_true(strcmp(last, text) < 0);
+		assert_null(strpbrk(text, "aeiouAEIOU"));
+		memcpy(last, text, sizeof(last));
+	}
+}
+
+static void what_is_no_queue_id_parses_to_zero(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"", "4C", "4bcdfg0000z000", "4bcdfg0000z00000",
+		"4bcdfg0000y0000", "4acdfg0000z0000", "4bcdfgzzzzz0000", "4bcdfg0000zzzzz",
+		"4bcdfg0000z000 ", "4bcdfg0000zy000"};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(pen_queue_id_parse(pen_span_cstr(bad[i])), 0);
+	assert_int_equal(pen_queue_id_parse(PEN_SPAN_LIT("4bcdfg0\0"
+							 "00z0000")),
+		0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_message_owns_copies_of_its_envelope),
+		cmocka_unit_test(a_null_sender_stays_empty),
+		cmocka_unit_test(every_id_survives_its_text_form),
+		cmocka_unit_test(queue_ids_sort_by_time),
+		cmocka_unit_test(what_is_no_queue_id_parses_to_zero),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

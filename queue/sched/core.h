@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The scheduler's inside: structures and the calls between its files. Private
+// to this folder.
+//
+// Re-entrance: ops may answer at once (pen_sched_on_resolved inside `resolve`,
+// pen_sched_add and pen_sched_on_submitted inside `submit`). Two rules keep
+// that safe. An entry ends only through entry_check or later calls of entry.c,
+// so a caller must not touch it behind them unless it holds entry->guard. Sites
+// and next hops are freed only by pen_sched_poll.
+
+#include "link.h"
+#include "pen_err.h"
+#include "pen_rand.h"
+#include "pen_sched.h"
+#include "pen_sched_admin.h"
+#include "pen_trouble.h"
+#include "pen_wheel.h"
+#include "table.h"
+
+// A compact, shared pen_dsn with the host it came from.
+struct note {
+	uint32_t refs;
+	uint8_t klass, scope, origin, stage;
+	uint16_t subject, detail, reply;
+	uint16_t text_len, relay_len;
+	uint16_t mta_len; // of the host name at the start of relay
+	char data[];      // text, NUL, relay, NUL
+};
+
+#define RELAY_MAX 320 // "name[addr]"
+
+// NULL when out of memory. relay may be "".
+struct note *note_new(const struct pen_dsn *d, const char *relay, size_t mta_len);
+struct note *note_get(struct note *n); // counts a reference; NULL stays NULL
+void note_put(struct note *n);         // NULL is fine
+bool note_is(const struct note *n, const struct pen_dsn *d, const char *relay);
+void note_to_dsn(const struct note *n, struct pen_dsn *out);
+const char *note_relay(const struct note *n);
+
+enum timer_kind {
+	TIMER_NEXTHOP,
+	TIMER_SITE,
+	TIMER_LEASE,
+};
+
+struct timer {
+	struct pen_wheel_node node;
+	uint8_t kind; // enum timer_kind
+};
+
+enum job_state {
+	JOB_NEW,
+	JOB_RESOLVING, // in nexthop->waiting
+	JOB_READY,     // in site->jobs or site->returned
+	JOB_FLYING,    // a delivery
+};
+
+// Recipients of one message that go to one next hop in one transaction.
+struct job {
+	struct link queue;
+	struct job *sibling, **sibling_at; // the entry's jobs
+	struct entry *entry;
+	struct nexthop *nexthop;
+	struct site *site; // READY, FLYING
+	uint32_t nrcpt;
+	uint8_t state;
+	uint8_t returns; // how often it came back untried
+	bool front;      // goes before the others of its site
+	uint32_t rcpt[]; // indexes
+};
+
+// A recipient that failed for good, until that is durable.
+struct failure {
+	struct failure *next;
+	struct note *note; // may be NULL
+	uint32_t rcpt;
+	uint8_t fate;
+};
+
+// A message in the scheduler: pen_message.sched.
+struct entry {
+	struct pen_message *m;
+	struct link all;
+	struct table_node node; // hash: entry_hash(id), a bijection
+	struct pen_wheel_node timer;
+	struct job *jobs;
+	struct failure *failures;
+	union {                      // the last deferral: NULL until there is one
+		struct note *note;   // of the only recipient
+		struct note **notes; // of each, when there are several
+	};
+	pen_time_us active_at;
+	uint32_t njobs, nflying;
+	uint32_t live; // recipients QUEUED, failures included
+	uint8_t state; // index: 0 DEFERRED, 1 ACTIVE, 2 BOUNCING, 3 HOLD
+	uint8_t guard;
+	bool deleting : 1;
+	bool tried : 1;     // attempts changed since the last record
+	bool submitted : 1; // a notification waits for on_submitted
+};
+
+enum { ENTRY_DEFERRED, ENTRY_ACTIVE, ENTRY_BOUNCING, ENTRY_HOLD, ENTRY_STATES };
+
+enum nexthop_state {
+	NEXTHOP_NEW,
+	NEXTHOP_RESOLVING,
+	NEXTHOP_ROUTED,
+	NEXTHOP_FAILED,
+};
+
+struct nexthop {
+	struct table_node node;
+	struct table_node token; // in pen_sched.resolving while RESOLVING
+	struct link waiting;     // jobs
+	struct link settling;    // in pen_sched.settling
+	struct timer timer;
+	struct site *site; // ROUTED
+	struct note *why;  // FAILED
+	struct job *batch; // only inside entry_activate
+	uint32_t batch_left;
+	uint32_t njobs;
+	uint32_t epoch; // of the last flush when it FAILED
+	uint8_t state;
+	pen_time_us expires, used;
+	uint16_t transport_len, len;
+	char name[]; // transport, then next hop, lower-case
+};
+
+struct site_host {
+	struct pen_addr addr;
+	uint16_t port, preference;
+	uint32_t name; // offset into site->names
+};
+
+struct site {
+	struct table_node node;
+	struct link all, turn, drain, reap;
+	struct link returned, jobs; // READY; `returned` goes first
+	struct link leases;         // idle ones first
+	struct timer timer;
+	struct note *why;       // dead
+	struct site_host *host; // one allocation with `names`
+	char *names;
+	uint16_t nhosts;
+	uint8_t tls_level;
+	bool dead, hungry, kicking;
+	uint8_t cold;               // failures to open in a row
+	uint32_t queued, in_flight; // jobs, deliveries
+	uint32_t nleases, nready, nopening, window;
+	uint32_t lost; // sessions in a row that ended without use
+	uint32_t refs; // next hops
+	pen_time_us dead_until, grow_after;
+	uint64_t delivered, deferred, bounced;
+	uint16_t key_len;
+	char key[]; // NUL-terminated
+};
+
+struct lease {
+	struct pen_lease pub; // first: what the worker sees
+	struct link in_site, idle, blocked;
+	struct timer timer;
+	uint32_t in_flight, given, handled, untried;
+	bool spent;                      // a delivery came back untried: ENDED will follow
+	bool ready;                      // READY came
+	bool ended;                      // ENDED came; waits for late deliveries, or in its grave
+	bool commanded;                  // a CLOSE or ABORT may still be in the worker's ring
+	bool closing;                    // CLOSE or ABORT was decided
+	bool close_wanted, abort_wanted; // the worker's ring was full
+	bool yielding;                   // closed for the sake of another site
+};
+
+struct pen_sched {
+	struct pen_sched_config cfg;
+	struct pen_sched_ops ops;
+	void *ctx;
+	pen_time_us now;
+	pen_wall_us wall;
+	struct pen_rand rand;
+	struct pen_siphash_key key;
+	struct pen_wheel entry_wheel, wheel;
+	struct table entries, nexthops, sites, resolving;
+	struct link all_entries, all_sites;
+	struct link hungry, wanting; // sites that wait for a lease: without one, and others
+	struct link idle, blocked;   // leases
+	struct link graves;          // ended leases, through in_site
+	struct link draining, reap;  // sites
+	struct link settling;        // next hops
+	struct pen_delivery *spare;  // free ones, for one recipient
+	uint32_t nspare;
+	uint32_t nhungry, nwanting, nyielding, nleases, nready, nbusy_sites, ndead;
+	uint32_t submitting;
+	uint32_t nstate[ENTRY_STATES];
+	uint32_t worker_leases[64], worker_turn;
+	uint32_t *source[2], nsource[2], source_turn[2]; // [0] IPv4, [1] IPv6: indexes
+	uint64_t token, lease_id, delivery_id;
+	uint32_t epoch;
+	bool stopping;
+	uint64_t jobs_ready, jobs_resolving, in_flight, content_bytes;
+	struct pen_rcpt_change *change; // scratch: the record being put together
+	struct nexthop **hop;           // scratch of entry_activate
+	uint8_t *failed;                // scratch of entry_settle: a bit per recipient
+	uint32_t scratch_cap;           // of all three: the largest nrcpt
+	uint32_t nchanges;
+	struct pen_sched_stats total; // the "since the start" part
+};
+
+// Where a result came from, for the log.
+struct result {
+	const struct pen_dsn *dsn;
+	enum pen_trouble_source source;
+	struct site *site;                   // may be NULL
+	const struct lease *lease;           // may be NULL
+	const struct pen_delivery *delivery; // may be NULL
+	bool in_doubt;
+	char relay[RELAY_MAX]; // filled on demand when there is a lease
+	size_t mta_len;
+	struct note *note; // the last one made, to share it among recipients
+};
+
+// entry.c: a message's life
+struct entry *entry_find(const struct pen_sched *s, uint64_t id);
+void entry_activate(struct pen_sched *s, struct entry *e);
+void entry_timer(struct pen_sched *s, struct entry *e);
+// Settles the message when no job of it is left. It may be gone afterwards.
+void entry_check(struct pen_sched *s, struct entry *e);
+// The failures are durable for the sender (or nobody is to be told).
+void entry_conclude(struct pen_sched *s, struct entry *e);
+void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state);
+void entry_arm(struct pen_sched *s, struct entry *e, pen_wall_us at);
+void entry_record(struct pen_sched *s, struct entry *e, bool removed);
+void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
+void entry_free(struct pen_sched *s, struct entry *e);
+void entry_drop_content(struct pen_sched *s, struct entry *e);
+int entry_load_content(struct pen_sched *s, struct entry *e);
+pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e);
+// Ends all jobs of the entry that are not with a worker.
+void entry_withdraw(struct pen_sched *s, struct entry *e);
+void entry_settle(struct pen_sched *s, struct entry *e);
+
+// result.c: one recipient's result
+// Judges and logs it; delivered ones are put into the record being made.
+void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct result *r);
+void result_fini(struct result *r);
+// The host that r->lease spoke to, into r->relay; nothing if there was none.
+void result_relay(struct result *r);
+void result_expire(struct pen_sched *s, struct entry *e, uint32_t rcpt);
+
+// bounce.c
+void bounce_submit(struct pen_sched *s, struct entry *e);
+
+// job.c
+struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap);
+void job_free(struct pen_sched *s, struct job *j); // unlinks it everywhere
+// Gives all its recipients the same result and ends it; then entry_check.
+void job_finish(struct pen_sched *s, struct job *j, struct result *r);
+void job_suspend(struct pen_sched *s, struct job *j, struct site *site);
+
+// nexthop.c
+struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop);
+void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
+bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
+uint32_t nexthop_settle(struct pen_sched *s, struct nexthop *nh, uint32_t budget);
+void nexthop_timer(struct pen_sched *s, struct nexthop *nh);
+void nexthop_free(struct pen_sched *s, struct nexthop *nh);
+
+// site.c: a site's queue and health
+struct site *site_find(struct pen_sched *s, const struct pen_route_result *r);
+void site_ref(struct site *site);
+void site_unref(struct pen_sched *s, struct site *site);
+void site_push(struct pen_sched *s, struct site *site, struct job *j);
+struct job *site_first(struct site *site);
+void site_unqueue(struct pen_sched *s, struct job *j);
+void site_kick(struct pen_sched *s, struct site *site);
+void site_die(struct pen_sched *s, struct site *site, const struct result *r);
+void site_revive(struct pen_sched *s, struct site *site);
+void site_timer(struct pen_sched *s, struct site *site);
+uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget);
+void site_widen(struct pen_sched *s, struct site *site);
+void site_hold_off(struct pen_sched *s, struct site *site);
+void site_maybe_reap(struct pen_sched *s, struct site *site);
+void site_free(struct pen_sched *s, struct site *site);
+
+// turn.c: who may open the next connection
+bool turn_wants(const struct pen_sched *s, const struct site *site);
+void turn_request(struct pen_sched *s, struct site *site);
+void turn_leave(struct pen_sched *s, struct site *site);
+void turn_serve(struct pen_sched *s);
+bool turn_should_yield(const struct pen_sched *s, const struct lease *l);
+
+// lease.c
+enum lease_open_result {
+	LEASE_OPENED,
+	LEASE_NOTHING, // nothing to open it for
+	LEASE_BUSY,    // try again at the next poll
+};
+enum lease_open_result lease_open(struct pen_sched *s, struct site *site);
+void lease_fill(struct pen_sched *s, struct lease *l);
+void lease_close(struct pen_sched *s, struct lease *l);
+void lease_abort(struct pen_sched *s, struct lease *l);
+void lease_unblock(struct pen_sched *s, struct lease *l);
+void lease_timer(struct pen_sched *s, struct lease *l);
+void lease_touch(struct pen_sched *s, struct lease *l);
+void lease_on_ready(struct pen_sched *s, struct lease *l);
+void lease_on_ended(struct pen_sched *s, struct lease *l);
+void lease_bury(struct pen_sched *s, struct lease *l);
+bool lease_is_idle(const struct lease *l);
+
+// plan.c: fills source, HELO and hosts; false when no source fits.
+bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *l);
+
+// delivery.c
+enum delivery_send_result {
+	DELIVERY_SENT,
+	DELIVERY_GONE, // the job ended another way
+	DELIVERY_BUSY,
+};
+enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j);
+void delivery_on_done(struct pen_sched *s, struct pen_delivery *d);
+void delivery_free(struct pen_sched *s, struct pen_delivery *d);

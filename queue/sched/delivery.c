@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Deliveries: a job on its way through a worker.
+#include "core.h"
+
+#include <stdlib.h>
+
+#define SPARE_MAX 4096
+#define RETURNS_MAX 20 // untried returns after which a job waits for its retry
+
+static struct pen_delivery *delivery_new(struct pen_sched *s, uint32_t nrcpt)
+{
+	struct pen_delivery *d = s->spare;
+
+	if (nrcpt == 1 && d != NULL) {
+		s->spare = d->next;
+		s->nspare--;
+		return d;
+	}
+	return malloc(sizeof(*d) + nrcpt * sizeof(d->rcpt[0]));
+}
+
+void delivery_free(struct pen_sched *s, struct pen_delivery *d)
+{
+	if (d->nrcpt == 1 && s->nspare < SPARE_MAX) {
+		d->next = s->spare;
+		s->spare = d;
+		s->nspare++;
+		return;
+	}
+	free(d);
+}
+
+static void delivery_init(
+	struct pen_sched *s, struct pen_delivery *d, struct lease *l, struct job *j)
+{
+	const struct pen_message *m = j->entry->m;
+
+	*d = (struct pen_delivery){
+		.id = ++s->delivery_id,
+		.message = j,
+		.lease = &l->pub,
+		.sender = m->sender,
+		.content = pen_span(m->content, m->content_len),
+		.eight_bit = (m->flags & PEN_MESSAGE_8BIT) != 0,
+		.nrcpt = j->nrcpt,
+	};
+	for (uint32_t i = 0; i < j->nrcpt; i++) {
+		struct pen_delivery_rcpt *r = &d->rcpt[i];
+		r->addr = m->rcpt[j->rcpt[i]].addr;
+		r->ref = NULL;
+		// Not the whole result: its text is large, and empty.
+		memset(&r->result, 0, offsetof(struct pen_dsn, text) + 1);
+	}
+}
+
+static void content_lost(struct pen_sched *s, struct job *j, int err)
+{
+	struct pen_dsn d;
+	struct result r = {.dsn = &d, .source = PEN_TROUBLE_DELIVERY, .site = j->site};
+
+	pen_dsn_set(&d, 4, 3, 0, PEN_SCOPE_MESSAGE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+		"the message could not be read from the spool: %s", strerror(-err));
+	site_unqueue(s, j);
+	job_finish(s, j, &r);
+}
+
+enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j)
+{
+	int err = entry_load_content(s, j->entry);
+
+	if (err != 0) {
+		content_lost(s, j, err);
+		return DELIVERY_GONE;
+	}
+	struct pen_delivery *d = delivery_new(s, j->nrcpt);
+	if (d == NULL)
+		return DELIVERY_BUSY;
+	delivery_init(s, d, l, j);
+	struct pen_ring_msg msg = {.type = PEN_CMD_DELIVERY, .p = d};
+	if (!s->ops.send(s->ctx, l->pub.worker, msg)) {
+		delivery_free(s, d);
+		return DELIVERY_BUSY;
+	}
+	site_unqueue(s, j);
+	j->state = JOB_FLYING;
+	j->entry->nflying++;
+	j->site->in_flight++;
+	s->in_flight++;
+	l->in_flight++;
+	l->given++;
+	return DELIVERY_SENT;
+}
+
+// The job goes back to the front of its queue, as if it had never left.
+static void job_untried(struct pen_sched *s, struct job *j, struct lease *l)
+{
+	struct entry *e = j->entry;
+
+	s->total.returned++;
+	if (e->deleting || e->m->flags & PEN_MESSAGE_HOLD || s->wall >= entry_expiry(s, e)) {
+		job_free(s, j);
+		entry_check(s, e);
+		return;
+	}
+	if (++j->returns >= RETURNS_MAX) {
+		struct pen_dsn d;
+		struct result r = {
+			.dsn = &d, .source = PEN_TROUBLE_LEASE, .site = j->site, .lease = l};
+		pen_dsn_set(&d, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"%u connections ended before it was their turn", RETURNS_MAX);
+		job_finish(s, j, &r);
+		return;
+	}
+	j->front = true;
+	site_push(s, j->site, j);
+}
+
+// Applies the results; recipients without one stay in the job when nothing was
+// tried. Returns whether the server answered anything.
+static bool apply_results(
+	struct pen_sched *s, struct job *j, struct lease *l, struct pen_delivery *d)
+{
+	struct entry *e = j->entry;
+	struct pen_dsn none;
+	struct result r = {
+		.source = PEN_TROUBLE_DELIVERY, .site = j->site, .lease = l, .delivery = d};
+	uint32_t left = 0;
+	bool answered = false;
+
+	for (uint32_t i = 0; i < j->nrcpt; i++) {
+		const struct pen_dsn *got = &d->rcpt[i].result;
+		struct pen_recipient *rcpt = &e->m->rcpt[j->rcpt[i]];
+		if (got->klass == 0 && !d->attempted) {
+			j->rcpt[left++] = j->rcpt[i];
+			continue;
+		}
+		if (got->klass == 0) {
+			pen_dsn_set(&none, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
+				PEN_STAGE_NONE,
+				"the session ended before this recipient was tried");
+			got = &none;
+		}
+		answered = answered || got->reply != 0 || got->klass == 2;
+		if (d->attempted) {
+			rcpt->attempts += rcpt->attempts < UINT16_MAX;
+			e->tried = true;
+		}
+		// Refused in RCPT is certain; only what waited for the dot is in doubt.
+		r.in_doubt = d->dot == PEN_DOT_ACKED && got->klass == 4 && got->reply == 0;
+		r.dsn = got;
+		result_apply(s, e, j->rcpt[i], &r);
+	}
+	result_fini(&r);
+	j->nrcpt = left;
+	return answered;
+}
+
+// Deliveries are recorded as they happen: a crash must not repeat them.
+static void finish_job(struct pen_sched *s, struct job *j)
+{
+	struct entry *e = j->entry;
+
+	job_free(s, j);
+	if (e->live == 0 && e->njobs == 0) {
+		entry_conclude(s, e);
+		return;
+	}
+	if (s->nchanges > 0)
+		entry_record(s, e, false);
+	entry_check(s, e);
+}
+
+void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
+{
+	struct lease *l = LINK_OF(d->lease, struct lease, pub);
+	struct job *j = d->message;
+	struct site *site = l->pub.site;
+
+	PEN_ASSERT(j->state == JOB_FLYING && l->in_flight > 0);
+	j->entry->nflying--;
+	j->state = JOB_NEW;
+	site->in_flight--;
+	s->in_flight--;
+	l->in_flight--;
+	if (!l->ended)
+		lease_touch(s, l);
+	if (!d->attempted)
+		l->given--;
+	if (apply_results(s, j, l, d)) {
+		site->lost = 0;
+		if (l->handled++ == 0)
+			site_widen(s, site);
+	}
+	if (j->nrcpt > 0) {
+		l->untried++;
+		l->spent = true;
+		job_untried(s, j, l);
+	} else {
+		finish_job(s, j);
+	}
+	delivery_free(s, d);
+	if (!l->ended)
+		lease_fill(s, l);
+	else if (l->in_flight == 0)
+		lease_bury(s, l);
+	if (site->queued > 0)
+		site_kick(s, site);
+	site_maybe_reap(s, site);
+}

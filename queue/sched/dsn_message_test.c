@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_dsn_message.h"
+#include "pen_test.h"
+
+static const struct pen_dsn_failed *failed_list;
+
+static void get_failed(void *ctx, uint32_t i, struct pen_dsn_failed *out)
+{
+	(void)ctx;
+	*out = failed_list[i];
+}
+
+static struct pen_dsn_failed refused(const char *addr, const char *text)
+{
+	struct pen_dsn_failed f = {.addr = pen_span_cstr(addr)};
+
+	pen_dsn_set(
+		&f.dsn, 5, 1, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT, "%s", text);
+	f.dsn.reply = 550;
+	snprintf(f.relay, sizeof(f.relay), "mx.b.test[192.0.2.7]");
+	f.mta_len = sizeof("mx.b.test") - 1;
+	return f;
+}
+
+static struct pen_dsn_report report_for(
+	const struct pen_dsn_failed *f, uint32_t n, const char *original)
+{
+	failed_list = f;
+	return (struct pen_dsn_report){
+		.hostname = "gw.test",
+		.mailer_daemon = "MAILER-DAEMON",
+		.queue_id = "3ZkQ",
+		.sender = PEN_SPAN_LIT("alice@a.test"),
+		.arrival = 1795232580000000,
+		.wall = 1795232590000000,
+		.original = pen_span_cstr(original),
+		.size_limit = 50000,
+		.salt = 0x1234,
+		.nfailed = n,
+		.failed = get_failed,
+	};
+}
+
+static char *build(const struct pen_dsn_report *r, bool *eight_bit)
+{
+	struct pen_buf b = PEN_BUF_INIT;
+
+	assert_int_equal(pen_dsn_message_build(r, &b, eight_bit), 0);
+	pen_buf_add(&b, "", 1);
+	assert_false(b.failed);
+	return (char *)b.p;
+}
+
+// What must hold for any notification: lines end in CRLF and are short enough,
+// the header section and the parts are well-formed.
+struct parts {
+	char boundary[128];
+	uint32_t n;
+	char *part[8]; // header and body of each
+};
+
+static void parse(char *text, struct parts *p)
+{
+	memset(p, 0, sizeof(*p));
+	for (const char *line = text; *line != '\0';) {
+		const char *nl = strchr(line, '\n');
+		assert_non_null(nl);
+		assert_true(nl > line && nl[-1] == '\r');
+		assert_true(nl - line <= 999);
+		line = nl + 1;
+	}
+	char *at = strstr(text, "boundary=\"");
+	assert_non_null(at);
+	assert_true(at < strstr(text, "\r\n\r\n"));
+	sscanf(at, "boundary=\"%127[^\"]\"", p->boundary);
+	assert_true(strlen(p->boundary) > 8 && strlen(p->boundary) <= 70); // RFC 2046
+	char delimiter[160];
+	snprintf(delimiter, sizeof(delimiter), "\r\n--%s", p->boundary);
+	at = strstr(text, delimiter);
+	while (at != NULL) {
+		char *body = at + strlen(delimiter);
+		*at = '\0';
+		if (strncmp(body, "--\r\n", 4) == 0) {
+			assert_string_equal(body, "--\r\n");
+			return;
+		}
+		assert_memory_equal(body, "\r\n", 2);
+		assert_true(p->n < 8);
+		p->part[p->n++] = body + 2;
+		at = strstr(body, delimiter);
+	}
+	fail_msg("no closing boundary");
+}
+
+static void has(const char *text, const char *piece)
+{
+	assert_non_null(text);
+	if (strstr(text, piece) == NULL)
+		fail_msg("\"%s\" is not in:\n%s", piece, text);
+}
+
+static uint32_t count(const char *text, const char *piece)
+{
+	uint32_t n = 0;
+
+	for (const char *at = text; (at = strstr(at, piece)) != NULL; at++)
+		n++;
+	return n;
+}
+
+static void a_bounce_has_the_three_parts_of_a_report(void **state)
+{
+	static const char original[] = "From: alice@a.test\r\nSubject: hi\r\n\r\n.dot\r\nbye\r\n";
+	struct pen_dsn_failed f[2] = {refused("bob@b.test", "550 5.1.1 no such user here"),
+		refused("eve@b.test", "550 5.1.1 no")};
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	pen_dsn_set(&f[1].dsn, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
+		"connect to mx.b.test[192.0.2.7]:25: Connection timed out");
+	f[1].relay[0] = '\0';
+	f[1].mta_len = 0;
+	f[1].expired = true;
+	struct pen_dsn_report r = report_for(f, 2, original);
+	char *text = build(&r, &eight_bit);
+	assert_false(eight_bit);
+	parse(text, &p);
+	has(text, "Date: Sat, 21 Nov 2026 ");
+	has(text, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@gw.test>\r\n");
+	has(text, "\r\nTo: <alice@a.test>\r\n");
+	has(text, "\r\nSubject: Undelivered Mail Returned to Sender\r\n");
+	has(text, "\r\nAuto-Submitted: auto-replied\r\n");
+	has(text, "\r\nMIME-Version: 1.0\r\n");
+	has(text, "\r\nMessage-ID: <3ZkQ.0000000000001234@gw.test>\r\n");
+	has(text,
+		"\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=");
+	assert_int_equal(p.n, 3);
+	has(p.part[0], "Content-Type: text/plain");
+	has(p.part[0], "<bob@b.test>:\r\n    host mx.b.test[192.0.2.7] said: 550 5.1.1");
+	has(p.part[0], "The time for delivery is over.");
+	has(p.part[1],
+		"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; gw.test\r\n");
+	has(p.part[1], "\r\nX-Penstock-Queue-ID: 3ZkQ\r\n");
+	has(p.part[1], "\r\nX-Penstock-Sender: rfc822; alice@a.test\r\n");
+	has(p.part[1], "\r\nArrival-Date: Sat, 21 Nov 2026 ");
+	has(p.part[1], "\r\n\r\nFinal-Recipient: rfc822; bob@b.test\r\nAction: failed\r\n"
+		       "Status: 5.1.1\r\nRemote-MTA: dns; mx.b.test\r\n"
+		       "Diagnostic-Code: smtp; 550 5.1.1 no such user here\r\n");
+	has(p.part[1], "\r\n\r\nFinal-Recipient: rfc822; eve@b.test\r\nAction: failed\r\n"
+		       "Status: 4.4.1\r\nDiagnostic-Code: X-Penstock; connect to");
+	// The original follows byte for byte.
+	const char *body = strstr(p.part[2], "\r\n\r\n");
+	has(p.part[2], "Content-Type: message/rfc822\r\n");
+	assert_non_null(body);
+	assert_string_equal(body + 4, original);
+	free(text);
+}
+
+static void a_large_original_comes_as_its_header(void **state)
+{
+	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	char original[400] = "Subject: hi\r\nX-Long: yes\r\n\r\n";
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		strcat(original, "secret body line\r\n");
+	struct pen_dsn_report r = report_for(&f, 1, original);
+	r.size_limit = 60;
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	assert_int_equal(p.n, 3);
+	has(p.part[2], "Content-Type: text/rfc822-headers\r\n\r\nSubject: hi\r\nX-Long: yes\r\n");
+	assert_null(strstr(p.part[2], "secret"));
+	free(text);
+	// Even a header is cut at the limit, at a line end.
+	r.size_limit = 20;
+	text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(p.part[2], "Subject: hi\r\n");
+	assert_null(strstr(p.part[2], "X-Long"));
+	free(text);
+}
+
+static void eight_bit_originals_are_marked(void **state)
+{
+	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: x\r\n\r\nna\xc3\xafve\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	char *text = build(&r, &eight_bit);
+	assert_true(eight_bit);
+	parse(text, &p);
+	assert_int_equal(count(text, "Content-Transfer-Encoding: 8bit\r\n"), 1);
+	assert_int_equal(count(p.part[2], "Content-Transfer-Encoding: 8bit\r\n"), 1);
+	free(text);
+}
+
+static void an_unreadable_original_is_left_out(void **state)
+{
+	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_report r = report_for(&f, 1, "");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	r.original = pen_span(NULL, 0);
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	assert_int_equal(p.n, 2);
+	has(p.part[0], "could no longer be read");
+	free(text);
+}
+
+static void the_boundary_avoids_the_original(void **state)
+{
+	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	// Exactly what the first choice would be, as a forged end of the report.
+	struct pen_dsn_report r = report_for(&f, 1,
+		"Subject: x\r\n\r\n--=_3ZkQ.0000000000001234--\r\n--=_3ZkQ.0000000000001234\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	assert_int_equal(p.n, 3);
+	assert_string_not_equal(p.boundary, "=_3ZkQ.0000000000001234");
+	has(p.part[2], "--=_3ZkQ.0000000000001234--\r\n");
+	free(text);
+}
+
+// Bytes that pen_dsn_set would have replaced, as if a parser had let them by.
+static void hostile_text_cannot_add_lines_or_parts(void **state)
+{
+	struct pen_dsn_failed f =
+		refused("x\r\nBcc: victim@c.test\r\n\r\n<html>@b.test", "placeholder");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	static const char evil[] = "550 no\r\nFinal-Recipient: rfc822; forged@c.test\r\n\r\n"
+				   "--=_3ZkQ\r\n\xff\xfe tail";
+	memcpy(f.dsn.text, evil, sizeof(evil));
+	f.dsn.text_len = sizeof(evil) - 1;
+	snprintf(f.relay, sizeof(f.relay), "mx\r\nEvil: yes[192.0.2.7]");
+	f.mta_len = 13;
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: x\r\n\r\nb\r\n");
+	r.sender = PEN_SPAN_LIT("a\r\nCc: other@c.test\r\n@a.test");
+	char *text = build(&r, &eight_bit);
+	assert_false(eight_bit);
+	parse(text, &p);
+	assert_int_equal(p.n, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_null(strstr(p.part[i], "\nBcc:"));
+		assert_null(strstr(p.part[i], "\nEvil:"));
+		assert_null(strstr(p.part[i], "\nFinal-Recipient: rfc822; forged"));
+	}
+	assert_null(strstr(text, "\nCc:"));
+	assert_int_equal(count(p.part[1], "\nFinal-Recipient:"), 1);
+	free(text);
+}
+
+static void long_texts_are_folded(void **state)
+{
+	struct pen_dsn_failed f = refused("bob@b.test", "x");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	memset(f.dsn.text, 'w', PEN_DSN_TEXT_MAX - 1);
+	f.dsn.text_len = PEN_DSN_TEXT_MAX - 1;
+	for (int i = 9; i < 200; i += 10)
+		f.dsn.text[i] = ' ';
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: x\r\n\r\nb\r\n");
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	uint32_t lines = 0;
+	for (const char *line = strstr(p.part[1], "Diagnostic-Code:"); *line != '\0';) {
+		const char *nl = strchr(line, '\n');
+		if (nl == NULL)
+			break;
+		assert_true(nl - line <= 78);
+		assert_true(lines == 0 || line[0] == ' ' || line[0] == '\r');
+		lines++;
+		line = nl + 1;
+	}
+	assert_true(lines > 6);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bounce_has_the_three_parts_of_a_report),
+		cmocka_unit_test(a_large_original_comes_as_its_header),
+		cmocka_unit_test(eight_bit_originals_are_marked),
+		cmocka_unit_test(an_unreadable_original_is_left_out),
+		cmocka_unit_test(the_boundary_avoids_the_original),
+		cmocka_unit_test(hostile_text_cannot_add_lines_or_parts),
+		cmocka_unit_test(long_texts_are_folded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "core.h"
+
+#include <stdlib.h>
+
+struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap)
+{
+	struct job *j = malloc(sizeof(*j) + cap * sizeof(j->rcpt[0]));
+
+	if (j == NULL)
+		return NULL;
+	*j = (struct job){.entry = e, .nexthop = nh, .state = JOB_NEW};
+	e->njobs++;
+	nh->njobs++;
+	return j;
+}
+
+void job_free(struct pen_sched *s, struct job *j)
+{
+	switch (j->state) {
+	case JOB_RESOLVING:
+		link_remove(&j->queue);
+		s->jobs_resolving--;
+		break;
+	case JOB_READY:
+		site_unqueue(s, j);
+		break;
+	}
+	*j->sibling_at = j->sibling;
+	if (j->sibling != NULL)
+		j->sibling->sibling_at = j->sibling_at;
+	j->entry->njobs--;
+	j->nexthop->njobs--;
+	free(j);
+}
+
+void job_finish(struct pen_sched *s, struct job *j, struct result *r)
+{
+	struct entry *e = j->entry;
+
+	for (uint32_t i = 0; i < j->nrcpt; i++)
+		result_apply(s, e, j->rcpt[i], r);
+	result_fini(r);
+	job_free(s, j);
+	entry_check(s, e);
+}
+
+void job_suspend(struct pen_sched *s, struct job *j, struct site *site)
+{
+	char text[PEN_TROUBLE_TEXT_MAX] = "";
+	struct pen_dsn why, d;
+	struct result r = {.dsn = &d, .source = PEN_TROUBLE_LEASE, .site = site};
+
+	pen_dsn_set(
+		&why, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "no reason kept");
+	if (site->why != NULL)
+		note_to_dsn(site->why, &why);
+	pen_trouble_text(&why, site->why != NULL ? note_relay(site->why) : "", text, sizeof(text));
+	pen_dsn_set(&d, 4, why.subject, why.detail, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL,
+		PEN_STAGE_NONE, "delivery temporarily suspended: %s", text);
+	job_finish(s, j, &r);
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What operators can see and do: for the control socket and metrics.
+//
+// Threads: the scheduler thread, like everything in pen_sched.h; not from
+//          inside ops. Spans and pointers in views are valid during the call.
+
+#include "pen_sched.h"
+
+enum pen_sched_state {
+	PEN_STATE_DEFERRED = 1 << 0, // waits for next_attempt
+	PEN_STATE_ACTIVE = 1 << 1,   // resolving, waiting for a connection, or in flight
+	PEN_STATE_BOUNCING = 1 << 2, // a notification is on its way to the spool
+	PEN_STATE_HOLD = 1 << 3,
+	PEN_STATE_ANY = 15,
+};
+
+const char *pen_sched_state_word(enum pen_sched_state st);
+
+struct pen_sched_view {
+	const struct pen_message *message; // read-only
+	enum pen_sched_state state;
+	uint32_t queued;    // recipients without a fate
+	uint32_t in_flight; // of these, with a worker now
+	pen_wall_us expires;
+	bool deleting; // removed as soon as what is in flight came back
+};
+
+struct pen_sched_filter {
+	uint32_t states;                  // of enum pen_sched_state; 0 = any
+	bool by_sender;                   // compare `sender`, ignoring ASCII case
+	struct pen_span sender;           // empty matches the null sender
+	struct pen_span recipient_domain; // empty: any; matches one recipient's domain
+};
+
+// Return false to stop.
+typedef bool pen_sched_view_fn(void *ctx, const struct pen_sched_view *view);
+
+// pen_sched_list shows messages in the order they came, beginning behind the
+// message with id `after` (0: from the start), at most `most` examined. Returns
+// the id to continue with, 0 at the end. O(examined).
+uint64_t pen_sched_list(struct pen_sched *s, const struct pen_sched_filter *filter, uint64_t after,
+	uint32_t most, pen_sched_view_fn *fn, void *ctx);
+
+// The following four: 0 or -ENOENT.
+int pen_sched_show(struct pen_sched *s, uint64_t id, pen_sched_view_fn *fn, void *ctx);
+// Recipients that are not in flight become DELETED; the others end as their
+// delivery ends, and are DELETED when that would have been a retry.
+int pen_sched_delete(struct pen_sched *s, uint64_t id);
+// What is in flight ends as it ends; the rest waits for a release.
+int pen_sched_hold(struct pen_sched *s, uint64_t id);
+int pen_sched_release(struct pen_sched *s, uint64_t id);
+
+// pen_sched_flush makes a message's next attempt now and lifts the suspension
+// of all sites. id 0: all deferred messages (O(messages)). 0 or -ENOENT.
+int pen_sched_flush(struct pen_sched *s, uint64_t id);
+
+// Recipients, unless the name says otherwise. At every moment
+// accepted = queued + delivered + bounced + expired + deleted.
+struct pen_sched_stats {
+	uint64_t messages, queued;                 // now
+	uint64_t active, deferred, bouncing, held; // messages now
+	uint64_t jobs_ready, jobs_resolving, in_flight;
+	uint64_t leases, leases_ready, sites, nexthops, sites_dead;
+	uint64_t content_bytes;
+	uint64_t accepted, delivered, bounced, expired, deleted; // since the start
+	uint64_t deferrals;                                      // results that were temporary
+	uint64_t in_doubt; // of these, the dot was acknowledged but not answered
+	uint64_t returned; // deliveries that came back untried
+	uint64_t leases_opened, leases_failed, watchdog_aborts;
+	uint64_t notifications, notification_errors;
+};
+
+void pen_sched_stats(const struct pen_sched *s, struct pen_sched_stats *out);
+
+struct pen_site_view {
+	struct pen_span key;
+	uint32_t queued;    // jobs that wait for a connection
+	uint32_t in_flight; // deliveries at workers
+	uint32_t leases, leases_ready, leases_opening, window;
+	pen_time_us dead_for;   // microseconds until it is tried again, 0 = alive
+	struct pen_span reason; // why it is dead
+	uint64_t delivered, deferred, bounced;
+};
+
+typedef bool pen_site_view_fn(void *ctx, const struct pen_site_view *view);
+void pen_sched_sites(struct pen_sched *s, pen_site_view_fn *fn, void *ctx); // O(sites)

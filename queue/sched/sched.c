@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "core.h"
+
+#include <stdlib.h>
+
+#define BLOCKED_RETRY PEN_US_PER_MS // how soon a full ring is tried again
+
+void pen_sched_config_init(struct pen_sched_config *cfg)
+{
+	*cfg = (struct pen_sched_config){
+		.mailer_daemon = "MAILER-DAEMON",
+		.retry = PEN_RETRY_POLICY_DEFAULT,
+		.bounce_size_limit = 50000,
+		.concurrency_limit = 20,
+		.initial_concurrency = 5,
+		.recipient_limit = 50,
+		.connection_message_limit = 100,
+		.connection_age_limit = 300 * PEN_US_PER_S,
+		.lease_limit = 10000,
+		.pipeline_depth = 64,
+		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
+		.message_limit = 5000000,
+		.recipient_total_limit = 5000000,
+		.content_memory_limit = 512u << 20,
+		.resolve_timeout = 120 * PEN_US_PER_S,
+		.route_keep = 3600 * PEN_US_PER_S,
+		.lease_watchdog = 7200 * PEN_US_PER_S,
+	};
+}
+
+static bool init_sources(struct pen_sched *s, const struct pen_sched_config *cfg)
+{
+	struct pen_sched_source *copy = malloc(cfg->nsources * sizeof(*copy));
+
+	s->cfg.source = copy;
+	s->source[0] = malloc(cfg->nsources * sizeof(uint32_t));
+	s->source[1] = malloc(cfg->nsources * sizeof(uint32_t));
+	if (copy == NULL || s->source[0] == NULL || s->source[1] == NULL)
+		return false;
+	memcpy(copy, cfg->source, cfg->nsources * sizeof(*copy));
+	for (uint32_t i = 0; i < cfg->nsources; i++) {
+		unsigned family = copy[i].addr.family == PEN_FAMILY_IP6;
+		s->source[family][s->nsource[family]++] = i;
+	}
+	return true;
+}
+
+static void init_lists(struct pen_sched *s)
+{
+	struct link *lists[] = {&s->all_entries, &s->all_sites, &s->hungry, &s->wanting, &s->idle,
+		&s->blocked, &s->graves, &s->draining, &s->reap, &s->settling};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		link_init(lists[i]);
+}
+
+static void free_tables(struct pen_sched *s)
+{
+	table_fini(&s->entries);
+	table_fini(&s->nexthops);
+	table_fini(&s->sites);
+	table_fini(&s->resolving);
+	free((void *)s->cfg.source);
+	free(s->source[0]);
+	free(s->source[1]);
+	free(s->change);
+	free(s->hop);
+	free(s->failed);
+	free(s);
+}
+
+struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct pen_sched_ops *ops,
+	void *ctx, pen_time_us now, pen_wall_us wall)
+{
+	struct pen_sched *s = calloc(1, sizeof(*s));
+
+	PEN_ASSERT(cfg->workers > 0 && cfg->workers <= 64 && cfg->nsources > 0);
+	PEN_ASSERT(cfg->concurrency_limit > 0 && cfg->initial_concurrency > 0 &&
+		   cfg->recipient_limit > 0 && cfg->lease_limit > 0 && cfg->pipeline_depth > 0);
+	if (s == NULL)
+		return NULL;
+	s->cfg = *cfg;
+	s->ops = *ops;
+	s->ctx = ctx;
+	s->now = now;
+	s->wall = wall;
+	pen_rand_seed(&s->rand, cfg->seed);
+	s->key.k0 = pen_rand_u64(&s->rand);
+	s->key.k1 = pen_rand_u64(&s->rand);
+	pen_wheel_init(&s->entry_wheel, now);
+	pen_wheel_init(&s->wheel, now);
+	init_lists(s);
+	if (!table_init(&s->entries, 4096) || !table_init(&s->nexthops, 1024) ||
+		!table_init(&s->sites, 1024) || !table_init(&s->resolving, 256) ||
+		!init_sources(s, cfg)) {
+		free_tables(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void free_hops_and_sites(struct pen_sched *s)
+{
+	for (uint32_t i = 0; i <= s->nexthops.mask; i++) {
+		while (s->nexthops.bucket[i] != NULL)
+			nexthop_free(s, LINK_OF(s->nexthops.bucket[i], struct nexthop, node));
+	}
+	while (!link_empty(&s->all_sites))
+		site_free(s, LINK_OF(s->all_sites.next, struct site, all));
+}
+
+void pen_sched_free(struct pen_sched *s)
+{
+	if (s == NULL)
+		return;
+	PEN_ASSERT(s->nleases == 0 && s->in_flight == 0);
+	while (!link_empty(&s->all_entries)) {
+		struct entry *e = LINK_OF(s->all_entries.next, struct entry, all);
+		struct pen_message *m = e->m;
+		entry_free(s, e);
+		s->ops.forget(s->ctx, m);
+	}
+	free_hops_and_sites(s);
+	while (!link_empty(&s->graves))
+		lease_timer(s, LINK_OF(s->graves.next, struct lease, in_site));
+	while (s->spare != NULL) {
+		struct pen_delivery *d = s->spare;
+		s->spare = d->next;
+		free(d);
+	}
+	free_tables(s);
+}
+
+void pen_sched_clock(struct pen_sched *s, pen_time_us now, pen_wall_us wall)
+{
+	if (now > s->now)
+		s->now = now;
+	s->wall = wall;
+}
+
+bool pen_sched_accepting(const struct pen_sched *s)
+{
+	const struct pen_sched_stats *t = &s->total;
+	uint64_t queued = t->accepted - t->delivered - t->bounced - t->expired - t->deleted;
+
+	return !s->stopping && s->entries.n < s->cfg.message_limit &&
+	       queued < s->cfg.recipient_total_limit;
+}
+
+void pen_sched_on_event(struct pen_sched *s, struct pen_ring_msg ev)
+{
+	switch (ev.type) {
+	case PEN_EVENT_LEASE_READY:
+		lease_on_ready(s, LINK_OF(ev.p, struct lease, pub));
+		return;
+	case PEN_EVENT_DELIVERY_DONE:
+		delivery_on_done(s, ev.p);
+		return;
+	case PEN_EVENT_LEASE_ENDED:
+		lease_on_ended(s, LINK_OF(ev.p, struct lease, pub));
+		return;
+	}
+	PEN_ASSERT(!"a known worker event");
+}
+
+static void fire_entry(void *ctx, struct pen_wheel_node *node, pen_time_us now)
+{
+	(void)now;
+	entry_timer(ctx, LINK_OF(node, struct entry, timer));
+}
+
+static void fire_other(void *ctx, struct pen_wheel_node *node, pen_time_us now)
+{
+	struct timer *t = LINK_OF(node, struct timer, node);
+
+	(void)now;
+	switch (t->kind) {
+	case TIMER_NEXTHOP:
+		nexthop_timer(ctx, LINK_OF(t, struct nexthop, timer));
+		return;
+	case TIMER_SITE:
+		site_timer(ctx, LINK_OF(t, struct site, timer));
+		return;
+	case TIMER_LEASE:
+		lease_timer(ctx, LINK_OF(t, struct lease, timer));
+		return;
+	}
+}
+
+// Each one at most once: a ring that is still full blocks it again.
+static void retry_blocked(struct pen_sched *s)
+{
+	struct link batch;
+
+	link_init(&batch);
+	while (!link_empty(&s->blocked)) {
+		struct link *l = link_pop(&s->blocked);
+		link_push_back(&batch, l);
+	}
+	while (!link_empty(&batch))
+		lease_unblock(s, LINK_OF(batch.next, struct lease, blocked));
+}
+
+uint32_t pen_sched_poll(struct pen_sched *s, uint32_t budget)
+{
+	uint32_t n = pen_wheel_advance(&s->wheel, s->now, budget, fire_other, s);
+
+	n += pen_wheel_advance(&s->entry_wheel, s->now, budget, fire_entry, s);
+	retry_blocked(s);
+	turn_serve(s);
+	while (n < budget && !link_empty(&s->settling))
+		n += nexthop_settle(
+			s, LINK_OF(s->settling.next, struct nexthop, settling), budget - n);
+	while (n < budget && !link_empty(&s->draining))
+		n += site_drain(s, LINK_OF(s->draining.next, struct site, drain), budget - n);
+	while (!link_empty(&s->reap)) {
+		struct site *site = LINK_OF(link_pop(&s->reap), struct site, reap);
+		if (site->refs == 0 && site->nleases == 0 && site->queued == 0 &&
+			site->in_flight == 0 && !site->dead) {
+			site_free(s, site);
+			n++;
+		}
+	}
+	return n;
+}
+
+pen_time_us pen_sched_next(const struct pen_sched *s)
+{
+	if (!link_empty(&s->settling) || !link_empty(&s->draining) || !link_empty(&s->reap))
+		return s->now;
+	pen_time_us t = pen_time_min(pen_wheel_next(&s->wheel), pen_wheel_next(&s->entry_wheel));
+	bool may_open = s->nhungry + s->nwanting > 0 && s->nleases < s->cfg.lease_limit;
+	if (!link_empty(&s->blocked) || may_open)
+		t = pen_time_min(t, s->now + BLOCKED_RETRY);
+	return t;
+}
+
+static void end_leases(struct pen_sched *s, void (*end)(struct pen_sched *s, struct lease *l))
+{
+	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
+		struct site *site = LINK_OF(i, struct site, all);
+		struct link *next;
+		for (struct link *k = site->leases.next; k != &site->leases; k = next) {
+			next = k->next;
+			end(s, LINK_OF(k, struct lease, in_site));
+		}
+	}
+}
+
+void pen_sched_stop(struct pen_sched *s)
+{
+	s->stopping = true;
+	end_leases(s, lease_close);
+}
+
+void pen_sched_abort(struct pen_sched *s)
+{
+	s->stopping = true;
+	end_leases(s, lease_abort);
+}
+
+bool pen_sched_stopping(const struct pen_sched *s)
+{
+	return s->stopping;
+}
+
+bool pen_sched_idle(const struct pen_sched *s)
+{
+	return s->nleases == 0 && s->in_flight == 0 && s->submitting == 0;
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// A seeded run of everything at once: random mail, random answers, random
+// failures and operators; then time passes until nothing is left. The world
+// (sched_world.c) checks fates and limits at each step.
+#include "pen_test.h"
+#include "sched_world.h"
+
+#include <errno.h>
+
+#define S PEN_US_PER_S
+#define STEPS 4000
+
+struct sim {
+	struct world *w;
+	struct pen_rand r;
+	bool calm; // the end: nothing new, no trouble but what answers bring
+};
+
+static struct pen_rand sim_seed_rand;
+
+static void small_limits(struct pen_sched_config *cfg)
+{
+	struct pen_rand *r = &sim_seed_rand;
+
+	cfg->lease_limit = 1 + (uint32_t)pen_rand_below(r, 12);
+	cfg->concurrency_limit = 1 + (uint32_t)pen_rand_below(r, 6);
+	cfg->initial_concurrency = 1 + (uint32_t)pen_rand_below(r, 5);
+	cfg->recipient_limit = 1 + (uint32_t)pen_rand_below(r, 5);
+	cfg->connection_message_limit = (uint32_t)pen_rand_below(r, 8);
+	cfg->pipeline_depth = 1 + (uint32_t)pen_rand_below(r, 8);
+	cfg->content_memory_limit = pen_rand_below(r, 4000);
+	cfg->retry.maximal_queue_lifetime = (pen_time_us)(1 + pen_rand_below(r, 40)) * 3600 * S;
+	cfg->soft_bounce = pen_rand_below(r, 10) == 0;
+	cfg->seed = pen_rand_u64(r);
+}
+
+static uint32_t below(struct sim *sim, uint32_t n)
+{
+	return (uint32_t)pen_rand_below(&sim->r, n);
+}
+
+static void random_mail(struct sim *sim)
+{
+	static const char *const domains[] = {
+		"a.test", "b.test", "c.test", "d.test", "e.test", "f.test", "unroutable"};
+	struct world *w = sim->w;
+	char rcpts[1024] = "";
+	uint32_t n = below(sim, 4) == 0 ? 1 + below(sim, 12) : 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		char one[64];
+		uint32_t d = below(sim, 60) == 0 ? 6 : below(sim, 6);
+		snprintf(one, sizeof(one), "%sr%u@%s", i > 0 ? "," : "", i, domains[d]);
+		strcat(rcpts, one);
+	}
+	const char *sender = below(sim, 8) == 0 ? "" : "s@f.test";
+	switch (below(sim, 12)) {
+	case 0: // found in the spool
+		world_recover(w, sender, rcpts, world_wall(w) - (pen_time_us)below(sim, 100000) * S,
+			world_wall(w) + (pen_time_us)below(sim, 2000) * S, 0);
+		break;
+	default:
+		world_add(w, sender, rcpts);
+	}
+}
+
+static void random_answer(struct sim *sim, struct pen_delivery *d)
+{
+	static const unsigned replies[] = {250, 250, 250, 250, 250, 250, 450, 550};
+
+	for (uint32_t i = 0; i < d->nrcpt; i++) {
+		if (below(sim, 20) == 0) {
+			pen_dsn_set(&d->rcpt[i].result, below(sim, 2) == 0 ? 4 : 5, 4, 2,
+				(enum pen_dsn_scope)below(sim, 4), PEN_ORIGIN_LOCAL, PEN_STAGE_DOT,
+				"lost");
+			d->dot = (uint8_t)below(sim, 3);
+		} else if (below(sim, 40) != 0) {
+			world_answer_one(d, i, replies[below(sim, 8)]);
+		}
+	}
+	world_done(sim->w, d);
+}
+
+static void random_worker(struct sim *sim)
+{
+	struct world *w = sim->w;
+	struct pen_dsn d;
+
+	if (w->nlease == 0)
+		return;
+	uint32_t i = below(sim, w->nlease);
+	if (w->lease[i].l == NULL)
+		return;
+	struct pen_delivery *oldest = world_oldest(w, i);
+	if (w->lease[i].leaving) {
+		world_left(w, i);
+	} else if (!w->lease[i].ready) {
+		if (w->lease[i].closing) {
+			world_refuse(w, i);
+		} else if (below(sim, 5) == 0) {
+			world_refuse(w, i);
+		} else {
+			world_ready(w, i);
+		}
+	} else if (oldest == NULL && !w->lease[i].closing && below(sim, 4) == 0) {
+		world_leave(w, i);
+	} else if (oldest == NULL && (w->lease[i].closing || below(sim, 4) == 0)) {
+		world_quit(w, i);
+	} else if (oldest != NULL && below(sim, 12) != 0 && !w->lease[i].aborted) {
+		random_answer(sim, oldest);
+	} else {
+		pen_dsn_set(&d, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_DATA,
+			"lost connection");
+		world_end(w, i, &d);
+	}
+}
+
+static void random_operator(struct sim *sim)
+{
+	struct world *w = sim->w;
+
+	if (w->nstored == 0)
+		return;
+	uint64_t id = 1000 + below(sim, w->nstored);
+	switch (below(sim, 6)) {
+	case 0:
+		pen_sched_delete(w->s, id);
+		break;
+	case 1:
+		pen_sched_hold(w->s, id);
+		break;
+	case 2:
+	case 3:
+		pen_sched_release(w->s, id);
+		break;
+	case 4:
+		pen_sched_flush(w->s, id);
+		break;
+	case 5:
+		pen_sched_flush(w->s, 0);
+		break;
+	}
+}
+
+static void random_step(struct sim *sim)
+{
+	struct world *w = sim->w;
+	uint32_t dice = below(sim, 100);
+
+	if (dice < 25) {
+		random_mail(sim);
+	} else if (dice < 80) {
+		random_worker(sim);
+	} else if (dice < 83) {
+		random_operator(sim);
+	} else if (dice < 85) {
+		w->ring_full = below(sim, 3) == 0;
+		w->hold_resolves = below(sim, 3) == 0;
+		w->hold_submissions = below(sim, 3) == 0;
+		w->content_fails = below(sim, 10) == 0;
+		w->route = below(sim, 8) == 0    ? WORLD_ROUTE_SOFT
+			   : below(sim, 20) == 0 ? WORLD_ROUTE_HARD
+						 : WORLD_ROUTE_OK;
+		w->one_site = below(sim, 4) == 0;
+		w->shuffle = below(sim, 2);
+		w->ttl = (pen_time_us)below(sim, 1000) * S;
+	} else if (dice < 89) {
+		if (w->nresolve > 0)
+			world_resolved(w, below(sim, w->nresolve), (enum world_route)below(sim, 3));
+	} else if (dice < 93) {
+		for (uint32_t i = 0; i < w->nsub; i++) {
+			if (w->sub[i].open && below(sim, 2) == 0)
+				world_submitted(w, i, below(sim, 4) == 0 ? -ENOSPC : 0);
+		}
+	} else {
+		world_wait(w, (pen_time_us)below(sim, dice < 98 ? 1000 : 400000) * PEN_US_PER_MS);
+	}
+	pen_sched_poll(w->s, 1 + below(sim, 50));
+}
+
+// Everything that waits for us gets an answer; then time goes on.
+static bool settle(struct sim *sim)
+{
+	struct world *w = sim->w;
+
+	w->ring_full = w->hold_resolves = w->hold_submissions = w->content_fails = false;
+	w->route = WORLD_ROUTE_OK;
+	while (w->nresolve > 0)
+		world_resolved(w, 0, WORLD_ROUTE_OK);
+	for (uint32_t i = 0; i < w->nsub; i++) {
+		if (w->sub[i].open)
+			world_submitted(w, i, 0);
+	}
+	for (uint64_t id = 1000; id < 1000 + w->nstored; id++)
+		pen_sched_release(w->s, id);
+	for (int i = 0; i < 600; i++)
+		random_worker(sim);
+	world_wait(w, 3600 * S);
+	return world_stats(w).messages == 0;
+}
+
+static void run(uint64_t seed)
+{
+	struct sim sim = {0};
+
+	pen_rand_seed(&sim_seed_rand, seed);
+	pen_rand_seed(&sim.r, seed + 1);
+	struct world *w = sim.w = world_new(small_limits);
+	w->keep_log = false;
+	for (int i = 0; i < STEPS; i++) {
+		random_step(&sim);
+		if (i % 64 == 0)
+			world_stats(w); // accepted = queued + the four ends
+	}
+	// The longest life is 40 hours; a notification may follow, and no third.
+	int rounds = 0;
+	while (!settle(&sim)) {
+		if (++rounds > 2 * 41 + 20)
+			fail_msg("mail waits for ever");
+	}
+	uint64_t ends[5] = {0};
+	for (uint32_t i = 0; i < w->nstored; i++) {
+		const struct world_stored *st = &w->stored[i];
+		assert_true(st->gone && st->removed);
+		for (uint32_t k = 0; k < st->nrcpt; k++) {
+			assert_int_not_equal(st->fate[k], PEN_FATE_QUEUED);
+			ends[st->fate[k]]++;
+		}
+	}
+	struct pen_sched_stats st = world_stats(w);
+	assert_int_equal(st.queued, 0);
+	assert_int_equal(st.delivered, ends[PEN_FATE_DELIVERED]);
+	assert_int_equal(st.bounced, ends[PEN_FATE_BOUNCED]);
+	assert_int_equal(st.expired, ends[PEN_FATE_EXPIRED]);
+	assert_int_equal(st.deleted, ends[PEN_FATE_DELETED]);
+	assert_int_equal(st.content_bytes, 0);
+	world_free(w);
+}
+
+static void whatever_happens_each_recipient_ends_once(void **state)
+{
+	uint64_t seed = pen_test_seed();
+
+	(void)state;
+	for (uint64_t i = 0; i < 6; i++)
+		run(seed + i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whatever_happens_each_recipient_ends_once),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

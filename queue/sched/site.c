@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// A site: the queue of ready jobs, its connections, and whether it is dead.
+//
+// A dead site is not tried before dead_until. Its jobs are deferred, in bounded
+// steps, with the reason; so is whatever arrives meanwhile. The first job after
+// that time probes with one connection.
+#include "core.h"
+
+#include <stdlib.h>
+
+#define HOLD_OFF_FIRST (5 * PEN_US_PER_S)
+
+static bool site_set_hosts(struct site *site, const struct pen_route_result *r)
+{
+	size_t names = 0;
+
+	for (uint32_t i = 0; i < r->nhosts; i++)
+		names += strlen(r->host[i].name) + 1;
+	struct site_host *host = malloc(r->nhosts * sizeof(*host) + names);
+	if (host == NULL)
+		return false;
+	char *at = (char *)(host + r->nhosts);
+	free(site->host);
+	site->host = host;
+	site->names = at;
+	site->nhosts = (uint16_t)r->nhosts;
+	site->tls_level = (uint8_t)r->tls_level;
+	for (uint32_t i = 0; i < r->nhosts; i++) {
+		const struct pen_route_host *h = &r->host[i];
+		size_t len = strlen(h->name) + 1;
+		host[i] = (struct site_host){.addr = h->addr,
+			.port = h->port,
+			.preference = h->preference,
+			.name = (uint32_t)(at - site->names)};
+		memcpy(at, h->name, len);
+		at += len;
+	}
+	return true;
+}
+
+static struct site *site_new(struct pen_sched *s, struct pen_span key, uint64_t hash)
+{
+	struct site *site = calloc(1, sizeof(*site) + key.n + 1);
+
+	if (site == NULL)
+		return NULL;
+	memcpy(site->key, key.p, key.n);
+	site->key_len = (uint16_t)key.n;
+	site->node.hash = hash;
+	link_init(&site->returned);
+	link_init(&site->jobs);
+	link_init(&site->leases);
+	site->timer.kind = TIMER_SITE;
+	pen_wheel_node_init(&site->timer.node);
+	site->window = s->cfg.initial_concurrency;
+	table_put(&s->sites, &site->node);
+	link_push_back(&s->all_sites, &site->all);
+	return site;
+}
+
+// The site of this result, with its hosts brought up to date. NULL: no memory.
+struct site *site_find(struct pen_sched *s, const struct pen_route_result *r)
+{
+	uint64_t hash = pen_siphash(&s->key, r->site_key.p, r->site_key.n);
+	struct site *site = NULL;
+
+	for (struct table_node *n = table_chain(&s->sites, hash); n != NULL; n = n->next) {
+		struct site *have = LINK_OF(n, struct site, node);
+		if (n->hash == hash && pen_span_eq(pen_span(have->key, have->key_len), r->site_key))
+			site = have;
+	}
+	if (site == NULL)
+		site = site_new(s, r->site_key, hash);
+	if (site == NULL || (!site_set_hosts(site, r) && site->host == NULL)) {
+		if (site != NULL)
+			site_maybe_reap(s, site);
+		return NULL;
+	}
+	return site;
+}
+
+void site_free(struct pen_sched *s, struct site *site)
+{
+	PEN_ASSERT(site->queued == 0 && site->nleases == 0 && site->refs == 0);
+	turn_leave(s, site);
+	link_remove(&site->drain);
+	link_remove(&site->reap);
+	link_remove(&site->all);
+	pen_wheel_disarm(&s->wheel, &site->timer.node);
+	table_remove(&s->sites, &site->node);
+	if (site->dead)
+		s->ndead--;
+	note_put(site->why);
+	free(site->host);
+	free(site);
+}
+
+// Freed by the next poll, if it is still of no use then.
+void site_maybe_reap(struct pen_sched *s, struct site *site)
+{
+	if (site->refs == 0 && site->nleases == 0 && site->queued == 0 && site->in_flight == 0 &&
+		!site->dead && !link_in(&site->reap))
+		link_push_back(&s->reap, &site->reap);
+}
+
+void site_ref(struct site *site)
+{
+	site->refs++;
+	link_remove(&site->reap);
+}
+
+void site_unref(struct pen_sched *s, struct site *site)
+{
+	site->refs--;
+	site_maybe_reap(s, site);
+}
+
+struct job *site_first(struct site *site)
+{
+	if (!link_empty(&site->returned))
+		return LINK_OF(site->returned.next, struct job, queue);
+	if (!link_empty(&site->jobs))
+		return LINK_OF(site->jobs.next, struct job, queue);
+	return NULL;
+}
+
+void site_push(struct pen_sched *s, struct site *site, struct job *j)
+{
+	if (site->dead) {
+		job_suspend(s, j, site);
+		return;
+	}
+	j->site = site;
+	j->state = JOB_READY;
+	link_push_back(j->front ? &site->returned : &site->jobs, &j->queue);
+	j->front = false;
+	site->queued++;
+	s->jobs_ready++;
+	link_remove(&site->reap);
+	site_kick(s, site);
+}
+
+// Takes a READY job off its site's queue; the caller gives it its next state.
+void site_unqueue(struct pen_sched *s, struct job *j)
+{
+	link_remove(&j->queue);
+	j->state = JOB_NEW;
+	j->site->queued--;
+	s->jobs_ready--;
+	site_maybe_reap(s, j->site);
+}
+
+// Puts waiting jobs to work: idle connections first, then new ones.
+void site_kick(struct pen_sched *s, struct site *site)
+{
+	// Filling a lease or opening one may push jobs to this very site.
+	if (site->kicking || site->dead || s->stopping)
+		return;
+	site->kicking = true;
+	while (site->queued > 0 && !link_empty(&site->leases)) {
+		struct lease *l = LINK_OF(site->leases.next, struct lease, in_site);
+		if (!lease_is_idle(l))
+			break;
+		lease_fill(s, l);
+		if (lease_is_idle(l))
+			break;
+	}
+	turn_request(s, site);
+	site->kicking = false;
+}
+
+// A connection proved useful: there may be one more, up to the limit.
+void site_widen(struct pen_sched *s, struct site *site)
+{
+	if (site->dead || s->now < site->grow_after)
+		return;
+	site->cold = 0;
+	if (site->window < s->cfg.concurrency_limit)
+		site->window++;
+}
+
+// Some connections are refused beside good ones: the server has a limit of its
+// own. Stay with what it takes, replace what ends, and try one more later.
+void site_hold_off(struct pen_sched *s, struct site *site)
+{
+	pen_time_us wait = HOLD_OFF_FIRST << (site->cold < 16 ? site->cold : 16);
+
+	if (wait > s->cfg.retry.minimal_backoff_time)
+		wait = s->cfg.retry.minimal_backoff_time;
+	site->cold += site->cold < 16;
+	site->window = site->nready > 0 ? site->nready : 1;
+	site->grow_after = s->now + wait;
+	pen_wheel_arm(&s->wheel, &site->timer.node, site->grow_after);
+}
+
+void site_die(struct pen_sched *s, struct site *site, const struct result *r)
+{
+	if (site->dead)
+		return;
+	site->dead = true;
+	s->ndead++;
+	site->dead_until = s->now + s->cfg.retry.minimal_backoff_time;
+	note_put(site->why);
+	site->why = note_new(r->dsn, r->relay, r->mta_len);
+	site->lost = 0;
+	site->cold = 0;
+	turn_leave(s, site);
+	struct link *next;
+	for (struct link *i = site->leases.next; i != &site->leases; i = next) {
+		next = i->next;
+		lease_close(s, LINK_OF(i, struct lease, in_site));
+	}
+	pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
+	if (site->queued > 0 && !link_in(&site->drain))
+		link_push_back(&s->draining, &site->drain);
+}
+
+void site_revive(struct pen_sched *s, struct site *site)
+{
+	if (!site->dead)
+		return;
+	site->dead = false;
+	s->ndead--;
+	note_put(site->why);
+	site->why = NULL;
+	site->window = 1;
+	site->grow_after = s->now;
+	link_remove(&site->drain);
+	site_maybe_reap(s, site);
+	site_kick(s, site);
+}
+
+uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
+{
+	uint32_t n = 0;
+	struct job *j;
+
+	while (n < budget && site->dead && (j = site_first(site)) != NULL) {
+		site_unqueue(s, j);
+		job_suspend(s, j, site);
+		n++;
+	}
+	if (site->queued == 0)
+		link_remove(&site->drain);
+	return n;
+}
+
+void site_timer(struct pen_sched *s, struct site *site)
+{
+	if (!site->dead) {
+		if (site->window < s->cfg.concurrency_limit)
+			site->window++;
+		site_kick(s, site);
+	} else if (s->now >= site->dead_until) {
+		site_revive(s, site);
+	} else {
+		pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
+	}
+}

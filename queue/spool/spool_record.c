@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "spool_record.h"
+
+#include "pen_crc32c.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+// Segment header, batch header and trailer: magic, checksum of what follows it.
+static void block_seal(uint8_t *p, uint32_t magic, size_t n)
+{
+	put32(p, magic);
+	put32(p + 4, pen_crc32c(0, p + 8, n - 8));
+}
+
+static bool block_check(const uint8_t *p, uint32_t magic, size_t n)
+{
+	return get32(p) == magic && get32(p + 4) == pen_crc32c(0, p + 8, n - 8);
+}
+
+void spool_segment_header_encode(uint8_t block[SPOOL_BLOCK], const struct spool_segment_header *h)
+{
+	memset(block, 0, SPOOL_BLOCK);
+	put32(block + 8, SPOOL_VERSION);
+	put64(block + 16, h->segment_bytes);
+	put64(block + 24, h->epoch);
+	put64(block + 32, h->low_epoch);
+	put64(block + 40, h->high_id);
+	put64(block + 48, h->prev_epoch);
+	put64(block + 56, h->prev_end);
+	block_seal(block, SPOOL_SEGMENT_MAGIC, 64);
+}
+
+bool spool_segment_header_decode(const uint8_t *block, struct spool_segment_header *h)
+{
+	if (!block_check(block, SPOOL_SEGMENT_MAGIC, 64) || get32(block + 8) != SPOOL_VERSION)
+		return false;
+	h->segment_bytes = get64(block + 16);
+	h->epoch = get64(block + 24);
+	h->low_epoch = get64(block + 32);
+	h->high_id = get64(block + 40);
+	h->prev_epoch = get64(block + 48);
+	h->prev_end = get64(block + 56);
+	return h->epoch != 0;
+}
+
+void spool_batch_header_encode(uint8_t *p, const struct spool_batch_header *h)
+{
+	memset(p, 0, SPOOL_BATCH_HEADER);
+	put64(p + 8, h->epoch);
+	put64(p + 16, h->low_epoch);
+	put64(p + 24, h->high_id);
+	put32(p + 32, h->number);
+	put32(p + 36, h->length);
+	put32(p + 40, h->records);
+	block_seal(p, SPOOL_BATCH_MAGIC, SPOOL_BATCH_HEADER);
+}
+
+bool spool_batch_header_decode(const uint8_t *p, struct spool_batch_header *h)
+{
+	if (!block_check(p, SPOOL_BATCH_MAGIC, SPOOL_BATCH_HEADER))
+		return false;
+	h->epoch = get64(p + 8);
+	h->low_epoch = get64(p + 16);
+	h->high_id = get64(p + 24);
+	h->number = get32(p + 32);
+	h->length = get32(p + 36);
+	h->records = get32(p + 40);
+	return h->length >= SPOOL_BATCH_HEADER && h->epoch != 0;
+}
+
+void spool_trailer_encode(uint8_t block[SPOOL_BLOCK], const struct spool_trailer *t)
+{
+	memset(block, 0, SPOOL_BLOCK);
+	put32(block + 8, SPOOL_VERSION);
+	put64(block + 16, t->epoch);
+	put64(block + 24, t->low_epoch);
+	put64(block + 32, t->high_id);
+	put64(block + 40, t->end);
+	put32(block + 48, t->foot_off);
+	put32(block + 52, t->foot_len);
+	put32(block + 56, t->foot_crc);
+	block_seal(block, SPOOL_TRAILER_MAGIC, 64);
+}
+
+bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t)
+{
+	if (!block_check(block, SPOOL_TRAILER_MAGIC, 64) || get32(block + 8) != SPOOL_VERSION)
+		return false;
+	t->epoch = get64(block + 16);
+	t->low_epoch = get64(block + 24);
+	t->high_id = get64(block + 32);
+	t->end = get64(block + 40);
+	t->foot_off = get32(block + 48);
+	t->foot_len = get32(block + 52);
+	t->foot_crc = get32(block + 56);
+	return t->epoch != 0;
+}
+
+bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out)
+{
+	if (room < SPOOL_RECORD_HEADER || get32(p) != SPOOL_RECORD_MAGIC || p[13] != SPOOL_VERSION)
+		return false;
+	out->p = p;
+	out->length = get32(p + 8);
+	out->type = p[12];
+	out->epoch = get64(p + 16);
+	out->id = get64(p + 24);
+	if (out->length > room || out->id == 0)
+		return false;
+	if (out->type == SPOOL_UPDATE)
+		return out->length >= SPOOL_UPDATE_FIXED;
+	return (out->type == SPOOL_MESSAGE || out->type == SPOOL_META) &&
+	       out->length >= SPOOL_MESSAGE_FIXED;
+}
+
+bool spool_record_parse(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out)
+{
+	return spool_record_parse_meta(p, room, out) && out->epoch == epoch &&
+	       get32(p + 4) == pen_crc32c(0, p + 8, out->length - 8);
+}
+
+void spool_record_seal(uint8_t *p, uint64_t epoch)
+{
+	put64(p + 16, epoch);
+	put32(p + 4, pen_crc32c(0, p + 8, get32(p + 8) - 8));
+}
+
+static void record_header(uint8_t *p, uint8_t type, uint64_t length, uint64_t id)
+{
+	memset(p, 0, SPOOL_RECORD_HEADER);
+	put32(p, SPOOL_RECORD_MAGIC);
+	put32(p + 8, (uint32_t)length);
+	p[12] = type;
+	p[13] = SPOOL_VERSION;
+	put64(p + 24, id);
+}
+
+static uint16_t error_size(const struct pen_dsn *d)
+{
+	return d != NULL ? (uint16_t)(SPOOL_ERROR_FIXED + d->text_len) : 0;
+}
+
+static uint8_t *error_encode(uint8_t *p, const struct pen_dsn *d)
+{
+	if (d == NULL)
+		return p;
+	p[0] = d->klass;
+	p[1] = d->scope;
+	p[2] = d->origin;
+	p[3] = d->stage;
+	put16(p + 4, d->subject);
+	put16(p + 6, d->detail);
+	put16(p + 8, d->reply);
+	put16(p + 10, d->text_len);
+	memcpy(p + SPOOL_ERROR_FIXED, d->text, d->text_len);
+	return p + SPOOL_ERROR_FIXED + d->text_len;
+}
+
+static bool error_sane(const uint8_t *p, uint32_t n)
+{
+	return n == 0 || (n >= SPOOL_ERROR_FIXED && n == SPOOL_ERROR_FIXED + get16(p + 10) &&
+				 get16(p + 10) < PEN_DSN_TEXT_MAX);
+}
+
+// Replaces *to by the error at p; leaves it when n is 0.
+static int error_decode(const uint8_t *p, uint32_t n, struct pen_dsn **to)
+{
+	if (n == 0)
+		return 0;
+	if (*to == NULL && (*to = malloc(sizeof(**to))) == NULL)
+		return -ENOMEM;
+	struct pen_dsn *d = *to;
+	memset(d, 0, sizeof(*d));
+	d->klass = p[0];
+	d->scope = p[1];
+	d->origin = p[2];
+	d->stage = p[3] < PEN_STAGE_COUNT ? p[3] : PEN_STAGE_NONE;
+	d->subject = get16(p + 4);
+	d->detail = get16(p + 6);
+	d->reply = get16(p + 8);
+	d->text_len = get16(p + 10);
+	memcpy(d->text, p + SPOOL_ERROR_FIXED, d->text_len);
+	return 0;
+}
+
+uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
+{
+	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + error_size(m->last_error) +
+		     (uint64_t)m->nrcpt * SPOOL_RCPT_FIXED + content_len;
+
+	if (m->sender.n > UINT16_MAX)
+		return 0;
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		if (m->rcpt[i].addr.n > UINT16_MAX)
+			return 0;
+		n += m->rcpt[i].addr.n;
+	}
+	return n <= INT32_MAX ? n : 0;
+}
+
+void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t *content)
+{
+	record_header(p, SPOOL_MESSAGE, spool_message_size(m, m->content_len), m->id);
+	put64(p + 32, (uint64_t)m->arrival);
+	put64(p + 40, (uint64_t)m->next_attempt);
+	put32(p + 48, m->flags);
+	put32(p + 52, m->nrcpt);
+	put32(p + 56, m->content_len);
+	put16(p + 60, (uint16_t)m->sender.n);
+	put16(p + 62, error_size(m->last_error));
+	uint8_t *at = p + SPOOL_MESSAGE_FIXED;
+	if (m->sender.n > 0)
+		memcpy(at, m->sender.p, m->sender.n);
+	at += m->sender.n;
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		const struct pen_recipient *r = &m->rcpt[i];
+		put16(at, (uint16_t)r->addr.n);
+		at[2] = r->fate;
+		at[3] = 0;
+		put16(at + 4, r->attempts);
+		if (r->addr.n > 0)
+			memcpy(at + SPOOL_RCPT_FIXED, r->addr.p, r->addr.n);
+		at += SPOOL_RCPT_FIXED + r->addr.n;
+	}
+	at = error_encode(at, m->last_error);
+	if (m->content_len > 0)
+		memcpy(at, content, m->content_len);
+}
+
+uint32_t spool_meta_size(const uint8_t *message)
+{
+	return get32(message + 8) - get32(message + 56);
+}
+
+void spool_meta_encode(uint8_t *p, const uint8_t *message)
+{
+	uint32_t n = spool_meta_size(message);
+
+	memcpy(p, message, n);
+	put32(p + 8, n);
+	p[12] = SPOOL_META;
+}
+
+// The bytes of a MESSAGE or META behind the fixed part: 0 unless they add up.
+static bool message_sane(const struct spool_record *r)
+{
+	uint32_t nrcpt = get32(r->p + 52), content_len = get32(r->p + 56);
+	uint32_t error_len = get16(r->p + 62);
+	uint64_t at = SPOOL_MESSAGE_FIXED + (uint64_t)get16(r->p + 60);
+
+	for (uint32_t i = 0; i < nrcpt; i++) {
+		if (at + SPOOL_RCPT_FIXED > r->length)
+			return false;
+		at += SPOOL_RCPT_FIXED + (uint64_t)get16(r->p + at);
+	}
+	if (at + error_len > r->length || !error_sane(r->p + at, error_len))
+		return false;
+	at += error_len;
+	return at + (r->type == SPOOL_MESSAGE ? content_len : 0) == r->length;
+}
+
+struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
+{
+	*err = -EBADMSG;
+	if (r->type == SPOOL_UPDATE || !message_sane(r))
+		return NULL;
+	uint32_t nrcpt = get32(r->p + 52);
+	struct pen_span sender = pen_span(r->p + SPOOL_MESSAGE_FIXED, get16(r->p + 60));
+	struct pen_span *rcpts = calloc(nrcpt > 0 ? nrcpt : 1, sizeof(*rcpts));
+	*err = -ENOMEM;
+	if (rcpts == NULL)
+		return NULL;
+	const uint8_t *at = sender.p + sender.n;
+	for (uint32_t i = 0; i < nrcpt; i++) {
+		rcpts[i] = pen_span(at + SPOOL_RCPT_FIXED, get16(at));
+		at += SPOOL_RCPT_FIXED + rcpts[i].n;
+	}
+	struct pen_message *m = pen_message_new(sender, rcpts, nrcpt, NULL, get32(r->p + 56),
+		(pen_wall_us)get64(r->p + 32), get32(r->p + 48));
+	for (uint32_t i = 0; m != NULL && i < nrcpt; i++) {
+		const uint8_t *fixed = rcpts[i].p - SPOOL_RCPT_FIXED;
+		m->rcpt[i].fate = fixed[2] <= PEN_FATE_DELETED ? fixed[2] : PEN_FATE_QUEUED;
+		m->rcpt[i].attempts = get16(fixed + 4);
+	}
+	free(rcpts);
+	if (m == NULL)
+		return NULL;
+	m->next_attempt = (pen_wall_us)get64(r->p + 40);
+	pen_message_set_id(m, r->id);
+	if (error_decode(at, get16(r->p + 62), &m->last_error) != 0) {
+		pen_message_free(m);
+		return NULL;
+	}
+	*err = 0;
+	return m;
+}
+
+struct pen_span spool_message_content(const struct spool_record *r)
+{
+	uint32_t n = get32(r->p + 56);
+
+	if (r->type != SPOOL_MESSAGE || !message_sane(r))
+		return pen_span(NULL, 0);
+	return pen_span(r->p + r->length - n, n);
+}
+
+uint64_t spool_update_size(const struct pen_message_update *u)
+{
+	uint64_t n = SPOOL_UPDATE_FIXED + (uint64_t)u->nchanges * SPOOL_CHANGE_SIZE +
+		     error_size(u->last_error);
+
+	return n <= INT32_MAX ? n : 0;
+}
+
+void spool_update_encode(
+	uint8_t *p, const struct pen_message_update *u, const struct spool_place *prev)
+{
+	record_header(p, SPOOL_UPDATE, spool_update_size(u), u->id);
+	put64(p + 32, (uint64_t)u->next_attempt);
+	put32(p + 40, u->flags);
+	put32(p + 44, u->nchanges);
+	spool_update_set_prev(p, prev);
+	p[64] = u->removed;
+	p[65] = 0;
+	put16(p + 66, error_size(u->last_error));
+	put32(p + 68, 0);
+	uint8_t *at = p + SPOOL_UPDATE_FIXED;
+	for (uint32_t i = 0; i < u->nchanges; i++, at += SPOOL_CHANGE_SIZE) {
+		put32(at, u->change[i].index);
+		at[4] = u->change[i].fate;
+		at[5] = 0;
+		put16(at + 6, u->change[i].attempts);
+	}
+	error_encode(at, u->last_error);
+}
+
+bool spool_update_sane(const struct spool_record *r)
+{
+	uint64_t at = SPOOL_UPDATE_FIXED + (uint64_t)get32(r->p + 44) * SPOOL_CHANGE_SIZE;
+	uint32_t error_len = get16(r->p + 66);
+
+	return r->type == SPOOL_UPDATE && at + error_len == r->length &&
+	       error_sane(r->p + at, error_len);
+}
+
+bool spool_update_removed(const struct spool_record *r)
+{
+	return r->p[64] != 0;
+}
+
+struct spool_place spool_update_prev(const struct spool_record *r)
+{
+	return (struct spool_place){get32(r->p + 56), get32(r->p + 60), get64(r->p + 48)};
+}
+
+void spool_update_set_prev(uint8_t *p, const struct spool_place *prev)
+{
+	put64(p + 48, prev->epoch);
+	put32(p + 56, prev->slot);
+	put32(p + 60, prev->off);
+}
+
+int spool_update_apply(const struct spool_record *r, struct pen_message *m)
+{
+	const uint8_t *at = r->p + SPOOL_UPDATE_FIXED;
+
+	m->next_attempt = (pen_wall_us)get64(r->p + 32);
+	m->flags = get32(r->p + 40);
+	for (uint32_t n = get32(r->p + 44); n > 0; n--, at += SPOOL_CHANGE_SIZE) {
+		uint32_t index = get32(at);
+		if (index >= m->nrcpt || at[4] > PEN_FATE_DELETED)
+			continue;
+		m->rcpt[index].fate = at[4];
+		m->rcpt[index].attempts = get16(at + 6);
+	}
+	return error_decode(at, get16(r->p + 66), &m->last_error);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "spool_core.h"
+
+#include "pen_log.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+PEN_LOG_TYPE("queue.spool");
+
+// Diagnostics: a notice for an unfinished tail, a warning for damage and for
+// input/output errors. Never message content.
+
+static const char *folder(const struct pen_spool_core *c)
+{
+	return c->cfg.directory != NULL ? c->cfg.directory : "spool";
+}
+
+void spool_problem(struct pen_spool_core *c, const struct pen_spool_problem *p)
+{
+	char id[PEN_QUEUE_ID_MAX] = "unknown";
+
+	if (p->id != 0)
+		pen_queue_id_format(p->id, id);
+	switch (p->kind) {
+	case PEN_SPOOL_TORN:
+		PEN_COUNT(c->ctr.torn);
+		pen_notice("%s/%s: unfinished write of %llu bytes at offset %llu ignored; nothing "
+			   "in it had been confirmed",
+			folder(c), p->file, (unsigned long long)p->length,
+			(unsigned long long)p->offset);
+		break;
+	case PEN_SPOOL_CORRUPT:
+		PEN_COUNT(c->ctr.corrupt);
+		pen_warning("%s/%s: %llu damaged bytes at offset %llu (message %s), set aside in "
+			    "%s",
+			folder(c), p->file, (unsigned long long)p->length,
+			(unsigned long long)p->offset, id, p->kept != NULL ? p->kept : "no file");
+		break;
+	case PEN_SPOOL_IO:
+		pen_warning("%s/%s: %s", folder(c), p->file, strerror(-p->err));
+		break;
+	}
+	if (c->cfg.on_problem != NULL)
+		c->cfg.on_problem(c->cfg.ctx, p);
+}
+
+void spool_io_problem(struct pen_spool_core *c, const char *file, int err)
+{
+	spool_problem(
+		c, &(struct pen_spool_problem){.kind = PEN_SPOOL_IO, .file = file, .err = err});
+}
+
+static int keep_bytes(struct pen_spool_core *c, const char *name, const uint8_t *p, uint64_t n)
+{
+	struct pen_disk_file *f;
+	int err = c->disk->ops->make_dir(c->disk, "corrupt");
+
+	if (err == 0)
+		err = c->disk->ops->open(c->disk, name, PEN_DISK_CREATE, &f);
+	if (err != 0)
+		return err == -EEXIST ? 0 : err; // found by an earlier start too
+	for (uint64_t off = 0; off < n && err == 0;) {
+		ssize_t done = c->disk->ops->pwrite(c->disk, f, p + off, n - off, off);
+		err = done < 0 ? (int)done : done == 0 ? -EIO : 0;
+		off += done > 0 ? (uint64_t)done : 0;
+	}
+	if (err == 0)
+		err = c->disk->ops->datasync(c->disk, f);
+	c->disk->ops->close(c->disk, f);
+	if (err != 0)
+		c->disk->ops->remove(c->disk, name);
+	else
+		c->disk->ops->sync_dir(c->disk, "corrupt");
+	return err;
+}
+
+void spool_set_aside(struct pen_spool_core *c, const char *file, uint64_t epoch, uint64_t offset,
+	const uint8_t *p, uint64_t length, uint64_t id)
+{
+	char name[PEN_DISK_NAME_MAX];
+
+	snprintf(name, sizeof(name), "corrupt/%s-%016llx-%llu", file, (unsigned long long)epoch,
+		(unsigned long long)offset);
+	int err = keep_bytes(c, name, p, length);
+	if (err != 0)
+		spool_io_problem(c, name, err);
+	spool_problem(c, &(struct pen_spool_problem){.kind = PEN_SPOOL_CORRUPT,
+				 .file = file,
+				 .offset = offset,
+				 .length = length,
+				 .id = id,
+				 .kept = err == 0 ? name : NULL});
+}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Real peers in network namespaces: Postfix's smtpd, Knot DNS, veth pairs.
+
+Everything runs in namespaces and folders that the test made, and is stopped by
+pid, so nothing of the machine's own mail or DNS set-up is touched.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+
+def run(*args, **kwargs):
+    """Runs a command; on failure the error holds what it printed."""
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, **kwargs)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_until(condition, seconds, what):
+    """Polls until condition() is true. Fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+class Namespace:
+    def __init__(self, name):
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *args):
+        return run("ip", "netns", "exec", self.name, *args)
+
+    def command(self, *args):
+        return ["ip", "netns", "exec", self.name, *[str(a) for a in args]]
+
+    def close(self):
+        run("ip", "netns", "del", self.name)
+
+
+class Wire:
+    """A veth pair: `bypass` stays without addresses (DPDK owns it), `kernel` gets one."""
+
+    def __init__(self, bypass_ns, kernel_ns, address, names=("bypass0", "kernel0")):
+        self.bypass, self.kernel = names
+        bypass_ns.run("ip", "link", "add", self.bypass, "type", "veth", "peer", "name", self.kernel,
+                      "netns", kernel_ns.name)
+        bypass_ns.run("sysctl", "-qw", f"net.ipv6.conf.{self.bypass}.disable_ipv6=1")
+        bypass_ns.run("ip", "link", "set", self.bypass, "up")
+        kernel_ns.run("ip", "addr", "add", address, "dev", self.kernel)
+        kernel_ns.run("ip", "link", "set", self.kernel, "up")
+        # A veth hands over unfinished checksums and super-frames otherwise.
+        for ns, dev in ((bypass_ns, self.bypass), (kernel_ns, self.kernel)):
+            ns.run("ethtool", "-K", dev, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+
+
+def self_signed(folder, name):
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-keyout", key, "-out", cert, "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+    return cert, key
+
+
+class Postfix:
+    """Postfix in a namespace: accepts mail for example.test into one Maildir,
+    refuses nobody@example.test, and keeps a log file."""
+
+    def __init__(self, ns, folder, address, tls=False, extra=()):
+        self.ns, self.folder = ns, pathlib.Path(folder)
+        self.conf = self.folder / "conf"
+        self.maildir = self.folder / "mail" / "all"
+        self.log = self.folder / "log" / "maillog"
+        queue, data = self.folder / "queue", self.folder / "data"
+        for d in (self.conf, queue, data, self.maildir, self.log.parent):
+            d.mkdir(parents=True)
+        self.folder.chmod(0o755)
+        shutil.chown(data, "postfix", "postfix")
+        shutil.chown(self.log.parent, "postfix", "postfix")
+        for d in (self.folder / "mail", self.maildir):
+            os.chown(d, 65534, 65534)
+        settings = [
+            "compatibility_level = 3.6", f"queue_directory = {queue}", f"data_directory = {data}",
+            "myhostname = mx1.example.test", "mydestination =", f"inet_interfaces = {address}",
+            "inet_protocols = ipv4", "mynetworks = 127.0.0.0/8", "alias_maps =", "alias_database =",
+            f"maillog_file = {self.log}", f"maillog_file_prefixes = {self.folder}",
+            "virtual_mailbox_domains = example.test", f"virtual_mailbox_base = {self.folder}/mail",
+            "virtual_mailbox_maps = static:all/", "notify_classes =",
+            "virtual_uid_maps = static:65534", "virtual_gid_maps = static:65534", "virtual_minimum_uid = 1000",
+            "virtual_mailbox_limit = 0", "message_size_limit = 20000000",
+            f"smtpd_recipient_restrictions = check_recipient_access texthash:{self.conf}/access,"
+            " reject_unauth_destination",
+            "smtpd_client_connection_rate_limit = 0", "smtpd_client_connection_count_limit = 0",
+            "smtpd_peername_lookup = no", "local_header_rewrite_clients =", "smtpd_error_sleep_time = 0",
+            "in_flow_delay = 0", "line_length_limit = 4096", "header_size_limit = 1024000",
+        ]
+        if tls:
+            cert, key = self_signed(self.folder, "mx1.example.test")
+            settings += ["smtpd_tls_security_level = may", f"smtpd_tls_cert_file = {cert}",
+                         f"smtpd_tls_key_file = {key}", "smtpd_tls_received_header = yes", "smtpd_tls_loglevel = 1"]
+        (self.conf / "access").write_text("nobody@example.test 550 5.1.1 no such user here\n"
+                                          "later@example.test 450 4.2.1 mailbox busy\n")
+        (self.conf / "main.cf").write_text("\n".join([*settings, *extra]) + "\n")
+        (self.conf / "master.cf").write_text(MASTER_CF)
+        self.ns.run("postfix", "-c", self.conf, "start")
+        wait_until(self.listening, 20, "Postfix to listen")
+
+    def listening(self):
+        return ":25 " in self.ns.run("ss", "-Hltn") + " "
+
+    def delivered(self):
+        new = self.maildir / "new"
+        return sorted(new.iterdir()) if new.is_dir() else []
+
+    def close(self):
+        pid = int((self.folder / "queue/pid/master.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 10, "Postfix to stop")
+
+
+MASTER_CF = """\
+smtp      inet  n  -  n  -     100  smtpd
+pickup    unix  n  -  n  60    1    pickup
+cleanup   unix  n  -  n  -     0    cleanup
+qmgr      unix  n  -  n  300   1    qmgr
+tlsmgr    unix  -  -  n  1000? 1    tlsmgr
+rewrite   unix  -  -  n  -     -    trivial-rewrite
+bounce    unix  -  -  n  -     0    bounce
+defer     unix  -  -  n  -     0    bounce
+trace     unix  -  -  n  -     0    bounce
+verify    unix  -  -  n  -     1    verify
+flush     unix  n  -  n  1000? 0    flush
+proxymap  unix  -  -  n  -     -    proxymap
+showq     unix  n  -  n  -     -    showq
+error     unix  -  -  n  -     -    error
+retry     unix  -  -  n  -     -    error
+discard   unix  -  -  n  -     -    discard
+virtual   unix  -  n  n  -     -    virtual
+anvil     unix  -  -  n  -     1    anvil
+scache    unix  -  -  n  -     1    scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+
+class Knot:
+    """Knot DNS on a loopback port of a namespace, with zones given as text."""
+
+    def __init__(self, ns, folder, port, zones):
+        self.folder, self.ns, self.port = pathlib.Path(folder), ns, port
+        self.folder.mkdir(parents=True)
+        conf = ["server:", f"    listen: 127.0.0.1@{port}", f"    rundir: {self.folder}", "    user: root:root",
+                "database:", f"    storage: {self.folder}/db", "log:", f"  - target: {self.folder}/log",
+                "    any: info", "zone:"]
+        for zone, text in zones.items():
+            path = self.folder / f"{zone}.zone"
+            path.write_text(text)
+            conf += [f"  - domain: {zone}", f"    file: {path}"]
+        (self.folder / "knot.conf").write_text("\n".join(conf) + "\n")
+        self.process = subprocess.Popen(ns.command("knotd", "-c", self.folder / "knot.conf"),
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers, 15, "Knot to answer")
+
+    def answers(self):
+        done = subprocess.run(self.ns.command("kdig", "+short", "+time=1", "+retry=0", "-p", self.port, "@127.0.0.1",
+                                              "example.test", "SOA"), capture_output=True, text=True)
+        return "hostmaster" in done.stdout
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+ZONE = """\
+$ORIGIN example.test.
+$TTL 300
+@    SOA ns hostmaster 1 3600 600 86400 300
+@    NS  ns
+@    MX  10 mx1
+ns   A   127.0.0.1
+mx1  A   {mx1}
+nullmx MX 0 .
+"""

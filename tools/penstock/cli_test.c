@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The verbs against the real control server with handlers of the test's own, so
+// that client and server agree about the shapes in control/ops/README.md.
+
+#include "pen_control.h"
+#include "pen_test.h"
+#include "penstock.h"
+
+#include <unistd.h>
+
+static char dir[100], path[108], output[200];
+static struct pen_control *server;
+static unsigned pages;
+
+static json_t *entry(int i)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "3Zk%04d", i);
+	return json_pack("{s:s,s:s,s:i,s:i,s:b,s:s,s:[{s:s,s:s},{s:s}]}", "queue_name",
+		i == 0 ? "active" : "deferred", "queue_id", id, "arrival_time", 1795232580,
+		"message_size", 4096, "forced_expire", 0, "sender", i == 1 ? "" : "a@b",
+		"recipients", "address", "c@d", "delay_reason", "host x said no\x1b[1m", "address",
+		"e@f");
+}
+
+static void on_list(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	struct pen_control_page p;
+	char err[100], next[16];
+
+	(void)ctx;
+	assert_int_equal(pen_control_page(req->args, &p, err, sizeof(err)), 0);
+	int from = atoi(p.cursor), to = from + (int)p.limit < 700 ? from + (int)p.limit : 700;
+	json_t *entries = json_array();
+	for (int i = from; i < to; i++)
+		json_array_append_new(entries, entry(i));
+	snprintf(next, sizeof(next), "%d", to);
+	pages++;
+	pen_control_done_ok(c, req->token,
+		json_pack("{s:o,s:s?}", "entries", entries, "next", to < 700 ? next : NULL));
+}
+
+static void on_empty(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	(void)ctx;
+	pen_control_done_ok(c, req->token, json_pack("{s:[],s:n}", "entries", "next"));
+}
+
+static void on_show(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	const char *id = json_string_value(json_object_get(req->args, "id"));
+
+	(void)ctx;
+	if (strcmp(id, "3Zk0001") == 0)
+		pen_control_done_ok(c, req->token, entry(1));
+	else
+		pen_control_done_error(c, req->token, "%s: no such message", id);
+}
+
+static void on_delete(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	json_t *ids = json_object_get(req->args, "ids"), *missing = json_array(), *id;
+	size_t i;
+
+	(void)ctx;
+	json_array_foreach(ids, i, id)
+	{
+		if (strcmp(json_string_value(id), "gone") == 0)
+			json_array_append(missing, id);
+	}
+	pen_control_done_ok(c, req->token,
+		json_pack("{s:I,s:o}", "deleted",
+			(json_int_t)(json_array_size(ids) - json_array_size(missing)), "missing",
+			missing));
+}
+
+static void on_status(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	(void)ctx;
+	pen_control_done_ok(c, req->token,
+		json_pack("{s:s,s:i,s:{s:i},s:[{s:i}]}", "version", "0.1.0", "uptime", 3661,
+			"totals", "accepted", 7, "workers", "connections", 3));
+}
+
+static void start(pen_control_fn *list)
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(dir, sizeof(dir), "%s/penstock-test-XXXXXX", base != NULL ? base : P_tmpdir);
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%.90s/control", dir);
+	snprintf(output, sizeof(output), "%s/output", dir);
+	struct pen_control_config cfg = {.path = path};
+	assert_int_equal(pen_control_new(&cfg, &server), 0);
+	pen_control_register(server, "queue.list", list, NULL);
+	pen_control_register(server, "queue.show", on_show, NULL);
+	pen_control_register(server, "queue.delete", on_delete, NULL);
+	pen_control_register(server, "status", on_status, NULL);
+	assert_int_equal(pen_control_start(server), 0);
+}
+
+static void stop(void)
+{
+	client_close();
+	pen_control_free(server);
+	unlink(output);
+	rmdir(dir);
+}
+
+// Runs a verb with standard output in a file; returns the text (static).
+static const char *run(int (*verb)(struct cli *), bool json, char **argv, int want)
+{
+	static char text[1 << 20];
+	int argc = 0, kept = dup(STDOUT_FILENO);
+
+	while (argv != NULL && argv[argc] != NULL)
+		argc++;
+	struct cli cli = {.socket = path, .json = json, .argc = argc, .argv = argv};
+	fflush(stdout);
+	assert_non_null(freopen(output, "w", stdout));
+	int status = verb(&cli);
+	fflush(stdout);
+	dup2(kept, STDOUT_FILENO);
+	close(kept);
+	assert_int_equal(status, want);
+	FILE *f = fopen(output, "r");
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	return text;
+}
+
+static void the_queue_is_listed_like_mailq_in_pages(void **state)
+{
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	pages = 0;
+	start(on_list);
+	const char *text = run(verb_queue_list, false, NULL, EXIT_OK);
+	const char *head =
+		"----Queue ID----- --Size-- ----Arrival Time---- --Sender/Recipient------\n"
+		"3Zk0000*              4096 Sat Nov 21 03:43:00  a@b\n";
+	assert_memory_equal(text, head, strlen(head));
+	assert_non_null(strstr(text, "(host x said no?[1m)\n"));
+	assert_non_null(strstr(text, "3Zk0001               4096 Sat Nov 21 03:43:00  "
+				     "MAILER-DAEMON\n"));
+	assert_non_null(strstr(text, "-- 2800 Kbytes in 700 Requests.\n"));
+	assert_int_equal(pages, 2);
+	stop();
+}
+
+static void json_lists_one_object_per_line(void **state)
+{
+	(void)state;
+	start(on_list);
+	const char *text = run(verb_queue_list, true, NULL, EXIT_OK);
+	unsigned lines = 0;
+	for (const char *p = text; *p != '\0'; lines++) {
+		const char *nl = strchr(p, '\n');
+		json_t *o = json_loadb(p, (size_t)(nl - p), 0, NULL);
+		assert_string_equal(
+			json_string_value(json_object_get(o, "sender")), lines == 1 ? "" : "a@b");
+		json_decref(o);
+		p = nl + 1;
+	}
+	assert_int_equal(lines, 700);
+	stop();
+}
+
+static void an_empty_queue_says_so(void **state)
+{
+	(void)state;
+	start(on_empty);
+	assert_string_equal(run(verb_queue_list, false, NULL, EXIT_OK), "Mail queue is empty\n");
+	stop();
+}
+
+static void refusals_and_missing_messages_give_status_one(void **state)
+{
+	(void)state;
+	char *one[] = {(char[]){"3Zk0001"}, NULL}, *none[] = {(char[]){"nope"}, NULL};
+	char *some[] = {(char[]){"a"}, (char[]){"gone"}, (char[]){"b"}, NULL};
+
+	start(on_list);
+	assert_non_null(strstr(run(verb_queue_show, false, one, EXIT_OK), "delay_reason"));
+	run(verb_queue_show, false, none, EXIT_REFUSED);
+	run(verb_queue_show, false, NULL, EXIT_USAGE);
+	run(verb_queue_flush, false, NULL, EXIT_REFUSED); // not registered here
+	assert_string_equal(
+		run(verb_queue_delete, false, some, EXIT_REFUSED), "2 messages deleted\n");
+	assert_string_equal(run(verb_queue_delete, true, some, EXIT_REFUSED),
+		"{\"deleted\":2,\"missing\":[\"gone\"]}\n");
+	assert_string_equal(run(verb_status, false, NULL, EXIT_OK),
+		"penstockd 0.1.0, up 01:01:01\ntotals       accepted 7\nworkers 0    connections "
+		"3\n");
+	stop();
+}
+
+static void a_missing_daemon_gives_status_three(void **state)
+{
+	(void)state;
+	start(on_list);
+	client_close();
+	pen_control_free(server);
+	run(verb_status, false, NULL, EXIT_UNREACHABLE);
+	server = NULL;
+	stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_queue_is_listed_like_mailq_in_pages),
+		cmocka_unit_test(json_lists_one_object_per_line),
+		cmocka_unit_test(an_empty_queue_says_so),
+		cmocka_unit_test(refusals_and_missing_messages_give_status_one),
+		cmocka_unit_test(a_missing_daemon_gives_status_three),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

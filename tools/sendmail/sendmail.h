@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The parts of sendmail: reading the message, finding recipients, submitting.
+
+#include "pen_buf.h"
+
+#include <sysexits.h>
+
+#define RECIPIENTS_MAX 100000
+
+// A list of addresses, owned.
+struct addresses {
+	char **item;
+	size_t n, cap;
+};
+
+// False when memory or the limit is out.
+bool addresses_add(struct addresses *a, struct pen_span addr);
+void addresses_free(struct addresses *a);
+
+// input.c
+
+// Reads until the end of `in`, or a line with only a dot when `dot`. Line ends
+// become CRLF; an mbox "From " line at the start is left out. 0 or -errno.
+int message_read(int in, bool dot, struct pen_buf *out);
+// Adds the addresses of To, Cc and Bcc (or, when there are any Resent- fields,
+// of those) and takes the Bcc fields out. 0, or -EINVAL with a sentence.
+int message_recipients(struct pen_buf *m, struct addresses *to, char *why, size_t cap);
+// Is there a field of this name in the header block?
+bool message_has_field(struct pen_span m, const char *name);
+
+// submit.c
+
+struct submission {
+	const char *host, *port;
+	const char *sender;
+	const struct addresses *to;
+	struct pen_span content; // CRLF line ends
+};
+
+// EX_OK, or another sysexits code with a sentence in `why`. Nothing is sent
+// unless every recipient was accepted.
+int submit(const struct submission *s, char *why, size_t cap);

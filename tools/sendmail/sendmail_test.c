@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pen_addrlist.h"
+#include "pen_test.h"
+#include "sendmail.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static char got[2048];
+
+static void note(void *ctx, struct pen_span addr)
+{
+	(void)ctx;
+	size_t n = strlen(got);
+	snprintf(got + n, sizeof(got) - n, "%.*s|", PEN_SPAN_ARG(addr));
+}
+
+static void expect(const char *text, const char *want)
+{
+	const char *why;
+
+	got[0] = '\0';
+	assert_int_equal(pen_addrlist_parse(pen_span_cstr(text), note, NULL, &why), 0);
+	assert_string_equal(got, want);
+}
+
+static void addresses_come_out_of_every_form(void **state)
+{
+	(void)state;
+	expect("a@b", "a@b|");
+	expect(" a@b , c@d\r\n\t, e@f ", "a@b|c@d|e@f|");
+	expect("John Smith <a@b>, \"Smith, J.\" <c@d>", "a@b|c@d|");
+	expect("John \"Q, <x@y>\" Smith <a@b>", "a@b|");
+	expect("a@b (a (nested, c@d) comment), e@f (x\\)y)", "a@b|e@f|");
+	expect("(c)a(c) @ (c) b . c", "a@b.c|");
+	expect("Friends: a@b, C D <c@d>;, e@f", "a@b|c@d|e@f|");
+	expect("undisclosed-recipients:;", "");
+	expect("", "");
+	expect(",, ,", "");
+	expect("\"a b\"@c, \"x\\\"y,\"@z", "\"a b\"@c|\"x\\\"y,\"@z|");
+	expect("<@r1,@r2:a@b>", "a@b|");
+	expect("a@[192.0.2.1], <b@[IPv6:::1]>", "a@[192.0.2.1]|b@[IPv6:::1]|");
+	expect("<>", "");
+	expect("postmaster", "postmaster|");
+	expect("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
+		"pete@silly.test|");
+	expect("A Group(Some people)\r\n :Chris Jones <c@(x)p.h>, j@e.org; ", "c@p.h|j@e.org|");
+}
+
+static void faults_are_named(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"a b", "<a@b", "\"a", "(a", "a@b>", "<a@b> <c@d>",
+		"a@b; c@d", "g: h: a@b;", "a@[1", "<a b@c>", "<a@b;>"};
+	const char *why;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int err = pen_addrlist_parse(pen_span_cstr(bad[i]), note, NULL, &why);
+		if (err != -EINVAL)
+			fail_msg("%s was accepted", bad[i]);
+		assert_non_null(why);
+		got[0] = '\0';
+	}
+	static char longest[2000];
+	memset(longest, 'a', sizeof(longest) - 1);
+	assert_int_equal(pen_addrlist_parse(pen_span_cstr(longest), note, NULL, &why), -EINVAL);
+}
+
+static void read_text(const char *text, bool dot, struct pen_buf *out)
+{
+	int fd[2];
+
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(write(fd[1], text, strlen(text)), strlen(text));
+	close(fd[1]);
+	*out = PEN_BUF_INIT;
+	assert_int_equal(message_read(fd[0], dot, out), 0);
+	close(fd[0]);
+	pen_buf_add(out, "", 1);
+	out->n--;
+}
+
+static void expect_read(const char *in, bool dot, const char *want)
+{
+	struct pen_buf b;
+
+	read_text(in, dot, &b);
+	assert_string_equal((char *)b.p, want);
+	pen_buf_fini(&b);
+}
+
+static void input_gets_crlf_and_may_end_at_a_dot(void **state)
+{
+	(void)state;
+	expect_read("a\nb\r\n\nc", true, "a\r\nb\r\n\r\nc\r\n");
+	expect_read("a\n.\nb\n", true, "a\r\n");
+	expect_read("a\n.\r\nb\n", true, "a\r\n");
+	expect_read("a\n.\nb\n", false, "a\r\n.\r\nb\r\n");
+	expect_read("a\n..\nb\n", true, "a\r\n..\r\nb\r\n");
+	expect_read("From a@b Sat Nov 21\nTo: x\n", true, "To: x\r\n");
+	expect_read("", true, "");
+}
+
+static void recipients_are_taken_from_the_header_and_bcc_is_removed(void **state)
+{
+	(void)state;
+	struct addresses to = {0};
+	struct pen_buf b;
+	char why[200];
+
+	read_text("To: a@b,\n c@d\nBcc: e@f\nSubject: x\nbcc: g@h,\n\ti@j\nCc: K <k@l>\n\nTo: "
+		  "no@no\n",
+		true, &b);
+	assert_int_equal(message_recipients(&b, &to, why, sizeof(why)), 0);
+	static const char *const want[] = {"a@b", "c@d", "e@f", "g@h", "i@j", "k@l"};
+	assert_int_equal(to.n, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(to.item[i], want[i]);
+	const char *rest = "To: a@b,\r\n c@d\r\nSubject: x\r\nCc: K <k@l>\r\n\r\nTo: no@no\r\n";
+	assert_int_equal(b.n, strlen(rest));
+	assert_memory_equal(b.p, rest, b.n);
+	assert_true(message_has_field(pen_buf_span(&b), "subject"));
+	assert_false(message_has_field(pen_buf_span(&b), "bcc"));
+	addresses_free(&to);
+	pen_buf_fini(&b);
+}
+
+static void resent_fields_win_over_the_first_ones(void **state)
+{
+	(void)state;
+	struct addresses to = {0};
+	struct pen_buf b;
+	char why[200];
+
+	read_text("Resent-To: a@b\nTo: c@d\nBcc: e@f\nResent-Bcc: g@h\n\n", true, &b);
+	assert_int_equal(message_recipients(&b, &to, why, sizeof(why)), 0);
+	assert_int_equal(to.n, 2);
+	assert_string_equal(to.item[1], "g@h");
+	assert_int_equal(b.n, strlen("Resent-To: a@b\r\nTo: c@d\r\n\r\n"));
+	addresses_free(&to);
+	pen_buf_fini(&b);
+}
+
+static void a_bad_list_names_its_field(void **state)
+{
+	(void)state;
+	struct addresses to = {0};
+	struct pen_buf b;
+	char why[200];
+
+	read_text("To: <a@b\n\n", true, &b);
+	assert_int_equal(message_recipients(&b, &to, why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "To: a < has no >");
+	addresses_free(&to);
+	pen_buf_fini(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_come_out_of_every_form),
+		cmocka_unit_test(faults_are_named),
+		cmocka_unit_test(input_gets_crlf_and_may_end_at_a_dot),
+		cmocka_unit_test(recipients_are_taken_from_the_header_and_bcc_is_removed),
+		cmocka_unit_test(resent_fields_win_over_the_first_ones),
+		cmocka_unit_test(a_bad_list_names_its_field),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
