@@ -58,11 +58,11 @@ static void workers_are_pinned_and_the_main_thread_floats(void **state)
 	static struct eal_plan p;
 	char err[256];
 
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, err, sizeof(err)), 0);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), 0);
 	assert_true(has_arg(&p, "--lcores=0@(0-1,3),1@0,2@1"));
 	assert_true(has_arg(&p, "--no-pci"));
 	cfg.worker_core[1] = 2;
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, err, sizeof(err)), -EINVAL);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), -EINVAL);
 	assert_string_equal(
 		err, "worker 1: core 2 is not available to this process (it may use 0-1,3)");
 }
@@ -75,21 +75,21 @@ static void hugepages_are_used_when_there_are_enough(void **state)
 	static struct eal_plan p;
 	char err[256];
 
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, err, sizeof(err)), 0);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), 0);
 	assert_true(p.hugepages && has_arg(&p, "--in-memory") && !has_arg(&p, "--no-huge"));
 	assert_string_equal(p.note, "");
 
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 200, err, sizeof(err)), 0);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 200, 230, err, sizeof(err)), 0);
 	// DPDK refuses the two together.
 	assert_true(has_arg(&p, "--no-huge") && !has_arg(&p, "--in-memory"));
 	assert_string_equal(
 		p.note, "128 MB of hugepages are free, 200 MB needed: running with --no-huge");
 
 	cfg.hugepages = PEN_HUGEPAGES_YES;
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 200, err, sizeof(err)), -ENOMEM);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 200, 230, err, sizeof(err)), -ENOMEM);
 	assert_non_null(strstr(err, "reserve 100 in"));
 	cfg.hugepages = PEN_HUGEPAGES_NO;
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 10, err, sizeof(err)), 0);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 10, 20, err, sizeof(err)), 0);
 	assert_true(has_arg(&p, "--no-huge"));
 }
 
@@ -103,7 +103,7 @@ static void pci_devices_are_allowed_by_name(void **state)
 
 	snprintf(cfg.port[0].device, sizeof(cfg.port[0].device), "0000:01:00.0");
 	cfg.eal_option[cfg.neal++] = "--log-level=lib.eal:debug";
-	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, err, sizeof(err)), 0);
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), 0);
 	assert_true(has_arg(&p, "-a") && has_arg(&p, "0000:01:00.0") && !has_arg(&p, "--no-pci"));
 	assert_true(has_arg(&p, "--log-level=lib.eal:debug"));
 	assert_false(eal_is_pci("net_memif0,socket=/run/0000:01:00.0"));

@@ -16,7 +16,7 @@ static const char usage[] =
 	"  --core N              core of the worker (0)          --no-huge  no hugepages\n"
 	"  --memory-mb N         DPDK memory                     --buffer-mb N  of TCP (64)\n"
 	"  --trust-checksum      do not verify checksums of received packets\n"
-	"  -m count              connections at most (1024)      -T bytes   receive window\n"
+	"  -m count              connections at most (1024)      -T bytes   receive window (1024-)\n"
 	"  --slow-read BYTES     read so many bytes per second and connection\n"
 	"The server\n"
 	"  -h name  host name    -t seconds  timeout     --size-limit BYTES\n"
@@ -28,7 +28,7 @@ static const char usage[] =
 	"  -q COMMANDS  disconnect         -Q COMMANDS  421 and disconnect\n"
 	"  -b REPLY -B REPLY               the 4xx and the 5xx reply\n"
 	"  -W command:delay[:odds]  -w delay (of DATA)  -H delay (before reading content)\n"
-	"  --seed N\n"
+	"  --tls-break  offer STARTTLS and answer the client's hello with junk    --seed N\n"
 	"What it reports\n"
 	"  -c              running counters on standard error\n"
 	"  --status-file F rewritten with a JSON object twice a second\n"
@@ -53,6 +53,7 @@ enum {
 	OPT_SIZE,
 	OPT_CERT,
 	OPT_KEY,
+	OPT_BREAK,
 	OPT_SEED,
 	OPT_STATUS,
 	OPT_JSON,
@@ -78,6 +79,7 @@ static const struct option long_options[] = {
 	{"size-limit", required_argument, NULL, OPT_SIZE},
 	{"tls-cert", required_argument, NULL, OPT_CERT},
 	{"tls-key", required_argument, NULL, OPT_KEY},
+	{"tls-break", no_argument, NULL, OPT_BREAK},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"status-file", required_argument, NULL, OPT_STATUS},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -205,7 +207,7 @@ static bool network_option(struct sink_options *o, int c)
 		o->sink.max_connections = (uint32_t)number("-m", optarg, 1, 4e6);
 		return true;
 	case 'T':
-		o->sink.rx_window = (uint32_t)number("-T", optarg, 1, 1 << 30);
+		o->dp.rx_window = (uint32_t)number("-T", optarg, 1024, 1 << 29);
 		return true;
 	case OPT_SLOW_READ:
 		o->sink.slow_read = (uint64_t)number("--slow-read", optarg, 1, 1e12);
@@ -282,6 +284,9 @@ static bool fault_option(struct sink_options *o, int c)
 		return true;
 	case 'H':
 		o->sink.data_read_delay = (pen_time_us)(number("-H", optarg, 0, 86400) * 1e6);
+		return true;
+	case OPT_BREAK:
+		o->sink.tls_break = true;
 		return true;
 	case OPT_SEED:
 		o->sink.seed = strtoull(optarg, NULL, 0);
@@ -376,7 +381,7 @@ void sink_options_parse(struct sink_options *o, int argc, char **argv)
 		wrong("too many arguments", argv[optind + 2]);
 	if ((o->tls.cert_file == NULL) != (o->tls.key_file == NULL))
 		wrong("--tls-cert and --tls-key", "one goes with the other");
-	o->sink.smtp.offer_starttls = o->tls.cert_file != NULL;
+	o->sink.smtp.offer_starttls = o->tls.cert_file != NULL || o->sink.tls_break;
 	o->dp.max_connections = o->sink.max_connections;
 	snprintf(o->source.name, sizeof(o->source.name), "sink");
 	o->dp.source = &o->source;
