@@ -105,6 +105,17 @@ static void splice_out(struct pen_wheel *w, int level, unsigned s, struct pen_wh
 	list_init(head);
 }
 
+static void put_back(struct pen_wheel *w, unsigned s, struct pen_wheel_node *batch)
+{
+	struct pen_wheel_node *head = &w->slot[0][s];
+
+	batch->next->prev = head->prev;
+	head->prev->next = batch->next;
+	batch->prev->next = head;
+	head->prev = batch->prev;
+	w->used[0][s / 64] |= 1ULL << (s % 64);
+}
+
 static void cascade(struct pen_wheel *w)
 {
 	for (int level = 1; level < PEN_WHEEL_LEVELS; level++) {
@@ -175,16 +186,17 @@ uint32_t pen_wheel_advance(
 		}
 		w->tick = due;
 		cascade(w);
-		unsigned s = (unsigned)w->tick & SLOT_MASK;
-		struct pen_wheel_node *head = &w->slot[0][s];
-		while (head->next != head && fired < most) {
-			struct pen_wheel_node *n = head->next;
+		// The slot is taken out whole: a node that is put back 256 ticks on
+		// lands in this very slot, and must not be met again in this round.
+		unsigned s = (unsigned)due & SLOT_MASK;
+		struct pen_wheel_node batch;
+		splice_out(w, 0, s, &batch);
+		w->tick = due + 1;
+		while (batch.next != &batch && fired < most) {
+			struct pen_wheel_node *n = batch.next;
 			unlink_node(n);
 			if (n->deadline > now) {
-				// Lazily re-armed. It may not come back to this very slot.
-				w->tick++;
-				file_node(w, n);
-				w->tick--;
+				file_node(w, n); // lazily re-armed
 				continue;
 			}
 			w->armed--;
@@ -192,12 +204,11 @@ uint32_t pen_wheel_advance(
 			fired++;
 			fn(ctx, n, now);
 		}
-		if (head->next != head)
-			break; // budget used up inside this tick
-		w->used[0][s / 64] &= ~(1ULL << (s % 64));
-		w->tick++;
-		// Standing on a boundary now would make cascade() run when the tick
-		// is expired; nothing to do here.
+		if (batch.next != &batch) {
+			put_back(w, s, &batch); // budget used up inside this tick
+			w->tick = due;
+			break;
+		}
 	}
 	return fired;
 }

@@ -66,9 +66,29 @@ static void nodes_fire_once_never_early_and_at_most_a_step_late(void **state)
 	free(w);
 }
 
+// The slot of tick t is also the slot of tick t + 256.
+static void a_node_put_back_256_ticks_on_does_not_spin(void **state)
+{
+	(void)state;
+	struct pen_wheel *w = malloc(sizeof(*w));
+	struct timer t = {.want = 100 * 1000};
+
+	pen_wheel_init(w, 0);
+	pen_wheel_node_init(&t.node);
+	pen_wheel_arm(w, &t.node, t.want);
+	t.want = (100 + 256) * 1000;
+	pen_wheel_arm(w, &t.node, t.want);
+	assert_int_equal(pen_wheel_advance(w, 100 * 1000, 7, fire, NULL), 0);
+	assert_int_equal(pen_wheel_advance(w, 355 * 1000, 7, fire, NULL), 0);
+	assert_int_equal(pen_wheel_advance(w, 356 * 1000, 7, fire, NULL), 1);
+	assert_int_equal(w->armed, 0);
+	free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
+		cmocka_unit_test(a_node_put_back_256_ticks_on_does_not_spin),
 		cmocka_unit_test(nodes_fire_once_never_early_and_at_most_a_step_late),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);

@@ -36,12 +36,17 @@ struct settings {
 	char socket[128];
 	unsigned core, sink_core;
 	double timeout;
-	bool tls, json, huge, counters;
+	uint32_t workers, buffer_mb;
+	const char *device; // NULL: memif to the sink
+	struct pen_addr source, host;
+	uint16_t port;
+	bool tls, tls_may, json, huge, counters;
 	const char *cert, *key;
 };
 
 struct bench_lease {
 	struct pen_lease lease;
+	uint32_t worker;
 	uint32_t left;        // deliveries still to be given to this connection
 	uint32_t outstanding; // at the worker
 	bool open, ready, closing;
@@ -50,7 +55,6 @@ struct bench_lease {
 struct bench {
 	struct settings set;
 	struct pen_dataplane *d;
-	struct pen_worker *w;
 	struct bench_lease *lease;
 	struct pen_delivery **delivery; // a stack of free ones
 	uint32_t nfree;
@@ -118,25 +122,30 @@ static void make_messages(struct bench *b)
 
 // ---- feeding the worker ----
 
-static bool send_command(struct bench *b, uint32_t type, void *p)
+static bool send_command(struct bench *b, const struct bench_lease *l, uint32_t type, const void *p)
 {
-	return pen_worker_send(b->w, (struct pen_ring_msg){.type = type, .p = p});
+	struct pen_ring_msg m = {.type = type, .p = (void *)(uintptr_t)p};
+
+	return pen_worker_send(pen_dataplane_worker(b->d, l->worker), m);
 }
 
 static void fill_lease(struct bench *b, struct bench_lease *l)
 {
 	l->lease = (struct pen_lease){
-		.source = pen_addr_ip4(0x0a4d0001),
+		.source = b->set.source,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
-		.tls_level = b->set.tls ? PEN_TLS_ENCRYPT : PEN_TLS_NONE,
+		.tls_level = b->set.tls_may ? PEN_TLS_MAY
+			     : b->set.tls   ? PEN_TLS_ENCRYPT
+					    : PEN_TLS_NONE,
 		.nhosts = 1,
 	};
 	l->lease.timeouts.idle = IDLE_US;
 	l->lease.host[0] = (struct pen_lease_host){
-		.name = "sink.example.net", .addr = pen_addr_ip4(0x0a4d0002), .port = 25};
+		.name = "sink.example.net", .addr = b->set.host, .port = b->set.port};
 	snprintf(l->lease.helo, sizeof(l->lease.helo), "bench.example.com");
 	l->ready = l->closing = false;
 	l->outstanding = 0;
+	l->worker = (uint32_t)(l - b->lease) % b->set.workers;
 }
 
 static bool feed_lease(struct bench *b, struct bench_lease *l)
@@ -149,7 +158,7 @@ static bool feed_lease(struct bench *b, struct bench_lease *l)
 		d->lease = &l->lease;
 		d->content = pen_span(b->content[c], b->content_n[c]);
 		d->rcpt[0].result.klass = 0;
-		if (!send_command(b, PEN_CMD_DELIVERY, d))
+		if (!send_command(b, l, PEN_CMD_DELIVERY, d))
 			return did;
 		b->nfree--;
 		b->next++;
@@ -169,7 +178,7 @@ static bool feed(struct bench *b)
 		if (!l->open && b->next < b->set.messages) {
 			fill_lease(b, l);
 			l->left = b->set.per_connection;
-			if (!send_command(b, PEN_CMD_LEASE_OPEN, &l->lease))
+			if (!send_command(b, l, PEN_CMD_LEASE_OPEN, &l->lease))
 				return did;
 			l->open = did = true;
 			b->open++;
@@ -178,7 +187,7 @@ static bool feed(struct bench *b)
 			continue;
 		did |= feed_lease(b, l);
 		bool finished = l->left == 0 || b->next >= b->set.messages;
-		if (finished && !l->closing && send_command(b, PEN_CMD_LEASE_CLOSE, &l->lease))
+		if (finished && !l->closing && send_command(b, l, PEN_CMD_LEASE_CLOSE, &l->lease))
 			l->closing = true;
 	}
 	return did;
@@ -200,12 +209,12 @@ static void on_done(struct bench *b, struct pen_delivery *d)
 	}
 }
 
-static bool drain(struct bench *b)
+static bool drain_worker(struct bench *b, struct pen_worker *w)
 {
 	struct pen_ring_msg m;
 	bool did = false;
 
-	while (pen_worker_recv(b->w, &m)) {
+	while (pen_worker_recv(w, &m)) {
 		struct bench_lease *l = m.p;
 		did = true;
 		switch (m.type) {
@@ -228,6 +237,29 @@ static bool drain(struct bench *b)
 		}
 	}
 	return did;
+}
+
+static bool drain(struct bench *b)
+{
+	bool did = false;
+
+	for (uint32_t i = 0; i < b->set.workers; i++)
+		did |= drain_worker(b, pen_dataplane_worker(b->d, i));
+	return did;
+}
+
+// All workers together.
+static struct pen_worker_load get_load(struct bench *b)
+{
+	struct pen_worker_load sum = {0}, l;
+
+	for (uint32_t i = 0; i < b->set.workers; i++) {
+		pen_worker_get_load(pen_dataplane_worker(b->d, i), &l);
+		sum.connections += l.connections;
+		sum.loops += l.loops;
+		sum.busy_loops += l.busy_loops;
+	}
+	return sum;
 }
 
 static void pause_us(long us)
@@ -258,9 +290,10 @@ static pid_t start_sink(const struct settings *set)
 	argv[n++] = "-t";
 	argv[n++] = "3600";
 	argv[n++] = "--json";
+	argv[n++] = "--strict";
 	if (!set->huge)
 		argv[n++] = "--no-huge";
-	if (set->tls) {
+	if (set->cert != NULL) {
 		argv[n++] = "--tls-cert";
 		argv[n++] = set->cert;
 		argv[n++] = "--tls-key";
@@ -283,20 +316,21 @@ static pid_t start_sink(const struct settings *set)
 	return pid;
 }
 
-static void stop_sink(pid_t pid)
+static int stop_sink(pid_t pid)
 {
-	int status;
+	int status = 1;
 
 	if (pid <= 0)
-		return;
+		return 0;
 	kill(pid, SIGTERM);
 	for (int i = 0; i < 500; i++) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
-			return;
+			return status != 0;
 		pause_us(10000);
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
+	return 1;
 }
 
 // ---- runs ----
@@ -333,14 +367,34 @@ static void print_counters(void *ctx, const struct pen_counter_set *set)
 	}
 }
 
+// The first packet to a neighbour waits for ARP: not what is measured.
+static void warm_up(struct bench *b)
+{
+	pen_time_us end = pen_clock_mono() + (pen_time_us)(b->set.timeout * 1e6);
+	struct bench_lease *l = &b->lease[0];
+
+	fill_lease(b, l);
+	l->left = 0;
+	l->open = send_command(b, l, PEN_CMD_LEASE_OPEN, &l->lease);
+	b->open++;
+	while (!l->ready && l->open && pen_clock_mono() < end) {
+		drain(b);
+		pause_us(100);
+	}
+	send_command(b, l, PEN_CMD_LEASE_CLOSE, &l->lease);
+	while (l->open && pen_clock_mono() < end) {
+		drain(b);
+		pause_us(100);
+	}
+}
+
 static int run_messages(struct bench *b)
 {
 	pen_time_us begin = pen_clock_mono();
 	pen_time_us end = begin + (pen_time_us)(b->set.timeout * 1e6);
-	struct pen_worker_load l0, l1;
+	struct pen_worker_load l0 = get_load(b), l1;
 	double cpu = cpu_seconds();
 
-	pen_worker_get_load(b->w, &l0);
 	for (pen_time_us now = begin; now < end; now = pen_clock_mono()) {
 		bool did = feed(b);
 		did |= drain(b);
@@ -352,7 +406,7 @@ static int run_messages(struct bench *b)
 			pause_us(100);
 	}
 	double s = (double)(pen_clock_mono() - begin) / 1e6;
-	pen_worker_get_load(b->w, &l1);
+	l1 = get_load(b);
 	cpu = cpu_seconds() - cpu;
 	double rate = (double)b->delivered / s, mb = rate * b->content_n[0] / 1e6;
 	bool ok = b->delivered == b->set.messages;
@@ -385,14 +439,18 @@ static int run_idle(struct bench *b)
 	uint32_t asked = 0;
 	struct pen_worker_load load;
 
-	// The pools' first pages and the stacks' tables are not per connection.
+	// What the first half touches includes packet buffers and tables that are there
+	// once; the second half shows what one more connection costs.
 	for (uint32_t i = 0; i < b->set.idle; i++)
 		fill_lease(b, &b->lease[i]);
-	long before = resident_kb();
+	long before = 0;
 	while (pen_clock_mono() < end && b->ready < b->set.idle && b->ended_badly == 0) {
+		if (before == 0 && b->ready >= b->set.idle / 2)
+			before = resident_kb();
 		// A SYN flood would measure retransmissions.
 		while (asked < b->set.idle && asked - b->ready < 256 &&
-			send_command(b, PEN_CMD_LEASE_OPEN, &b->lease[asked].lease)) {
+			send_command(
+				b, &b->lease[asked], PEN_CMD_LEASE_OPEN, &b->lease[asked].lease)) {
 			b->lease[asked++].open = true;
 			b->open++;
 		}
@@ -401,8 +459,8 @@ static int run_idle(struct bench *b)
 	}
 	pause_us(300000);
 	long after = resident_kb();
-	pen_worker_get_load(b->w, &load);
-	double each = (double)(after - before) * 1024 / b->set.idle;
+	load = get_load(b);
+	double each = (double)(after - before) * 1024 / (b->set.idle - b->set.idle / 2);
 	bool ok = b->ready == b->set.idle;
 	if (b->set.json)
 		printf("{\"bench\":\"idle\",\"tls\":%s,\"connections\":%u,\"ready\":%u,"
@@ -413,7 +471,7 @@ static int run_idle(struct bench *b)
 		printf("%u of %u idle connections%s: %.0f bytes each\n", b->ready, b->set.idle,
 			b->set.tls ? " with TLS" : "", each);
 	for (uint32_t i = 0; i < asked; i++) {
-		while (!send_command(b, PEN_CMD_LEASE_ABORT, &b->lease[i].lease)) {
+		while (!send_command(b, &b->lease[i], PEN_CMD_LEASE_ABORT, &b->lease[i].lease)) {
 			drain(b);
 			pause_us(100);
 		}
@@ -431,7 +489,8 @@ static const char usage[] =
 	"usage: bench_dataplane [--sink PATH] [options]\n"
 	"  --messages N (200000)  --size BYTES (4096)  --connections N (64)\n"
 	"  --per-connection N (100)  --idle N: open N idle connections instead\n"
-	"  --tls --cert FILE --key FILE   (the sink needs them)\n"
+	"  --tls --cert FILE --key FILE   (the sink needs them)  --tls-may: plaintext will do\n"
+	"  --workers N (1)  --buffer-mb N (64)  --device DEV --source ADDR --host ADDR --port N\n"
 	"  --core N (0)  --sink-core N (1)  --socket PATH  --sink-option OPT (repeat)\n"
 	"  --huge  --timeout S (60)  --counters  --json\n";
 
@@ -443,6 +502,13 @@ enum {
 	OPT_PER,
 	OPT_IDLE,
 	OPT_TLS,
+	OPT_TLS_MAY,
+	OPT_WORKERS,
+	OPT_BUFFER,
+	OPT_DEVICE,
+	OPT_SOURCE,
+	OPT_HOST,
+	OPT_PORT,
 	OPT_CERT,
 	OPT_KEY,
 	OPT_CORE,
@@ -463,6 +529,13 @@ static const struct option options[] = {
 	{"per-connection", required_argument, NULL, OPT_PER},
 	{"idle", required_argument, NULL, OPT_IDLE},
 	{"tls", no_argument, NULL, OPT_TLS},
+	{"tls-may", no_argument, NULL, OPT_TLS_MAY},
+	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"buffer-mb", required_argument, NULL, OPT_BUFFER},
+	{"device", required_argument, NULL, OPT_DEVICE},
+	{"source", required_argument, NULL, OPT_SOURCE},
+	{"host", required_argument, NULL, OPT_HOST},
+	{"port", required_argument, NULL, OPT_PORT},
 	{"cert", required_argument, NULL, OPT_CERT},
 	{"key", required_argument, NULL, OPT_KEY},
 	{"core", required_argument, NULL, OPT_CORE},
@@ -476,6 +549,12 @@ static const struct option options[] = {
 	{0},
 };
 
+static void parse_address(struct pen_addr *out, const char *text)
+{
+	if (pen_addr_parse(out, pen_span_cstr(text)) != 0)
+		pen_fatal("not an address: %s", text);
+}
+
 static void parse(struct settings *set, int argc, char **argv)
 {
 	*set = (struct settings){.messages = 200000,
@@ -484,6 +563,11 @@ static void parse(struct settings *set, int argc, char **argv)
 		.connections = 64,
 		.distinct = 512,
 		.sink_core = 1,
+		.workers = 1,
+		.buffer_mb = 64,
+		.source = pen_addr_ip4(0x0a4d0001),
+		.host = pen_addr_ip4(0x0a4d0002),
+		.port = 25,
 		.timeout = 60};
 	snprintf(set->socket, sizeof(set->socket), "/run/penstock-bench-%d.sock", (int)getpid());
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -508,6 +592,27 @@ static void parse(struct settings *set, int argc, char **argv)
 			break;
 		case OPT_TLS:
 			set->tls = true;
+			break;
+		case OPT_TLS_MAY:
+			set->tls_may = true;
+			break;
+		case OPT_WORKERS:
+			set->workers = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case OPT_BUFFER:
+			set->buffer_mb = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case OPT_DEVICE:
+			set->device = optarg;
+			break;
+		case OPT_SOURCE:
+			parse_address(&set->source, optarg);
+			break;
+		case OPT_HOST:
+			parse_address(&set->host, optarg);
+			break;
+		case OPT_PORT:
+			set->port = (uint16_t)atoi(optarg);
 			break;
 		case OPT_CERT:
 			set->cert = optarg;
@@ -545,7 +650,8 @@ static void parse(struct settings *set, int argc, char **argv)
 			exit(2);
 		}
 	}
-	if (set->size < 512 || set->connections == 0 || set->messages == 0 || optind != argc) {
+	if (set->size < 512 || set->connections == 0 || set->messages == 0 || set->workers == 0 ||
+		set->workers > PEN_WORKERS_MAX || optind != argc) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -564,13 +670,19 @@ static void start_gateway(struct bench *b, struct pen_session_tls *tls)
 	char err[512];
 
 	pen_dataplane_config_init(&dp);
-	source.addr = pen_addr_ip4(0x0a4d0001);
-	dp.worker_core[0] = (uint16_t)b->set.core;
+	source.addr = b->set.source;
+	dp.nworkers = b->set.workers;
+	for (uint32_t i = 0; i < dp.nworkers; i++)
+		dp.worker_core[i] = (uint16_t)(b->set.core + i);
+	dp.buffer_mb = b->set.buffer_mb;
 	dp.hugepages = b->set.huge ? PEN_HUGEPAGES_YES : PEN_HUGEPAGES_NO;
 	dp.nports = 1;
 	snprintf(dp.port[0].name, sizeof(dp.port[0].name), "memif");
-	snprintf(dp.port[0].device, sizeof(dp.port[0].device),
-		"net_memif0,role=client,id=0,socket=%s", b->set.socket);
+	if (b->set.device != NULL)
+		snprintf(dp.port[0].device, sizeof(dp.port[0].device), "%s", b->set.device);
+	else
+		snprintf(dp.port[0].device, sizeof(dp.port[0].device),
+			"net_memif0,role=client,id=0,socket=%s", b->set.socket);
 	dp.port[0].prefix_bits = 24;
 	dp.nsources = 1;
 	dp.source = &source;
@@ -580,7 +692,6 @@ static void start_gateway(struct bench *b, struct pen_session_tls *tls)
 	b->d = pen_dataplane_start(&dp, err, sizeof(err), note, NULL);
 	if (b->d == NULL)
 		pen_fatal("%s", err);
-	b->w = pen_dataplane_worker(b->d, 0);
 }
 
 int main(int argc, char **argv)
@@ -592,19 +703,21 @@ int main(int argc, char **argv)
 
 	parse(&b.set, argc, argv);
 	snprintf(b.run, sizeof(b.run), "bench%d", (int)getpid());
+	b.set.tls |= b.set.tls_may;
 	if (b.set.tls && pen_wire_tls_init(&tls, &tls_config) != 0)
 		pen_fatal("TLS did not start");
 	if (b.set.sink != NULL)
 		sink = start_sink(&b.set);
 	make_messages(&b);
 	start_gateway(&b, b.set.tls ? &tls : NULL);
+	warm_up(&b);
 	int rc = b.set.idle > 0 ? run_idle(&b) : run_messages(&b);
 	if (b.last_error.klass != 0)
 		fprintf(stderr, "bench_dataplane: last error: %u.%u.%u %s\n", b.last_error.klass,
 			b.last_error.subject, b.last_error.detail, b.last_error.text);
-	if (b.set.counters)
-		pen_worker_counters(b.w, print_counters, NULL);
+	for (uint32_t i = 0; b.set.counters && i < b.set.workers; i++)
+		pen_worker_counters(pen_dataplane_worker(b.d, i), print_counters, NULL);
 	pen_dataplane_stop(b.d);
-	stop_sink(sink);
+	rc |= stop_sink(sink);
 	return rc;
 }

@@ -87,7 +87,8 @@ static int start_eal(struct pen_dataplane *d, char *err, size_t cap)
 	if (plan == NULL)
 		snprintf(err, cap, "out of memory");
 	else
-		rc = eal_plan_make(plan, &d->cfg, &machine, port_memory_mb(&d->cfg), err, cap);
+		rc = eal_plan_make(plan, &d->cfg, &machine, port_memory_mb(&d->cfg, true),
+			port_memory_mb(&d->cfg, false), err, cap);
 	if (rc == 0) {
 		if (plan->note[0] != '\0')
 			note_line(d, "%s", plan->note);

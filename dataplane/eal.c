@@ -138,19 +138,20 @@ static int plan_lcores(struct eal_plan *p, const struct pen_dataplane_config *cf
 }
 
 static int plan_memory(struct eal_plan *p, const struct pen_dataplane_config *cfg,
-	const struct eal_machine *m, uint32_t mb, char *err, size_t err_cap)
+	const struct eal_machine *m, uint32_t huge_mb, uint32_t small_mb, char *err, size_t err_cap)
 {
-	bool enough = m->free_huge_mb >= mb;
+	bool enough = m->free_huge_mb >= huge_mb;
 
 	if (cfg->hugepages == PEN_HUGEPAGES_YES && !enough) {
 		snprintf(err, err_cap,
 			"%u MB of hugepages are needed but %u MB are free: reserve %u in "
 			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-			mb, m->free_huge_mb, (mb + 1) / 2);
+			huge_mb, m->free_huge_mb, (huge_mb + 1) / 2);
 		return -ENOMEM;
 	}
 	p->hugepages = enough && cfg->hugepages != PEN_HUGEPAGES_NO;
-	bool ok = plan_arg(p, plan_text(p, "-m")) && plan_arg(p, plan_text(p, "%u", mb));
+	bool ok = plan_arg(p, plan_text(p, "-m")) &&
+		  plan_arg(p, plan_text(p, "%u", p->hugepages ? huge_mb : small_mb));
 	if (p->hugepages) {
 		// No files and no shared state: nothing to clean up after a crash.
 		ok = ok && plan_arg(p, plan_text(p, "--in-memory"));
@@ -164,7 +165,7 @@ static int plan_memory(struct eal_plan *p, const struct pen_dataplane_config *cf
 		else if (cfg->hugepages == PEN_HUGEPAGES_AUTO)
 			snprintf(p->note, sizeof(p->note),
 				"%u MB of hugepages are free, %u MB needed: running with --no-huge",
-				m->free_huge_mb, mb);
+				m->free_huge_mb, huge_mb);
 	}
 	if (!ok)
 		snprintf(err, err_cap, "too many EAL arguments");
@@ -198,7 +199,7 @@ static bool plan_devices(struct eal_plan *p, const struct pen_dataplane_config *
 }
 
 int eal_plan_make(struct eal_plan *p, const struct pen_dataplane_config *cfg,
-	const struct eal_machine *m, uint32_t need_mb, char *err, size_t err_cap)
+	const struct eal_machine *m, uint32_t huge_mb, uint32_t small_mb, char *err, size_t err_cap)
 {
 	int rc;
 
@@ -207,7 +208,9 @@ int eal_plan_make(struct eal_plan *p, const struct pen_dataplane_config *cfg,
 	rc = plan_lcores(p, cfg, m, err, err_cap);
 	if (rc != 0)
 		return rc;
-	rc = plan_memory(p, cfg, m, cfg->memory_mb != 0 ? cfg->memory_mb : need_mb, err, err_cap);
+	if (cfg->memory_mb != 0)
+		huge_mb = small_mb = cfg->memory_mb;
+	rc = plan_memory(p, cfg, m, huge_mb, small_mb, err, err_cap);
 	if (rc != 0)
 		return rc;
 	bool ok = plan_devices(p, cfg) && plan_arg(p, plan_text(p, "--no-telemetry"));
@@ -235,8 +238,6 @@ static ssize_t log_write(void *cookie, const char *buf, size_t size)
 
 	while (n > 0 && isspace((unsigned char)buf[n - 1]))
 		n--;
-	if (getenv("DBG"))
-		fprintf(stderr, "DPDK: %.*s\n", (int)n, buf);
 	if (n > 0 && rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR) {
 		if (n >= sizeof(last_message))
 			n = sizeof(last_message) - 1;

@@ -29,10 +29,11 @@ struct eal_machine {
 
 void eal_machine_probe(struct eal_machine *m);
 
-// Makes the arguments. 0, or -EINVAL with one sentence in err. need_mb: memory
-// for rings and mbufs.
+// Makes the arguments. 0, or -errno with one sentence in err. Memory that rings and
+// mbufs need in hugepages (huge_mb) and in ordinary pages (small_mb).
 int eal_plan_make(struct eal_plan *plan, const struct pen_dataplane_config *cfg,
-	const struct eal_machine *m, uint32_t need_mb, char *err, size_t err_cap);
+	const struct eal_machine *m, uint32_t huge_mb, uint32_t small_mb, char *err,
+	size_t err_cap);
 
 // rte_eal_init with DPDK's own messages kept out of the terminal; the last one
 // becomes part of err. 0 or -errno.

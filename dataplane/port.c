@@ -41,12 +41,15 @@ static uint16_t pool_room(const struct pen_port_config *port)
 	return (uint16_t)((room + 63) / 64 * 64);
 }
 
-uint32_t port_memory_mb(const struct pen_dataplane_config *cfg)
+uint32_t port_memory_mb(const struct pen_dataplane_config *cfg, bool hugepages)
 {
-	uint64_t bytes = 48u << 20; // ethdev, vdevs, rings, mempool headers
+	uint64_t bytes = 32u << 20; // ethdev, vdevs, rings, mempool headers
 
 	for (uint32_t i = 0; i < cfg->nports; i++) {
 		uint64_t each = pool_room(&cfg->port[i]) + sizeof(struct rte_mbuf) + 128;
+		// A mempool lets no object cross a page.
+		if (!hugepages)
+			each = (each + 4095) / 4096 * 4096;
 		bytes += each * pool_size(cfg) * cfg->nworkers;
 	}
 	bytes += (uint64_t)cfg->nworkers * cfg->nworkers * 16384;
@@ -110,6 +113,10 @@ static void explain_probe(const struct pen_port_config *c, int rc, char *err, si
 	else if ((af_packet || af_xdp) && device_option(c->device, "iface", iface, sizeof(iface)) &&
 		 if_nametoindex(iface) == 0)
 		snprintf(err, cap, "port %s: there is no network interface %s", c->name, iface);
+	else if (rc == EFAULT)
+		// The virtual bus says so when no driver claims the name.
+		snprintf(err, cap, "port %s: DPDK has no driver for the device %s", c->name,
+			c->device);
 	else
 		snprintf(err, cap, "port %s: device %s did not start: %s%s%s", c->name, c->device,
 			strerror(rc), eal_last_message()[0] != '\0' ? ": " : "",

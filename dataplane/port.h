@@ -59,7 +59,7 @@ struct port_queue {
 };
 
 // Megabytes that mbufs and rings of this configuration need.
-uint32_t port_memory_mb(const struct pen_dataplane_config *cfg);
+uint32_t port_memory_mb(const struct pen_dataplane_config *cfg, bool hugepages);
 
 // Probes, configures and starts a device. 0 or -errno with one sentence in err.
 int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index, char *err,

@@ -209,9 +209,26 @@ static void refuse_lease(struct session_worker *sw, struct pen_lease *l)
 	PEN_COUNT(sw->ctr.leases_refused);
 }
 
-static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_us now)
+// A session that was never used costs no memory: its page is not there yet.
+static struct session *get_session(struct session_worker *sw)
 {
 	struct session *s = sw->free_list;
+
+	if (sw->finishing)
+		return NULL;
+	if (s != NULL)
+		sw->free_list = s->next_free;
+	else if (sw->mark < sw->nsessions)
+		s = &sw->pool[sw->mark++];
+	else
+		return NULL;
+	sw->live++;
+	return s;
+}
+
+static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_us now)
+{
+	struct session *s = get_session(sw);
 
 	l->ready = l->tls = false;
 	l->host_used = 0;
@@ -219,12 +236,10 @@ static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_
 	l->opened_at = l->ready_at = now;
 	l->result.klass = 0;
 	l->tls_protocol[0] = l->tls_cipher[0] = '\0';
-	if (s == NULL || sw->finishing) {
+	if (s == NULL) {
 		refuse_lease(sw, l);
 		return;
 	}
-	sw->free_list = s->next_free;
-	sw->live++;
 	// The SMTP client initialises itself. A session that was used a moment ago may
 	// still be on the list of those to be looked at.
 	bool dirty = s->dirty;
@@ -344,7 +359,7 @@ static bool session_finish_all(void *state, pen_time_us now)
 
 	if (!sw->finishing) {
 		sw->finishing = true;
-		for (uint32_t i = 0; i < sw->nsessions; i++) {
+		for (uint32_t i = 0; i < sw->mark; i++) {
 			struct session *s = &sw->pool[i];
 			if (s->phase != SESSION_FREE && s->phase != SESSION_ENDED)
 				session_abort(s, "the gateway is shutting down", now);
@@ -357,7 +372,7 @@ static void session_stop(void *state)
 {
 	struct session_worker *sw = state;
 
-	for (uint32_t i = 0; i < sw->nsessions; i++)
+	for (uint32_t i = 0; i < sw->mark; i++)
 		session_tls_free(&sw->pool[i]);
 	if (sw->tls_thread != NULL)
 		sw->tls->thread_free(sw->tls_thread);
@@ -384,17 +399,10 @@ static void *session_start(
 	if (sw->pool == NULL || lease_map_init(&sw->map, sw->nsessions) != 0) {
 		snprintf(err, err_cap, "worker %u: no memory for %u sessions", env->index,
 			sw->nsessions);
-		sw->nsessions = sw->pool != NULL ? sw->nsessions : 0;
 		session_stop(sw);
 		return NULL;
 	}
 	pen_wheel_init(&sw->wheel, now);
-	for (uint32_t i = sw->nsessions; i-- > 0;) {
-		struct session *s = &sw->pool[i];
-		s->sw = sw;
-		s->next_free = sw->free_list;
-		sw->free_list = s;
-	}
 	if (sw->tls != NULL) {
 		sw->tls_thread = sw->tls->thread_new(sw->tls->ctx, err, err_cap);
 		if (sw->tls_thread == NULL) {

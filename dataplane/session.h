@@ -98,6 +98,7 @@ struct session_worker {
 	void *tls_thread;
 	struct session *pool;
 	uint32_t nsessions, live;
+	uint32_t mark; // sessions from here on were never touched
 	struct session *free_list;
 	struct session *dirty, *dirty_tail;
 	struct session *outbox, *outbox_tail;

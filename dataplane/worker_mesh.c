@@ -46,12 +46,40 @@ void worker_mesh_free(struct pen_worker **w, uint32_t n)
 	}
 }
 
+static bool is_arp_reply(const struct rte_mbuf *m)
+{
+	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	return m->data_len >= PEN_ETH_LEN + 8 && p[12] == 0x08 && p[13] == 0x06 &&
+	       p[PEN_ETH_LEN + 6] == 0 && p[PEN_ETH_LEN + 7] == 2;
+}
+
+static void copy_to_all(struct pen_worker *w, const struct rte_mbuf *m)
+{
+	for (uint32_t j = 0; j < w->nworkers; j++) {
+		if (j == w->index)
+			continue;
+		struct rte_mbuf *copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
+		if (copy == NULL)
+			return; // whoever asked will ask again
+		if (rte_ring_enqueue(w->to[j], copy) != 0) {
+			PEN_COUNT(w->port_ctr.drop_steer_full);
+			rte_pktmbuf_free(copy);
+		} else {
+			PEN_COUNT(w->port_ctr.steer_out);
+		}
+	}
+}
+
 bool worker_mesh_steer(struct pen_worker *w, struct rte_mbuf *m)
 {
 	uint16_t local = pen_inet_steer(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 
-	if (local == 0)
+	if (local == 0) {
+		if (is_arp_reply(m))
+			copy_to_all(w, m);
 		return false;
+	}
 	uint32_t owner = local % w->nworkers;
 	if (owner == w->index)
 		return false;

@@ -83,7 +83,9 @@ static void what_is_no_queue_id_parses_to_zero(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(pen_queue_id_parse(pen_span_cstr(bad[i])), 0);
-	assert_int_equal(pen_queue_id_parse(PEN_SPAN_LIT("4bcdfg0\0" "00z0000")), 0);
+	assert_int_equal(pen_queue_id_parse(PEN_SPAN_LIT("4bcdfg0\0"
+							 "00z0000")),
+		0);
 }
 
 int main(void)

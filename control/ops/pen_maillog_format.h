@@ -27,3 +27,6 @@ void pen_logline_reason(struct pen_logline *b, const struct pen_maillog_delivery
 
 void pen_logline_delivery(struct pen_logline *b, const struct pen_maillog_delivery *d);
 void pen_logline_reject(struct pen_logline *b, const struct pen_maillog_reject *r);
+
+// Adds a finished line to the log (pen_maillog.c).
+void pen_maillog_put(struct pen_maillog *l, const char *service, const struct pen_logline *b);

@@ -148,7 +148,7 @@ bool tcp_ack_input(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us 
 		conn_pend(c);
 	if (c->snd_una == before)
 		return true;
-	if (c->state == TCP_FIN_WAIT1 && c->snd_una == conn_data_end(c) + 1) {
+	if (c->state == TCP_FIN_WAIT1 && conn_fin_acked(c)) {
 		c->state = TCP_FIN_WAIT2;
 		tcp_idle_restart(c, now);
 	}

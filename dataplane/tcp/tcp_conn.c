@@ -145,9 +145,7 @@ void conn_take_syn(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us 
 
 bool conn_finish(struct pen_tcp_conn *c, pen_time_us now)
 {
-	bool fin_acked = c->fin_queued && c->snd_una == conn_data_end(c) + 1;
-
-	if (!fin_acked || !c->fin_told)
+	if (!conn_fin_acked(c) || !c->fin_told)
 		return true;
 	if (c->state == TCP_LAST_ACK)
 		conn_release(c, PEN_TCP_CLOSED_OK, now);

@@ -20,7 +20,8 @@ static void mtu_lower(struct pen_tcp_conn *c, uint16_t mtu, pen_time_us now)
 	}
 	PEN_COUNT(c->t->ctr->icmp_mtu);
 	c->mss = (uint16_t)mss;
-	tcp_retransmit_one(c, now);
+	if (c->rtx_mode == RTX_DATA) // not the byte of a window probe
+		tcp_retransmit_one(c, now);
 }
 
 void pen_tcp_unreachable(void *tcp, const struct pen_addr *local, const struct pen_addr *remote,

@@ -147,6 +147,12 @@ static void reset_input(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_tim
 		tcp_challenge_ack(c, now);
 		return;
 	}
+	// RFC 1337: nothing can be reset when both sides have finished; we only
+	// wait for the application to take the last bytes.
+	if (c->fin_rcvd && conn_fin_acked(c)) {
+		PEN_COUNT(c->t->ctr->drop_rst);
+		return;
+	}
 	bool refused = c->state == TCP_SYN_RCVD && !c->passive;
 	conn_release(c, refused ? PEN_TCP_CLOSED_REFUSED : PEN_TCP_CLOSED_RESET, now);
 }

@@ -247,6 +247,10 @@ static inline uint32_t conn_data_end(const struct pen_tcp_conn *c)
 {
 	return c->iss + 1 + (uint32_t)c->queued;
 }
+static inline bool conn_fin_acked(const struct pen_tcp_conn *c)
+{
+	return c->fin_queued && c->snd_una == conn_data_end(c) + 1;
+}
 static inline bool conn_synced(const struct pen_tcp_conn *c)
 {
 	return c->state >= TCP_ESTABLISHED;

@@ -162,6 +162,30 @@ static void ooo_insert(struct pen_tcp_conn *c, uint32_t seq, const uint8_t *p, u
 	}
 }
 
+// Forgets what lies at or past `end`: the stream ends there.
+static void ooo_cut(struct pen_tcp_conn *c, uint32_t end)
+{
+	struct chunk *keep = NULL, *k = c->ooo_head;
+
+	while (k != NULL && seq_lt(k->seq, end)) {
+		if (seq_lt(end, k->seq + k->len))
+			k->len = (uint16_t)(end - k->seq);
+		keep = k;
+		k = k->next;
+	}
+	if (k == NULL)
+		return;
+	PEN_COUNT(c->t->ctr->drop_after_fin);
+	for (struct chunk *i = k; i != NULL; i = i->next)
+		c->ooo_chunks--;
+	list_free(c->t, k);
+	if (keep != NULL)
+		keep->next = NULL;
+	else
+		c->ooo_head = NULL;
+	c->ooo_tail = keep;
+}
+
 // Delivers what the hole's closing made contiguous. False: ended.
 static bool ooo_drain(struct pen_tcp_conn *c, pen_time_us now)
 {
@@ -210,6 +234,7 @@ void rx_segment(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us now
 	if ((s->flags & FIN) != 0 && !c->fin_pending) {
 		c->fin_pending = true;
 		c->fin_seq = s->seq + s->len;
+		ooo_cut(c, c->fin_seq);
 	}
 	uint32_t len = s->len;
 	if (c->fin_pending && seq_lt(c->fin_seq, s->seq + len)) {

@@ -492,7 +492,7 @@ void pen_disk_sim_restart(struct pen_disk *base)
 	d->locked = false;
 }
 
-uint8_t *pen_disk_sim_bytes(struct pen_disk *base, const char *name, size_t *size)
+const uint8_t *pen_disk_sim_bytes(struct pen_disk *base, const char *name, size_t *size)
 {
 	struct entry *e = entry_find(sim_of(base), name);
 
@@ -500,6 +500,26 @@ uint8_t *pen_disk_sim_bytes(struct pen_disk *base, const char *name, size_t *siz
 		return NULL;
 	*size = e->now->size;
 	return e->now->now;
+}
+
+void pen_disk_sim_smash(struct pen_disk *base, const char *name, size_t off, size_t n, uint8_t byte)
+{
+	struct entry *e = entry_find(sim_of(base), name);
+
+	PEN_ASSERT(e != NULL && e->now != NULL && off + n <= e->now->size);
+	memset(e->now->now + off, byte, n);
+	memset(e->now->medium + off, byte, n);
+}
+
+void pen_disk_sim_flip(struct pen_disk *base, const char *name, size_t off, size_t n, uint8_t bits)
+{
+	struct entry *e = entry_find(sim_of(base), name);
+
+	PEN_ASSERT(e != NULL && e->now != NULL && off + n <= e->now->size);
+	for (size_t i = off; i < off + n; i++) {
+		e->now->now[i] ^= bits;
+		e->now->medium[i] ^= bits;
+	}
 }
 
 void pen_disk_sim_put(struct pen_disk *base, const char *name, const void *p, size_t n)

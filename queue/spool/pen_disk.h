@@ -35,8 +35,8 @@ struct pen_disk_ops {
 	int (*open)(struct pen_disk *, const char *name, unsigned flags, struct pen_disk_file **);
 	void (*close)(struct pen_disk *, struct pen_disk_file *);
 	// Both may transfer less than asked.
-	ssize_t (*pwrite)(struct pen_disk *, struct pen_disk_file *, const void *, size_t n,
-		uint64_t off);
+	ssize_t (*pwrite)(
+		struct pen_disk *, struct pen_disk_file *, const void *, size_t n, uint64_t off);
 	ssize_t (*pread)(struct pen_disk *, struct pen_disk_file *, void *, size_t n, uint64_t off);
 	int (*datasync)(struct pen_disk *, struct pen_disk_file *);
 	int64_t (*size)(struct pen_disk *, struct pen_disk_file *);
@@ -61,8 +61,8 @@ int pen_disk_posix_new(const char *dir, struct pen_disk **out, char *error, size
 void pen_disk_free(struct pen_disk *d);
 
 // The whole length or an error; a short write that does not go on is -EIO.
-int pen_disk_write(struct pen_disk *d, struct pen_disk_file *f, const void *p, size_t n,
-	uint64_t off);
+int pen_disk_write(
+	struct pen_disk *d, struct pen_disk_file *f, const void *p, size_t n, uint64_t off);
 // Reads up to n bytes, fewer only at the end of the file.
 ssize_t pen_disk_read(struct pen_disk *d, struct pen_disk_file *f, void *p, size_t n, uint64_t off);
 

@@ -42,7 +42,11 @@ uint64_t pen_disk_sim_syncs(const struct pen_disk *d);
 // the power on. Handles opened before are invalid. The lock is free again.
 void pen_disk_sim_restart(struct pen_disk *d);
 
-// For tests that damage a file: its current bytes, or NULL.
-uint8_t *pen_disk_sim_bytes(struct pen_disk *d, const char *name, size_t *size);
+// A file's current bytes, or NULL.
+const uint8_t *pen_disk_sim_bytes(struct pen_disk *d, const char *name, size_t *size);
+// Damages a file, on the medium: overwrites n bytes by `byte`, or flips its bits
+// in them.
+void pen_disk_sim_smash(struct pen_disk *d, const char *name, size_t off, size_t n, uint8_t byte);
+void pen_disk_sim_flip(struct pen_disk *d, const char *name, size_t off, size_t n, uint8_t bits);
 // Makes or replaces a file, durable at once.
 void pen_disk_sim_put(struct pen_disk *d, const char *name, const void *p, size_t n);

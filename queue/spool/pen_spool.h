@@ -35,8 +35,8 @@ typedef void pen_spool_done_fn(void *ctx, struct pen_message *m, int err);
 
 // pen_spool_open recovers (see pen_spool_config.on_message) and starts the
 // writer. -errno with a sentence in `error`.
-int pen_spool_open(const struct pen_spool_config *cfg, struct pen_spool **out, char *error,
-	size_t error_cap);
+int pen_spool_open(
+	const struct pen_spool_config *cfg, struct pen_spool **out, char *error, size_t error_cap);
 
 // Makes what waits durable, runs the completions, ends the threads. Later
 // puts and updates get -ESHUTDOWN.

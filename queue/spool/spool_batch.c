@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define MOVE_SLACK (SPOOL_ERROR_FIXED + PEN_DSN_TEXT_MAX)
-#define MOVES_PER_BYTE 64u // relocation that a byte of change pays for
+#define MOVES_PER_BYTE 32u    // relocation that a byte of changes pays for
 #define BATCH_KEEP (4u << 20) // a larger buffer is given back after its commit
 
 static bool batch_grow(struct pen_spool_core *c, uint64_t need)
@@ -30,10 +30,9 @@ static bool batch_grow(struct pen_spool_core *c, uint64_t need)
 
 static bool fits_active(const struct pen_spool_core *c, uint64_t need, uint64_t foot)
 {
-	return c->active != NULL &&
-	       c->active->end + pen_disk_align(c->batch_len + need) +
-			       spool_foot_room(c, c->batch_foot + foot) <=
-		       c->active->size;
+	return c->active != NULL && c->active->end + pen_disk_align(c->batch_len + need) +
+						    spool_foot_room(c, c->batch_foot + foot) <=
+					    c->active->size;
 }
 
 bool spool_batch_fits(const struct pen_spool_core *c, uint64_t len, uint64_t foot)
@@ -156,8 +155,7 @@ int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_upd
 	return spool_update_append(c, u, false);
 }
 
-int spool_update_append(
-	struct pen_spool_core *c, const struct pen_message_update *u, bool whole)
+int spool_update_append(struct pen_spool_core *c, const struct pen_message_update *u, bool whole)
 {
 	struct spool_entry *e = spool_index_find(&c->index, u->id);
 	uint64_t len = spool_update_size(u);
@@ -264,9 +262,11 @@ static void batch_apply(struct pen_spool_core *c)
 
 static void batch_count(struct pen_spool_core *c)
 {
+	uint64_t allowance = MOVES_PER_BYTE * pen_disk_align(c->batch_len);
+	bool changed = false;
+
 	for (uint32_t i = 0; i < c->nop; i++) {
 		const struct spool_op *op = &c->op[i];
-		uint64_t allowance = MOVES_PER_BYTE * (uint64_t)op->len;
 
 		if (op->kind == OP_MOVE) {
 			PEN_COUNT(c->ctr.relocated);
@@ -275,7 +275,7 @@ static void batch_count(struct pen_spool_core *c)
 		}
 		PEN_COUNT_N(c->ctr.bytes_payload, op->len);
 		if (op->kind != OP_PUT)
-			c->moved_idle -= allowance < c->moved_idle ? allowance : c->moved_idle;
+			changed = true;
 		if (op->kind == OP_PUT)
 			PEN_COUNT(c->ctr.puts);
 		else if (op->kind == OP_UPDATE)
@@ -283,6 +283,8 @@ static void batch_count(struct pen_spool_core *c)
 		else
 			PEN_COUNT(c->ctr.removals);
 	}
+	if (changed)
+		c->moved_idle -= allowance < c->moved_idle ? allowance : c->moved_idle;
 }
 
 // Ids of puts that were answered with an error although their bytes may be on

@@ -45,8 +45,7 @@ static int config_sizes(struct pen_spool_core *c, char *error, size_t cap)
 	c->max_segments = (uint32_t)(c->cfg.max_bytes / size);
 	if (c->max_segments >= c->reserve + 2)
 		return 0;
-	snprintf(error, cap,
-		"spool size limit %llu: must hold at least %u segments of %llu bytes",
+	snprintf(error, cap, "spool size limit %llu: must hold at least %u segments of %llu bytes",
 		(unsigned long long)c->cfg.max_bytes, c->reserve + 2, (unsigned long long)size);
 	return -EINVAL;
 }
@@ -91,8 +90,8 @@ void spool_prepare_reserve(struct pen_spool_core *c)
 	while (c->idle.n < want) {
 		int err = spool_prepare_now(c);
 		if (err != 0) {
-			pen_warning("spool: only %u of %u segments could be prepared: %s", c->idle.n,
-				want, strerror(-err));
+			pen_warning("spool: only %u of %u segments could be prepared: %s",
+				c->idle.n, want, strerror(-err));
 			return;
 		}
 	}
@@ -108,6 +107,7 @@ int pen_spool_core_open(const struct pen_spool_config *cfg, struct pen_spool_cor
 	if (c == NULL)
 		return -ENOMEM;
 	c->cfg = *cfg;
+	c->slot_from = 1;
 	pthread_mutex_init(&c->lock, NULL);
 	if (seed == 0)
 		pen_rand_secret(&seed, sizeof(seed));

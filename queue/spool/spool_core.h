@@ -74,8 +74,10 @@ struct pen_spool_core {
 	struct spool_segment **slot; // by number
 	uint32_t nslots, total;
 	struct spool_segments log, idle; // used, oldest first; free, in order of reuse
+	struct spool_segments retired;   // to be deleted as soon as that works
+	uint32_t slot_from;              // below, slots may have files that could not be deleted
 	struct spool_segment *active;
-	uint32_t next_epoch; // upper half of an epoch
+	uint32_t next_epoch;               // upper half of an epoch
 	uint64_t closed_epoch, closed_end; // of the last segment that ended whole
 	uint64_t last_id;
 	struct pen_rand rand;
@@ -113,8 +115,8 @@ struct spool_segment *spool_segment_attach(
 // the last reader.
 void spool_segment_free(struct pen_spool_core *c, struct spool_segment *s);
 void spool_segment_release(struct pen_spool_core *c, struct spool_segment *s);
-// Deletes the file and the struct, best effort.
-void spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s);
+// Deletes the file and the struct; if it cannot, the segment is retired. -errno.
+int spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s);
 int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more);
 uint32_t spool_slot_unused(struct pen_spool_core *c);
 // Makes one more free segment, here and now. 0 or -errno.
@@ -130,8 +132,8 @@ bool spool_free_heads(struct pen_spool_core *c);
 // spool_batch.c
 // Room for a record of `need` bytes and `foot` bytes in the footer; the place
 // to encode it, or NULL and *err (see pen_spool_core_put).
-uint8_t *spool_batch_room(struct pen_spool_core *c, uint64_t need, uint64_t foot,
-	enum spool_class who, int *err);
+uint8_t *spool_batch_room(
+	struct pen_spool_core *c, uint64_t need, uint64_t foot, enum spool_class who, int *err);
 // Takes the record into the batch: what was encoded at the place given.
 int spool_batch_add(struct pen_spool_core *c, const struct spool_op *op, uint64_t foot);
 // Whether such a record fits an empty segment.
@@ -139,8 +141,7 @@ bool spool_batch_fits(const struct pen_spool_core *c, uint64_t len, uint64_t foo
 void spool_aborted_flush(struct pen_spool_core *c);
 // pen_spool_core_update; `whole`: the update has the whole state, so that the
 // ones before it are not needed any more.
-int spool_update_append(
-	struct pen_spool_core *c, const struct pen_message_update *u, bool whole);
+int spool_update_append(struct pen_spool_core *c, const struct pen_message_update *u, bool whole);
 // Makes sure of the reserve, as far as the disk has room.
 void spool_prepare_reserve(struct pen_spool_core *c);
 

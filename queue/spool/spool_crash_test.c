@@ -56,8 +56,8 @@ struct world {
 	uint64_t recovered, crashes, acked, moved, freed, abandoned;
 };
 
-static void quiet(void *ctx, const struct pen_log_type *type, enum pen_log_level level,
-	const char *line)
+static void quiet(
+	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
 {
 	(void)ctx, (void)type, (void)level, (void)line;
 }
@@ -274,8 +274,8 @@ static void do_put(struct world *w)
 	w->now += (pen_wall_us)pen_rand_below(&w->rand, 1000);
 	m->id = pen_spool_core_next_id(w->core, w->now);
 	m->nrcpt = 1 + (uint32_t)pen_rand_below(&w->rand, RCPTS);
-	m->content_len = (uint32_t)pen_rand_below(
-		&w->rand, pen_rand_below(&w->rand, 4) == 0 ? 9000 : 1500);
+	m->content_len =
+		(uint32_t)pen_rand_below(&w->rand, pen_rand_below(&w->rand, 4) == 0 ? 9000 : 1500);
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		snprintf(addr[i], sizeof(addr[i]), "r%u-%llx@example.net", i,
 			(unsigned long long)m->id);
@@ -464,7 +464,6 @@ static void world_life(struct world *w)
 	w->n = n;
 }
 
-
 static void crash_many(unsigned worlds, unsigned lives, bool faulty, uint64_t seed)
 {
 	static struct world w;
@@ -495,8 +494,8 @@ static void crash_many(unsigned worlds, unsigned lives, bool faulty, uint64_t se
 		"%llu crashes, %llu messages recovered, %llu moved, %llu segments freed, %llu "
 		"abandoned, %llu torn tails\n",
 		(unsigned long long)crashes, (unsigned long long)recovered,
-		(unsigned long long)moved, (unsigned long long)freed,
-		(unsigned long long)abandoned, (unsigned long long)torn);
+		(unsigned long long)moved, (unsigned long long)freed, (unsigned long long)abandoned,
+		(unsigned long long)torn);
 	assert_true(crashes > worlds);
 	assert_true(moved > 0 && freed > 0 && torn > 0);
 	assert_true(!faulty || abandoned > 0);

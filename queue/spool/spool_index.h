@@ -19,8 +19,8 @@ enum {
 };
 
 struct spool_entry {
-	uint64_t id; // 0: the cell is empty
-	uint32_t slot, off, len; // the MESSAGE record
+	uint64_t id;                // 0: the cell is empty
+	uint32_t slot, off, len;    // the MESSAGE record
 	uint32_t upd_slot, upd_off; // the newest UPDATE record; slot 0: none
 	uint32_t flags;
 };

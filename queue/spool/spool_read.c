@@ -11,8 +11,8 @@ static size_t span_room(uint32_t len)
 	return (size_t)pen_disk_align((uint64_t)len) + 2 * (size_t)SPOOL_BLOCK;
 }
 
-static int read_span(struct pen_spool_core *c, struct pen_disk_file *f, uint32_t off, uint32_t len,
-	uint8_t *p)
+static int read_span(
+	struct pen_spool_core *c, struct pen_disk_file *f, uint32_t off, uint32_t len, uint8_t *p)
 {
 	uint64_t from = off & ~(uint64_t)(SPOOL_BLOCK - 1);
 	uint64_t to = pen_disk_align((uint64_t)off + len);
@@ -48,7 +48,7 @@ int spool_read_record(struct pen_spool_core *c, struct spool_segment *s, uint32_
 			continue;
 		}
 		return spool_record_parse(p, len_hint > 0 ? len : full, s->epoch, out) ? 0
-										: -EBADMSG;
+										       : -EBADMSG;
 	}
 }
 

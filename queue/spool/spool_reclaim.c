@@ -200,6 +200,10 @@ int pen_spool_core_step(struct pen_spool_core *c)
 	int err = pen_spool_core_commit(c);
 	if (err != 0)
 		return err;
+	if (c->retired.n > 0) {
+		err = spool_segment_delete(c, spool_segments_pop(&c->retired));
+		return err != 0 ? err : 1;
+	}
 	if (spool_free_heads(c))
 		return 1;
 	if (!c->cfg.prepare_elsewhere && c->idle.n < c->reserve + c->cfg.ahead_segments &&

@@ -86,8 +86,8 @@ struct spool_segment_header {
 
 struct spool_batch_header {
 	uint64_t epoch, low_epoch, high_id;
-	uint32_t number;  // in the segment, from 1
-	uint32_t length;  // with this header, without padding
+	uint32_t number; // in the segment, from 1
+	uint32_t length; // with this header, without padding
 	uint32_t records;
 };
 
@@ -120,8 +120,7 @@ struct spool_place {
 
 // spool_record_parse reads a record at p: false unless it is whole within
 // `room`, of that epoch and its checksum holds.
-bool spool_record_parse(
-	const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
+bool spool_record_parse(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
 // The same without the checksum, for footers, which have one of their own.
 bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out);
 // spool_record_seal sets the epoch and the checksum of an encoded record.

@@ -187,8 +187,8 @@ static bool replay_footer(struct recovery *r, const struct spool_trailer *t)
 	uint8_t *p = pen_disk_alloc(room > 0 ? room : SPOOL_BLOCK);
 	if (p == NULL)
 		return false;
-	bool good = room == 0 || pen_disk_read(r->c->disk, s->file, p, room, t->foot_off) ==
-					 (ssize_t)room;
+	bool good = room == 0 ||
+		    pen_disk_read(r->c->disk, s->file, p, room, t->foot_off) == (ssize_t)room;
 	good = good && pen_crc32c(0, p, t->foot_len) == t->foot_crc;
 	for (size_t at = 0; good && at + SPOOL_FOOT_ENTRY < t->foot_len;) {
 		const uint8_t *q = p + at + SPOOL_FOOT_ENTRY;
@@ -351,10 +351,12 @@ static void read_head(struct recovery *r, struct found *f)
 
 static int by_epoch(const void *a, const void *b)
 {
-	uint64_t x = ((const struct found *)a)->segment->epoch;
-	uint64_t y = ((const struct found *)b)->segment->epoch;
+	const struct spool_segment *x = ((const struct found *)a)->segment;
+	const struct spool_segment *y = ((const struct found *)b)->segment;
 
-	return x < y ? -1 : x > y;
+	if (x->epoch != y->epoch)
+		return x->epoch < y->epoch ? -1 : 1;
+	return x->slot < y->slot ? -1 : 1;
 }
 
 // Segments in order: old ones into the free list, then the log, then the fresh.

@@ -6,8 +6,8 @@
 // and epoch hold. The random half of the epoch keeps mail content from posing
 // as a record.
 
-static bool batch_at(const uint8_t *p, uint64_t size, uint64_t off, uint64_t epoch,
-	uint32_t above, struct spool_batch_header *h)
+static bool batch_at(const uint8_t *p, uint64_t size, uint64_t off, uint64_t epoch, uint32_t above,
+	struct spool_batch_header *h)
 {
 	return off + SPOOL_BATCH_HEADER <= size && spool_batch_header_decode(p + off, h) &&
 	       h->epoch == epoch && h->number > above && h->length <= size - off;
@@ -32,7 +32,8 @@ struct walk {
 
 // Records in [from, to); what is none is reported as bad. Returns the end of
 // the last record, or `from`.
-static uint64_t walk_records(const struct walk *w, uint64_t from, uint64_t to, bool torn, bool quiet)
+static uint64_t walk_records(
+	const struct walk *w, uint64_t from, uint64_t to, bool torn, bool quiet)
 {
 	uint64_t pos = from, bad = UINT64_MAX, end = from;
 	struct spool_record r;
@@ -74,8 +75,8 @@ uint64_t spool_scan(const struct spool_scan *s, const uint8_t *p, uint64_t size,
 			walk_records(&w, end + SPOOL_BATCH_HEADER, at, false, false);
 		struct spool_batch_header this = h;
 		number = this.number;
-		uint64_t next = next_batch(
-			p, limit, at + pen_disk_align(this.length), epoch, number, &h);
+		uint64_t next =
+			next_batch(p, limit, at + pen_disk_align(this.length), epoch, number, &h);
 		s->batch(s->ctx, &this);
 		walk_records(&w, at + SPOOL_BATCH_HEADER, at + this.length,
 			next == limit && !closed, false);
@@ -85,8 +86,7 @@ uint64_t spool_scan(const struct spool_scan *s, const uint8_t *p, uint64_t size,
 	if (end + SPOOL_BATCH_HEADER < limit) {
 		// The last batch's header may be what is damaged. In a segment that
 		// was open at a crash most of this is old or empty: no report.
-		uint64_t last = walk_records(
-			&w, end + SPOOL_BATCH_HEADER, limit, !closed, !closed);
+		uint64_t last = walk_records(&w, end + SPOOL_BATCH_HEADER, limit, !closed, !closed);
 		if (last > end + SPOOL_BATCH_HEADER)
 			end = pen_disk_align(last);
 	}

@@ -113,18 +113,21 @@ void spool_segment_release(struct pen_spool_core *c, struct spool_segment *s)
 	free(s);
 }
 
-void spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s)
+int spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s)
 {
 	int err = c->disk->ops->remove(c->disk, s->name);
 
-	if (err == 0)
+	if (err == 0 || err == -ENOENT)
 		err = c->disk->ops->sync_dir(c->disk, "");
-	if (err != 0)
+	if (err != 0) {
 		spool_io_problem(c, s->name, err);
-	else
-		PEN_COUNT(c->ctr.segments_removed);
+		spool_segments_push(&c->retired, s);
+		return err;
+	}
+	PEN_COUNT(c->ctr.segments_removed);
 	spool_segment_free(c, s);
 	c->prepare_err = 0;
+	return 0;
 }
 
 int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more)
@@ -145,9 +148,9 @@ int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more)
 
 uint32_t spool_slot_unused(struct pen_spool_core *c)
 {
-	uint32_t slot = 1;
+	uint32_t slot = c->slot_from;
 
-	while (slot < c->nslots && (c->slot[slot] != NULL || slot == c->preparing))
+	while (slot == c->preparing || (slot < c->nslots && c->slot[slot] != NULL))
 		slot++;
 	return slot;
 }
@@ -201,6 +204,9 @@ void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err)
 		c->preparing = 0;
 	c->prepare_err = err;
 	if (err != 0) {
+		// Part of the file may have stayed: leave the name alone.
+		if (err != -ENOSPC)
+			c->slot_from = slot + 1;
 		if (err != -ENOSPC) {
 			PEN_COUNT(c->ctr.io_errors);
 			spool_segment_name(slot, name);
@@ -221,12 +227,14 @@ int spool_prepare_now(struct pen_spool_core *c)
 		c->prepare_err = -ENOSPC;
 		return -ENOSPC;
 	}
-	uint32_t slot = spool_slot_unused(c);
-	int err = pen_spool_core_prepare(c, slot);
-	uint32_t elsewhere = c->preparing;
-	pen_spool_core_prepared(c, slot, err);
-	c->preparing = elsewhere;
-	return c->prepare_err;
+	// A file that nobody knows may be in the way: then the next name.
+	for (int attempt = 0; attempt < 4; attempt++) {
+		uint32_t slot = spool_slot_unused(c);
+		pen_spool_core_prepared(c, slot, pen_spool_core_prepare(c, slot));
+		if (c->prepare_err != -EEXIST)
+			return c->prepare_err;
+	}
+	return -EIO;
 }
 
 uint32_t pen_spool_core_wanted(struct pen_spool_core *c)

@@ -38,10 +38,10 @@ struct pen_spool {
 	uint64_t queue_limit;
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake;     // the writer
+	pthread_cond_t wake;      // the writer
 	pthread_cond_t prep_wake; // the preparer
-	struct pen_buf queue;    // requests that wait
-	uint64_t queued_bytes;   // of messages, waiting or being written
+	struct pen_buf queue;     // requests that wait
+	uint64_t queued_bytes;    // of messages, waiting or being written
 	uint64_t last_id;
 	uint32_t prep_slot; // to prepare; 0 none
 	uint32_t prep_done; // prepared, with prep_err; 0 none
@@ -56,7 +56,7 @@ struct pen_spool {
 	struct pen_buf taken;
 	size_t batch_from;
 	bool preparing;
-	bool more;           // housekeeping has more to do at once
+	bool more;            // housekeeping has more to do at once
 	pen_time_us retry_at; // or after an error, then; 0: nothing waits
 };
 
@@ -138,8 +138,8 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 	return err;
 }
 
-int pen_spool_update(struct pen_spool *s, const struct pen_message_update *u,
-	pen_spool_done_fn *done, void *ctx)
+int pen_spool_update(
+	struct pen_spool *s, const struct pen_message_update *u, pen_spool_done_fn *done, void *ctx)
 {
 	struct request r = {.done = done, .ctx = ctx};
 	size_t more = request_copy_size(u);
@@ -289,8 +289,8 @@ static void housekeep(struct pen_spool *s, uint32_t prep_done, int prep_err)
 		return;
 	pthread_mutex_lock(&s->lock);
 	if (full != s->full)
-		pen_notice("the spool %s", full ? "is full: no new mail is taken"
-						: "has room again");
+		pen_notice(
+			"the spool %s", full ? "is full: no new mail is taken" : "has room again");
 	s->full = full;
 	if (slot != 0) {
 		s->preparing = true;

@@ -113,8 +113,8 @@ class Sink(Process):
 class Gateway(Process):
     """penstockd with a folder for its configuration, spool, log and sockets."""
 
-    def __init__(self, build, folder, device, source="10.99.0.2", gateway=None, core=0, hugepages="auto", netns=None,
-                 settings=None, egress=""):
+    def __init__(self, build, folder, device, source="10.99.0.2", gateway=None, core=0, workers=1, hugepages="auto",
+                 netns=None, settings=None, egress=""):
         self.build, self.base, self.netns = build, pathlib.Path(folder), netns
         self.conf, self.spool = self.base / "conf", self.base / "spool"
         self.log, self.socket = self.base / "maillog", self.base / "control.sock"
@@ -128,7 +128,8 @@ class Gateway(Process):
         (self.conf / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in params.items()))
         gateway_line = f'\tgateway = "{gateway}";\n' if gateway else ""
         (self.conf / "egress.conf").write_text(
-            f"workers = 1;\ncores = [{core}];\nhugepages = {hugepages};\n{egress}"
+            f"workers = {workers};\ncores = [{', '.join(str((core + n) % 2) for n in range(workers))}];\n"
+            f"hugepages = {hugepages};\n{egress}"
             f'port p0 {{\n\tdevice = "{device}";\n\tprefix = 24;\n{gateway_line}}}\n'
             f'source s0 {{\n\tport = p0;\n\taddress = "{source}";\n\thelo = "gateway.example";\n}}\n')
         self.start()

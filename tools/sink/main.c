@@ -185,5 +185,5 @@ int main(int argc, char **argv)
 	pen_dataplane_stop(d);
 	last_words(&o, &k, &b);
 	pen_buf_fini(&b);
-	return 0;
+	return o.strict && count(&k.ctr.corrupted) > 0 ? 1 : 0;
 }

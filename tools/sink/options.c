@@ -16,7 +16,7 @@ static const char usage[] =
 	"  --core N              core of the worker (0)          --no-huge  no hugepages\n"
 	"  --memory-mb N         DPDK memory                     --buffer-mb N  of TCP (64)\n"
 	"  --trust-checksum      do not verify checksums of received packets\n"
-	"  -m count              connections at most (1024)      -T bytes   receive window\n"
+	"  -m count              connections at most (1024)      -T bytes   receive window (1024-)\n"
 	"  --slow-read BYTES     read so many bytes per second and connection\n"
 	"The server\n"
 	"  -h name  host name    -t seconds  timeout     --size-limit BYTES\n"
@@ -28,11 +28,12 @@ static const char usage[] =
 	"  -q COMMANDS  disconnect         -Q COMMANDS  421 and disconnect\n"
 	"  -b REPLY -B REPLY               the 4xx and the 5xx reply\n"
 	"  -W command:delay[:odds]  -w delay (of DATA)  -H delay (before reading content)\n"
-	"  --seed N\n"
+	"  --tls-break  offer STARTTLS and answer the client's hello with junk    --seed N\n"
 	"What it reports\n"
 	"  -c              running counters on standard error\n"
 	"  --status-file F rewritten with a JSON object twice a second\n"
 	"  --json          print that object at the end (SIGTERM, SIGINT; SIGUSR1: now)\n"
+	"  --strict        exit with 1 when a message was corrupted\n"
 	"  --dump-dir D    one file per accepted message\n"
 	"  --expect N      end after N different messages (by X-Penstock-Id)\n"
 	"  -M count -n count --duration S   end after messages, sessions, seconds\n";
@@ -52,9 +53,11 @@ enum {
 	OPT_SIZE,
 	OPT_CERT,
 	OPT_KEY,
+	OPT_BREAK,
 	OPT_SEED,
 	OPT_STATUS,
 	OPT_JSON,
+	OPT_STRICT,
 	OPT_DUMP,
 	OPT_EXPECT,
 	OPT_DURATION,
@@ -76,9 +79,11 @@ static const struct option long_options[] = {
 	{"size-limit", required_argument, NULL, OPT_SIZE},
 	{"tls-cert", required_argument, NULL, OPT_CERT},
 	{"tls-key", required_argument, NULL, OPT_KEY},
+	{"tls-break", no_argument, NULL, OPT_BREAK},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"status-file", required_argument, NULL, OPT_STATUS},
 	{"json", no_argument, NULL, OPT_JSON},
+	{"strict", no_argument, NULL, OPT_STRICT},
 	{"dump-dir", required_argument, NULL, OPT_DUMP},
 	{"expect", required_argument, NULL, OPT_EXPECT},
 	{"duration", required_argument, NULL, OPT_DURATION},
@@ -202,7 +207,7 @@ static bool network_option(struct sink_options *o, int c)
 		o->sink.max_connections = (uint32_t)number("-m", optarg, 1, 4e6);
 		return true;
 	case 'T':
-		o->sink.rx_window = (uint32_t)number("-T", optarg, 1, 1 << 30);
+		o->dp.rx_window = (uint32_t)number("-T", optarg, 1024, 1 << 29);
 		return true;
 	case OPT_SLOW_READ:
 		o->sink.slow_read = (uint64_t)number("--slow-read", optarg, 1, 1e12);
@@ -280,6 +285,9 @@ static bool fault_option(struct sink_options *o, int c)
 	case 'H':
 		o->sink.data_read_delay = (pen_time_us)(number("-H", optarg, 0, 86400) * 1e6);
 		return true;
+	case OPT_BREAK:
+		o->sink.tls_break = true;
+		return true;
 	case OPT_SEED:
 		o->sink.seed = strtoull(optarg, NULL, 0);
 		return true;
@@ -299,6 +307,9 @@ static bool report_option(struct sink_options *o, int c)
 		return true;
 	case OPT_JSON:
 		o->json = true;
+		return true;
+	case OPT_STRICT:
+		o->strict = true;
 		return true;
 	case OPT_DUMP:
 		o->sink.dump_dir = optarg;
@@ -370,7 +381,7 @@ void sink_options_parse(struct sink_options *o, int argc, char **argv)
 		wrong("too many arguments", argv[optind + 2]);
 	if ((o->tls.cert_file == NULL) != (o->tls.key_file == NULL))
 		wrong("--tls-cert and --tls-key", "one goes with the other");
-	o->sink.smtp.offer_starttls = o->tls.cert_file != NULL;
+	o->sink.smtp.offer_starttls = o->tls.cert_file != NULL || o->sink.tls_break;
 	o->dp.max_connections = o->sink.max_connections;
 	snprintf(o->source.name, sizeof(o->source.name), "sink");
 	o->dp.source = &o->source;

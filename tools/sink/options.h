@@ -19,6 +19,7 @@ struct sink_options {
 	double duration;   // seconds; 0: no limit
 	bool counters;     // -c
 	bool json;
+	bool strict; // exit 1 when something arrived damaged
 };
 
 // Ends the program with 2 and a sentence when something is wrong.

@@ -97,8 +97,6 @@ static void *on_accept(void *listen_ctx, struct pen_tcp_conn *tcp)
 	PEN_COUNT(k->ctr.connections);
 	pen_smtp_server_init(
 		&c->smtp, &k->cfg->smtp, &sink_smtp_callbacks, c, &k->smtp_ctr, k->now);
-	if (k->cfg->rx_window > 0)
-		pen_tcp_set_rx_window(tcp, k->cfg->rx_window, k->now);
 	sink_mark(c);
 	return c;
 }
@@ -138,7 +136,7 @@ static uint32_t on_data(
 	n = allowance(c, n, now);
 	if (n == 0)
 		return 0;
-	if (c->tls != NULL) {
+	if (c->tls != NULL || c->handshaking) {
 		sink_tls_input(c, p, n, now);
 		return n;
 	}

@@ -42,8 +42,8 @@ struct sink_config {
 	struct faults faults;
 	const char *soft_reply, *hard_reply; // "450 4.3.0 ..."
 	pen_time_us data_read_delay;         // -H
-	uint32_t rx_window;                  // -T; 0: default
 	uint64_t slow_read;                  // bytes per second and connection; 0: no limit
+	bool tls_break;                      // --tls-break
 	bool no_esmtp;                       // -e
 	const char *dump_dir;
 	uint64_t seed;

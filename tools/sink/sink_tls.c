@@ -29,8 +29,10 @@ void sink_tls_start(struct sink_conn *c)
 	c->tls_wanted = false;
 	pen_tcp_write_copy(c->tcp, out->p, (uint32_t)out->n);
 	out->n = 0;
-	c->tls = tls->stream_new(c->k->tls_thread, NULL, send_ciphertext, c);
 	c->handshaking = true;
+	if (c->k->cfg->tls_break)
+		return;
+	c->tls = tls->stream_new(c->k->tls_thread, NULL, send_ciphertext, c);
 	if (c->tls == NULL)
 		tls_fail(c);
 }
@@ -50,11 +52,25 @@ static bool handshake(struct sink_conn *c, pen_time_us now)
 	return st == PEN_SESSION_TLS_OK;
 }
 
+// --tls-break: the client's hello gets an answer that is none.
+static void break_tls(struct sink_conn *c)
+{
+	static const char junk[] = "this is not a handshake\r\n";
+
+	PEN_COUNT(c->k->ctr.dropped);
+	pen_tcp_write_copy(c->tcp, junk, sizeof(junk) - 1);
+	c->closing = true;
+}
+
 void sink_tls_input(struct sink_conn *c, const uint8_t *p, uint32_t n, pen_time_us now)
 {
 	const struct pen_session_tls *tls = c->k->cfg->tls;
 	struct sink *k = c->k;
 
+	if (k->cfg->tls_break) {
+		break_tls(c);
+		return;
+	}
 	tls->feed(c->tls, p, n);
 	if (c->handshaking && !handshake(c, now))
 		return;

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same daemon over every kind of virtual device, against Linux TCP."""
+
+import peers
+import penstock_run as run
+import pytest
+
+MESSAGES = 200
+
+
+def receiver(ns, folder, closing, address):
+    """Postfix's smtp-sink: accepts and discards."""
+    closing(run.Process("smtp-sink", ["smtp-sink", "-u", "nobody", f"{address}:25", "100"], folder, netns=ns.name))
+    peers.wait_until(lambda: f"{address}:25 " in ns.run("ss", "-Hltn"), 10, "smtp-sink to listen")
+
+
+def deliver(build, folder, gateway, ns):
+    source = run.Source(build, folder, gateway.port, "-d", "-s", 4, "-m", MESSAGES, "-l", 20000, "-f", "s@bulk.example",
+                        "-t", "r@example.test", netns=ns.name)
+    assert source.result(60)["accepted"] == MESSAGES
+    peers.wait_until(lambda: gateway.json("status")["queue"]["messages"] == 0, 60, "an empty queue")
+    totals = gateway.json("status")["totals"]
+    assert totals["delivered"] == MESSAGES
+    assert totals["bounced"] == 0
+
+
+@pytest.fixture
+def wired(folder, closing):
+    mine, theirs = closing(peers.Namespace("pdg")), closing(peers.Namespace("pdp"))
+    peers.Wire(mine, theirs, "10.77.0.1/24")
+    receiver(theirs, folder, closing, "10.77.0.1")
+    return mine, theirs
+
+
+@pytest.mark.parametrize("device", ["net_af_packet0,iface=bypass0", "net_af_xdp0,iface=bypass0"])
+def test_mail_flows_over_a_veth_and_the_gateway_answers_ping(build, folder, closing, wired, device):
+    mine, theirs = wired
+    gateway = closing(run.Gateway(build, folder / "gateway", device, source="10.77.0.2", netns=mine.name,
+                                  settings={"relayhost": "[10.77.0.1]:25"}))
+    deliver(build, folder, gateway, mine)
+    assert " 0% packet loss" in theirs.run("ping", "-c", "3", "-i", "0.2", "-W", "2", "10.77.0.2")
+
+
+def test_mail_flows_over_a_tap(build, folder, closing):
+    mine = closing(peers.Namespace("pdt"))
+    gateway = closing(run.Gateway(build, folder / "gateway", "net_tap0,iface=tap77", source="10.77.0.2",
+                                  netns=mine.name, settings={"relayhost": "[10.77.0.1]:25"}))
+    mine.run("ip", "addr", "add", "10.77.0.1/24", "dev", "tap77")
+    mine.run("ip", "link", "set", "tap77", "up")
+    receiver(mine, folder, closing, "10.77.0.1")
+    deliver(build, folder, gateway, mine)
+
+
+def test_a_host_beyond_the_prefix_is_reached_through_the_gateway(build, folder, closing, wired):
+    mine, theirs = wired
+    theirs.run("ip", "addr", "add", "198.51.100.25/32", "dev", "lo")
+    receiver(theirs, folder, closing, "198.51.100.25")
+    gateway = closing(run.Gateway(build, folder / "gateway", "net_af_packet0,iface=bypass0", source="10.77.0.2",
+                                  gateway="10.77.0.1", netns=mine.name,
+                                  settings={"relayhost": "[198.51.100.25]:25"}))
+    deliver(build, folder, gateway, mine)
+
+
+def test_two_workers_and_four_sources_share_one_port(build, folder, closing, wired):
+    mine, _theirs = wired
+    extra = "".join(f'source s{n} {{ port = p0; address = "10.77.0.{n}"; }}\n' for n in (3, 4, 5))
+    gateway = closing(run.Gateway(build, folder / "gateway", "net_af_packet0,iface=bypass0,qpairs=2", source="10.77.0.2",
+                                  netns=mine.name, workers=2, egress=extra,
+                                  settings={"relayhost": "[10.77.0.1]:25",
+                                            "smtp_connection_reuse_count_limit": "5"}))
+    deliver(build, folder, gateway, mine)
+    workers = gateway.json("status")["workers"]
+    assert len(workers) == 2
+    assert all(w["busy_loops"] > 0 for w in workers)
