@@ -237,8 +237,12 @@ static void open_log(struct pen_gateway *g)
 	size_t label = strcspn(p->myhostname, ".");
 
 	snprintf(host, sizeof(host), "%.*s", (int)label, p->myhostname);
-	struct pen_maillog_config cfg = {
-		.path = p->maillog_file, .name = p->syslog_name, .host = host};
+	// In the order of the names in pen_params.def.
+	static const int facility[] = {2, 1, 3, 4, 16, 17, 18, 19, 20, 21, 22, 23};
+	struct pen_maillog_config cfg = {.path = p->maillog_file,
+		.name = p->syslog_name,
+		.host = host,
+		.facility = facility[p->syslog_facility]};
 	int err = pen_maillog_open(&cfg, &g->maillog);
 	if (err != 0)
 		pen_fatal("maillog_file = %s: %s", p->maillog_file, strerror(-err));

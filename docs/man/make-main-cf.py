@@ -18,10 +18,6 @@ PAGE = HERE / "penstock.main.cf.5"
 # compares this list with the sources.
 NO_EFFECT = {
     "compatibility_level": "so that tools that look for it find it",
-    "queue_minfree": "spool_size_limit bounds the spool",
-    "queue_run_delay": "each deferred message has a timer of its own",
-    "smtp_tls_CAfile": "no security level verifies certificates",
-    "syslog_facility": "records have the facility mail",
 }
 
 # What the system decides when main.cf does not.
