@@ -284,13 +284,13 @@ static void start(struct pen_gateway *g)
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
 	bind_submission(g);
-	daemon_drop_privileges(g->config->params.mail_owner);
+	open_control(g); // its calls wait in the inbox until the queue thread runs
+	daemon_drop_privileges(&g->config->params);
 	g->dns = pen_dns_new(&g->config->params, (uint64_t)pen_clock_mono(), err, sizeof(err));
 	if (g->dns == NULL)
 		pen_fatal("%s", err);
 	make_scheduler(g);
 	open_spool(g);
-	open_control(g);
 	if (pen_dns_start(g->dns) != 0 || pen_queue_thread_start(g) != 0 ||
 		pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));
