@@ -20,7 +20,7 @@ def pytest_runtest_makereport(item, call):
         item.failed = True
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build():
     return pathlib.Path(os.environ.get("PENSTOCK_BUILD", TOP / "build-test")).resolve()
 
