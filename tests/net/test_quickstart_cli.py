@@ -102,6 +102,8 @@ def test_queue_delete_says_which_ids_were_not_there(queue):
     assert (done.returncode, done.stdout) == (DONE, "1 messages deleted\n")
     gateway.wait_empty(10)
     assert gateway.json("status")["totals"]["deleted"] == 3
+    done = gateway.cli("queue", "show", ids[0], check=False)
+    assert (done.returncode, done.stderr) == (REFUSED, f"penstock: {ids[0]}: no such message in the queue\n")
     # The deleted do not come back.
     gateway.stop()
     gateway.start()
