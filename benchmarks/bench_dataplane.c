@@ -7,42 +7,21 @@
 // pointers through the rings, as the scheduler does. Idle mode opens
 // connections that say nothing and divides the memory they take.
 
+#include "bench_settings.h"
 #include "pen_content_hash.h"
 #include "pen_dataplane.h"
 #include "pen_delivery.h"
 #include "pen_err.h"
 #include "pen_wire_tls.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define AHEAD 16 // deliveries that a lease has at the worker at a time
 #define IDLE_US (3600 * PEN_US_PER_S)
-
-struct settings {
-	uint64_t messages;
-	uint32_t size, per_connection, connections, idle, distinct;
-	const char *sink; // path of penstock-sink; NULL: somebody else runs it
-	const char *sink_options[32];
-	uint32_t nsink_options;
-	char socket[128];
-	unsigned core, sink_core;
-	double timeout;
-	uint32_t workers, buffer_mb;
-	const char *device; // NULL: memif to the sink
-	struct pen_addr source, host;
-	uint16_t port;
-	bool tls, tls_may, json, huge, counters;
-	const char *cert, *key;
-};
 
 struct bench_lease {
 	struct pen_lease lease;
@@ -53,7 +32,7 @@ struct bench_lease {
 };
 
 struct bench {
-	struct settings set;
+	struct bench_settings set;
 	struct pen_dataplane *d;
 	struct bench_lease *lease;
 	struct pen_delivery **delivery; // a stack of free ones
@@ -269,70 +248,6 @@ static void pause_us(long us)
 	nanosleep(&ts, NULL);
 }
 
-// ---- the sink ----
-
-static pid_t start_sink(const struct settings *set)
-{
-	const char *argv[64];
-	char device[256], core[16], conns[16];
-	int n = 0;
-
-	snprintf(device, sizeof(device), "net_memif0,role=server,id=0,socket=%s", set->socket);
-	snprintf(core, sizeof(core), "%u", set->sink_core);
-	snprintf(conns, sizeof(conns), "%u", set->connections + set->idle + 64);
-	argv[n++] = set->sink;
-	argv[n++] = "--device";
-	argv[n++] = device;
-	argv[n++] = "--core";
-	argv[n++] = core;
-	argv[n++] = "-m";
-	argv[n++] = conns;
-	argv[n++] = "-t";
-	argv[n++] = "3600";
-	argv[n++] = "--json";
-	argv[n++] = "--strict";
-	if (!set->huge)
-		argv[n++] = "--no-huge";
-	if (set->cert != NULL) {
-		argv[n++] = "--tls-cert";
-		argv[n++] = set->cert;
-		argv[n++] = "--tls-key";
-		argv[n++] = set->key;
-	}
-	for (uint32_t i = 0; i < set->nsink_options; i++)
-		argv[n++] = set->sink_options[i];
-	argv[n] = NULL;
-	pid_t pid = fork();
-	if (pid == 0) {
-		// A sink must not outlive us. Its report goes to stderr; ours alone is on
-		// standard output.
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		dup2(STDERR_FILENO, STDOUT_FILENO);
-		execv(set->sink, (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	if (pid < 0)
-		pen_fatal("fork: %s", strerror(errno));
-	return pid;
-}
-
-static int stop_sink(pid_t pid)
-{
-	int status = 1;
-
-	if (pid <= 0)
-		return 0;
-	kill(pid, SIGTERM);
-	for (int i = 0; i < 500; i++) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return status != 0;
-		pause_us(10000);
-	}
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	return 1;
-}
-
 // ---- runs ----
 
 static double cpu_seconds(void)
@@ -485,178 +400,6 @@ static int run_idle(struct bench *b)
 
 // ---- start ----
 
-static const char usage[] =
-	"usage: bench_dataplane [--sink PATH] [options]\n"
-	"  --messages N (200000)  --size BYTES (4096)  --connections N (64)\n"
-	"  --per-connection N (100)  --idle N: open N idle connections instead\n"
-	"  --tls --cert FILE --key FILE   (the sink needs them)  --tls-may: plaintext will do\n"
-	"  --workers N (1)  --buffer-mb N (64)  --device DEV --source ADDR --host ADDR --port N\n"
-	"  --core N (0)  --sink-core N (1)  --socket PATH  --sink-option OPT (repeat)\n"
-	"  --huge  --timeout S (60)  --counters  --json\n";
-
-enum {
-	OPT_SINK = 256,
-	OPT_MESSAGES,
-	OPT_SIZE,
-	OPT_CONNECTIONS,
-	OPT_PER,
-	OPT_IDLE,
-	OPT_TLS,
-	OPT_TLS_MAY,
-	OPT_WORKERS,
-	OPT_BUFFER,
-	OPT_DEVICE,
-	OPT_SOURCE,
-	OPT_HOST,
-	OPT_PORT,
-	OPT_CERT,
-	OPT_KEY,
-	OPT_CORE,
-	OPT_SINK_CORE,
-	OPT_SOCKET,
-	OPT_SINK_OPTION,
-	OPT_HUGE,
-	OPT_TIMEOUT,
-	OPT_COUNTERS,
-	OPT_JSON
-};
-
-static const struct option options[] = {
-	{"sink", required_argument, NULL, OPT_SINK},
-	{"messages", required_argument, NULL, OPT_MESSAGES},
-	{"size", required_argument, NULL, OPT_SIZE},
-	{"connections", required_argument, NULL, OPT_CONNECTIONS},
-	{"per-connection", required_argument, NULL, OPT_PER},
-	{"idle", required_argument, NULL, OPT_IDLE},
-	{"tls", no_argument, NULL, OPT_TLS},
-	{"tls-may", no_argument, NULL, OPT_TLS_MAY},
-	{"workers", required_argument, NULL, OPT_WORKERS},
-	{"buffer-mb", required_argument, NULL, OPT_BUFFER},
-	{"device", required_argument, NULL, OPT_DEVICE},
-	{"source", required_argument, NULL, OPT_SOURCE},
-	{"host", required_argument, NULL, OPT_HOST},
-	{"port", required_argument, NULL, OPT_PORT},
-	{"cert", required_argument, NULL, OPT_CERT},
-	{"key", required_argument, NULL, OPT_KEY},
-	{"core", required_argument, NULL, OPT_CORE},
-	{"sink-core", required_argument, NULL, OPT_SINK_CORE},
-	{"socket", required_argument, NULL, OPT_SOCKET},
-	{"sink-option", required_argument, NULL, OPT_SINK_OPTION},
-	{"huge", no_argument, NULL, OPT_HUGE},
-	{"timeout", required_argument, NULL, OPT_TIMEOUT},
-	{"counters", no_argument, NULL, OPT_COUNTERS},
-	{"json", no_argument, NULL, OPT_JSON},
-	{0},
-};
-
-static void parse_address(struct pen_addr *out, const char *text)
-{
-	if (pen_addr_parse(out, pen_span_cstr(text)) != 0)
-		pen_fatal("not an address: %s", text);
-}
-
-static void parse(struct settings *set, int argc, char **argv)
-{
-	*set = (struct settings){.messages = 200000,
-		.size = 4096,
-		.per_connection = 100,
-		.connections = 64,
-		.distinct = 512,
-		.sink_core = 1,
-		.workers = 1,
-		.buffer_mb = 64,
-		.source = pen_addr_ip4(0x0a4d0001),
-		.host = pen_addr_ip4(0x0a4d0002),
-		.port = 25,
-		.timeout = 60};
-	snprintf(set->socket, sizeof(set->socket), "/run/penstock-bench-%d.sock", (int)getpid());
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		switch (c) {
-		case OPT_SINK:
-			set->sink = optarg;
-			break;
-		case OPT_MESSAGES:
-			set->messages = strtoull(optarg, NULL, 0);
-			break;
-		case OPT_SIZE:
-			set->size = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_CONNECTIONS:
-			set->connections = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_PER:
-			set->per_connection = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_IDLE:
-			set->idle = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_TLS:
-			set->tls = true;
-			break;
-		case OPT_TLS_MAY:
-			set->tls_may = true;
-			break;
-		case OPT_WORKERS:
-			set->workers = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_BUFFER:
-			set->buffer_mb = (uint32_t)strtoul(optarg, NULL, 0);
-			break;
-		case OPT_DEVICE:
-			set->device = optarg;
-			break;
-		case OPT_SOURCE:
-			parse_address(&set->source, optarg);
-			break;
-		case OPT_HOST:
-			parse_address(&set->host, optarg);
-			break;
-		case OPT_PORT:
-			set->port = (uint16_t)atoi(optarg);
-			break;
-		case OPT_CERT:
-			set->cert = optarg;
-			break;
-		case OPT_KEY:
-			set->key = optarg;
-			break;
-		case OPT_CORE:
-			set->core = (unsigned)atoi(optarg);
-			break;
-		case OPT_SINK_CORE:
-			set->sink_core = (unsigned)atoi(optarg);
-			break;
-		case OPT_SOCKET:
-			snprintf(set->socket, sizeof(set->socket), "%s", optarg);
-			break;
-		case OPT_SINK_OPTION:
-			if (set->nsink_options < 32)
-				set->sink_options[set->nsink_options++] = optarg;
-			break;
-		case OPT_HUGE:
-			set->huge = true;
-			break;
-		case OPT_TIMEOUT:
-			set->timeout = atof(optarg);
-			break;
-		case OPT_COUNTERS:
-			set->counters = true;
-			break;
-		case OPT_JSON:
-			set->json = true;
-			break;
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (set->size < 512 || set->connections == 0 || set->messages == 0 || set->workers == 0 ||
-		set->workers > PEN_WORKERS_MAX || optind != argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-}
-
 static void note(void *ctx, const char *line)
 {
 	(void)ctx;
@@ -701,13 +444,13 @@ int main(int argc, char **argv)
 	struct pen_session_tls tls;
 	pid_t sink = 0;
 
-	parse(&b.set, argc, argv);
+	bench_settings_parse(&b.set, argc, argv);
 	snprintf(b.run, sizeof(b.run), "bench%d", (int)getpid());
 	b.set.tls |= b.set.tls_may;
 	if (b.set.tls && pen_wire_tls_init(&tls, &tls_config) != 0)
 		pen_fatal("TLS did not start");
 	if (b.set.sink != NULL)
-		sink = start_sink(&b.set);
+		sink = bench_sink_start(&b.set);
 	make_messages(&b);
 	start_gateway(&b, b.set.tls ? &tls : NULL);
 	warm_up(&b);
@@ -718,6 +461,6 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; b.set.counters && i < b.set.workers; i++)
 		pen_worker_counters(pen_dataplane_worker(b.d, i), print_counters, NULL);
 	pen_dataplane_stop(b.d);
-	rc |= stop_sink(sink);
+	rc |= bench_sink_stop(sink);
 	return rc;
 }

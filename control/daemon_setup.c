@@ -88,12 +88,22 @@ void daemon_make_folders(const struct pen_params *p)
 		make_folder("control_socket", folder, 0755, pw);
 }
 
-void daemon_drop_privileges(const char *owner)
+static void give(const char *param, const char *path, const struct passwd *pw)
 {
+	if (*path != '\0' && chown(path, pw->pw_uid, pw->pw_gid) != 0)
+		pen_fatal("%s = %s cannot be given to %s: %s", param, path, pw->pw_name,
+			strerror(errno));
+}
+
+void daemon_drop_privileges(const struct pen_params *p)
+{
+	const char *owner = p->mail_owner;
 	const struct passwd *pw = owner_entry(owner);
 
 	if (pw == NULL)
 		return;
+	give("maillog_file", p->maillog_file, pw);
+	give("control_socket", p->control_socket, pw);
 	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
 		setuid(pw->pw_uid) != 0 || setuid(0) == 0)
 		pen_fatal("mail_owner = %s: privileges cannot be dropped: %s", owner,

@@ -17,8 +17,9 @@ struct pen_config *daemon_load_config(const char *directory);
 // them to mail_owner.
 void daemon_make_folders(const struct pen_params *p);
 
-// Becomes `owner`; does nothing when it is empty or when not started as root.
-void daemon_drop_privileges(const char *owner);
+// Becomes mail_owner, and gives it the log file and the control socket; does
+// nothing when it is empty or when not started as root.
+void daemon_drop_privileges(const struct pen_params *p);
 
 // A line from the dataplane's start, such as "running with --no-huge".
 void daemon_note(void *ctx, const char *line);

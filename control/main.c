@@ -237,8 +237,12 @@ static void open_log(struct pen_gateway *g)
 	size_t label = strcspn(p->myhostname, ".");
 
 	snprintf(host, sizeof(host), "%.*s", (int)label, p->myhostname);
-	struct pen_maillog_config cfg = {
-		.path = p->maillog_file, .name = p->syslog_name, .host = host};
+	// In the order of the names in pen_params.def.
+	static const int facility[] = {2, 1, 3, 4, 16, 17, 18, 19, 20, 21, 22, 23};
+	struct pen_maillog_config cfg = {.path = p->maillog_file,
+		.name = p->syslog_name,
+		.host = host,
+		.facility = facility[p->syslog_facility]};
 	int err = pen_maillog_open(&cfg, &g->maillog);
 	if (err != 0)
 		pen_fatal("maillog_file = %s: %s", p->maillog_file, strerror(-err));
@@ -280,13 +284,13 @@ static void start(struct pen_gateway *g)
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
 	bind_submission(g);
-	daemon_drop_privileges(g->config->params.mail_owner);
+	open_control(g); // its calls wait in the inbox until the queue thread runs
+	daemon_drop_privileges(&g->config->params);
 	g->dns = pen_dns_new(&g->config->params, (uint64_t)pen_clock_mono(), err, sizeof(err));
 	if (g->dns == NULL)
 		pen_fatal("%s", err);
 	make_scheduler(g);
 	open_spool(g);
-	open_control(g);
 	if (pen_dns_start(g->dns) != 0 || pen_queue_thread_start(g) != 0 ||
 		pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));

@@ -305,7 +305,7 @@ static int start_device(struct port *p, char *err, size_t cap)
 {
 	bool memif = strncmp(p->cfg->device, "net_memif", 9) == 0;
 	pen_time_us end = pen_clock_mono() + (memif ? PEER_WAIT_US : 0);
-	char path[128] = "?";
+	char path[128] = "/run/memif.sock"; // DPDK's default
 	int rc;
 
 	while ((rc = rte_eth_dev_start(p->id)) != 0 && pen_clock_mono() < end)

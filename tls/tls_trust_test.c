@@ -135,10 +135,7 @@ static void a_system_bundle_loads_although_some_roots_may_not(void **state)
 	FILE *f = fopen(bundle, "r");
 
 	(void)state;
-	if (f == NULL) {
-		skip();
-		return;
-	}
+	assert_non_null(f); // package ca-certificates
 	fclose(f);
 	struct pen_tls_ctx *ctx = pen_tls_ctx_new(
 		&(struct pen_tls_ctx_config){.trust = PEN_TLS_TRUST_PKIX, .ca_file = bundle}, err,

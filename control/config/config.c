@@ -70,7 +70,6 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 	check_absolute(p, file, "queue_directory", p->queue_directory, r);
 	check_absolute(p, file, "control_socket", p->control_socket, r);
 	check_absolute(p, file, "maillog_file", p->maillog_file, r);
-	check_absolute(p, file, "smtp_tls_CAfile", p->smtp_tls_CAfile, r);
 	check_absolute(p, file, "dns_trust_anchor_file", p->dns_trust_anchor_file, r);
 	check_absolute(p, file, "dns_resolv_conf", p->dns_resolv_conf, r);
 	if (p->queue_directory[0] == '\0')

@@ -24,10 +24,12 @@ PEN_LOG_TYPE("ops.maillog");
 
 #define FLUSH_MS 200
 #define DEFAULT_BYTES (4u << 20)
-#define SYSLOG_MAIL_INFO "<22>" // facility mail, severity info
+#define SYSLOG_FACILITY_MAIL 2
+#define SYSLOG_SEVERITY_INFO 6
 
 struct pen_maillog {
 	char *path, *syslog_path, *name, *host;
+	int facility;
 	int fd; // writer thread
 	pid_t pid;
 	pthread_t thread;
@@ -120,7 +122,8 @@ static uint64_t write_syslog(struct pen_maillog *l, const char *p, size_t n)
 	while (n > 0) {
 		const char *nl = memchr(p, '\n', n);
 		size_t len = nl != NULL ? (size_t)(nl - p) : n;
-		int m = snprintf(datagram, sizeof(datagram), SYSLOG_MAIL_INFO "%.*s", (int)len, p);
+		int m = snprintf(datagram, sizeof(datagram), "<%d>%.*s",
+			l->facility * 8 + SYSLOG_SEVERITY_INFO, (int)len, p);
 		ssize_t w = -1;
 		for (int attempt = 0; attempt < 2 && w < 0; attempt++) {
 			if (l->fd >= 0)
@@ -267,6 +270,7 @@ static struct pen_maillog *allocate(const struct pen_maillog_config *cfg)
 	l->cap = cfg->buffer_bytes != 0 ? cfg->buffer_bytes : DEFAULT_BYTES;
 	if (cfg->path != NULL && cfg->path[0] != '\0')
 		l->path = strdup(cfg->path);
+	l->facility = cfg->facility != 0 ? cfg->facility : SYSLOG_FACILITY_MAIL;
 	l->syslog_path = strdup(cfg->syslog_path != NULL ? cfg->syslog_path : "/dev/log");
 	l->name = strdup(cfg->name != NULL ? cfg->name : "penstock");
 	l->host = strdup(cfg->host != NULL ? cfg->host : "localhost");

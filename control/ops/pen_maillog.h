@@ -30,6 +30,7 @@ struct pen_maillog_config {
 	const char *syslog_path; // NULL: /dev/log
 	const char *name;        // syslog_name: "penstock"
 	const char *host;        // short host name in each line
+	int facility;            // syslog's number; 0 is the kernel's, so it means mail (2)
 	size_t buffer_bytes;     // 0: 4 MiB
 };
 

@@ -59,6 +59,8 @@ struct pen_gateway {
 	// Queue thread only.
 	struct pen_sched *sched;
 	bool stopping;
+	bool disk_full; // less free than queue_minfree
+	pen_time_us disk_asked_at;
 	uint64_t expired_id; // the last message that was logged as expired
 	struct pen_routing routing;
 	struct pen_route route; // of the last recipient

@@ -91,10 +91,21 @@ static bool op_send(void *ctx, uint32_t worker, struct pen_ring_msg msg)
 	return pen_worker_send(pen_dataplane_worker(g->dataplane, worker), msg);
 }
 
+// Runs on the spool's writer thread.
+static void recorded(void *ctx, struct pen_message *m, int err)
+{
+	(void)ctx;
+	(void)m;
+	// The message goes on as if it were recorded; after a restart it would be
+	// in its older state, so this may mean a second delivery.
+	if (err != 0 && err != -ENOENT)
+		pen_error("a change of a message was not recorded: %s", strerror(-err));
+}
+
 static void op_record(void *ctx, const struct pen_message *m, const struct pen_message_update *up)
 {
 	struct pen_gateway *g = ctx;
-	int err = pen_spool_update(g->spool, up, NULL, NULL);
+	int err = pen_spool_update(g->spool, up, recorded, NULL);
 
 	if (err != 0)
 		pen_error("%s: a change was not recorded: %s", m->queue_id, strerror(-err));

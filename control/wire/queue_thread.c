@@ -4,10 +4,13 @@
 
 #include "pen_gateway.h"
 
-#include "pen_err.h"
+#include "pen_log.h"
 #include "pen_sched_admin.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
+
+PEN_LOG_TYPE("control.queue");
 
 // How long it sleeps while connections are open and nothing happens: workers
 // cannot wake it, because they make no system calls.
@@ -27,9 +30,30 @@ static uint32_t drain_workers(struct pen_gateway *g)
 	return did;
 }
 
-static void publish(struct pen_gateway *g)
+// queue_minfree; asked once a second, as the answer costs a system call.
+static bool disk_has_room(struct pen_gateway *g, pen_time_us now)
 {
-	__atomic_store_n(&g->accepting, pen_sched_accepting(g->sched) ? 1 : 0, __ATOMIC_RELAXED);
+	const struct pen_params *p = &g->config->params;
+	struct statvfs st;
+
+	if (p->queue_minfree > 0 && now >= g->disk_asked_at + PEN_US_PER_S) {
+		g->disk_asked_at = now;
+		bool full = statvfs(p->queue_directory, &st) == 0 &&
+			    (uint64_t)st.f_bavail * st.f_frsize < (uint64_t)p->queue_minfree;
+		if (full != g->disk_full)
+			pen_warning("%s has %s free than queue_minfree = %lld: mail is %s",
+				p->queue_directory, full ? "less" : "more",
+				(long long)p->queue_minfree, full ? "refused" : "accepted again");
+		g->disk_full = full;
+	}
+	return !g->disk_full;
+}
+
+static void publish(struct pen_gateway *g, pen_time_us now)
+{
+	bool accept = disk_has_room(g, now) && pen_sched_accepting(g->sched);
+
+	__atomic_store_n(&g->accepting, accept ? 1 : 0, __ATOMIC_RELAXED);
 }
 
 static pen_time_us sleep_for(struct pen_gateway *g, pen_time_us now, pen_time_us idle)
@@ -55,7 +79,7 @@ static void *queue_main(void *arg)
 		uint32_t did = pen_inbox_run(&g->inbox);
 		did += drain_workers(g);
 		did += pen_sched_poll(g->sched, 4096);
-		publish(g);
+		publish(g, now);
 		if (g->stopping && pen_sched_idle(g->sched))
 			return NULL;
 		if (did > 0) {
@@ -69,7 +93,8 @@ static void *queue_main(void *arg)
 
 int pen_queue_thread_start(struct pen_gateway *g)
 {
-	publish(g);
+	g->disk_asked_at = -PEN_US_PER_S;
+	publish(g, pen_clock_mono());
 	int err = pthread_create(&g->queue_thread, NULL, queue_main, g);
 
 	g->queue_runs = err == 0;

@@ -64,19 +64,34 @@ static json_t *bytes_json(struct pen_span s)
 	return text;
 }
 
-static json_t *recipients_json(const struct pen_sched_view *view)
+static const char *fate_word(unsigned fate)
+{
+	static const char *const words[] = {[PEN_FATE_QUEUED] = "queued",
+		[PEN_FATE_DELIVERED] = "delivered",
+		[PEN_FATE_BOUNCED] = "bounced",
+		[PEN_FATE_EXPIRED] = "expired",
+		[PEN_FATE_DELETED] = "deleted"};
+
+	return fate < sizeof(words) / sizeof(words[0]) ? words[fate] : "unknown";
+}
+
+// `all`: also recipients that have their fate.
+static json_t *recipients_json(const struct pen_sched_view *view, bool all)
 {
 	const struct pen_message *m = view->message;
 	json_t *list = json_array();
 	char text[PEN_TROUBLE_TEXT_MAX];
 
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		if (m->rcpt[i].fate != PEN_FATE_QUEUED)
+		bool queued = m->rcpt[i].fate == PEN_FATE_QUEUED;
+		if (!queued && !all)
 			continue;
 		json_t *r = json_object();
 		json_object_set_new(r, "address", bytes_json(m->rcpt[i].addr));
 		json_object_set_new(r, "attempts", json_integer(m->rcpt[i].attempts));
-		if (m->last_error != NULL) {
+		if (all)
+			json_object_set_new(r, "fate", json_string(fate_word(m->rcpt[i].fate)));
+		if (queued && m->last_error != NULL) {
 			pen_trouble_text(m->last_error, "", text, sizeof(text));
 			json_object_set_new(r, "delay_reason", json_string(text));
 		}
@@ -85,7 +100,7 @@ static json_t *recipients_json(const struct pen_sched_view *view)
 	return list;
 }
 
-static json_t *message_json(const struct pen_sched_view *view)
+static json_t *message_json(const struct pen_sched_view *view, bool all)
 {
 	const struct pen_message *m = view->message;
 
@@ -95,12 +110,12 @@ static json_t *message_json(const struct pen_sched_view *view)
 		"sender", bytes_json(m->sender), "next_attempt",
 		(json_int_t)(m->next_attempt / PEN_US_PER_S), "expires",
 		(json_int_t)(view->expires / PEN_US_PER_S), "forced_expire", 0, "recipients",
-		recipients_json(view));
+		recipients_json(view, all));
 }
 
 static bool append_message(void *ctx, const struct pen_sched_view *view)
 {
-	json_array_append_new(ctx, message_json(view));
+	json_array_append_new(ctx, message_json(view, false));
 	return true;
 }
 
@@ -122,7 +137,7 @@ static void run_list(struct verb_call *v)
 
 static bool keep_message(void *ctx, const struct pen_sched_view *view)
 {
-	*(json_t **)ctx = message_json(view);
+	*(json_t **)ctx = message_json(view, true);
 	return false;
 }
 
@@ -167,6 +182,22 @@ static void run_delete(struct verb_call *v)
 	}
 	json_decref(v->ids);
 	answer(v, json_pack("{s:I, s:o}", "deleted", deleted, "missing", missing));
+}
+
+static void run_hold(struct verb_call *v)
+{
+	if (pen_sched_hold(v->g->sched, v->id) != 0)
+		answer_missing(v);
+	else
+		answer(v, json_pack("{s:i}", "held", 1));
+}
+
+static void run_release(struct verb_call *v)
+{
+	if (pen_sched_release(v->g->sched, v->id) != 0)
+		answer_missing(v);
+	else
+		answer(v, json_pack("{s:i}", "released", 1));
 }
 
 struct some_ids {
@@ -365,6 +396,16 @@ static void on_flush(void *ctx, struct pen_control *c, const struct pen_control_
 	post_with_id(ctx, c, req, run_flush, false);
 }
 
+static void on_hold(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	post_with_id(ctx, c, req, run_hold, true);
+}
+
+static void on_release(void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	post_with_id(ctx, c, req, run_release, true);
+}
+
 static void on_delete(void *ctx, struct pen_control *c, const struct pen_control_request *req)
 {
 	json_t *ids = json_object_get(req->args, "ids");
@@ -389,7 +430,8 @@ int pen_verbs_register(struct pen_gateway *g)
 		const char *verb;
 		pen_control_fn *fn;
 	} verbs[] = {{"status", on_status}, {"stop", on_stop}, {"queue.list", on_list},
-		{"queue.show", on_show}, {"queue.flush", on_flush}, {"queue.delete", on_delete}};
+		{"queue.show", on_show}, {"queue.flush", on_flush}, {"queue.delete", on_delete},
+		{"queue.hold", on_hold}, {"queue.release", on_release}};
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		int err = pen_control_register(g->control, verbs[i].verb, verbs[i].fn, g);

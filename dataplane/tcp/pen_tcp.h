@@ -64,6 +64,7 @@ struct pen_tcp_callbacks {
 	// Server: a connection came in on a listening port. Returns the context
 	// for the new connection, or NULL to refuse it with RST.
 	void *(*on_accept)(void *listen_ctx, struct pen_tcp_conn *c);
+	// Our own pen_tcp_connect succeeded (on_accept stands for it on a server).
 	void (*on_connected)(void *ctx, struct pen_tcp_conn *c, pen_time_us now);
 	// In-order bytes. Returns how many were consumed; the rest is kept, the
 	// window closes, and pen_tcp_resume offers it again.

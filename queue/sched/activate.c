@@ -20,7 +20,7 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	struct nexthop *nh = NULL;
 
 	if (!s->ops.route(s->ctx, addr, domain_of(addr), &hop, &why)) {
-		PEN_ASSERT(why.klass == 4 || why.klass == 5);
+		PEN_ASSERT(why.klass != 0); // 2: the route discards mail
 	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
 		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"bad recipient domain");

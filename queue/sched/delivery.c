@@ -3,6 +3,7 @@
 // Deliveries: a job on its way through a worker.
 #include "core.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define SPARE_MAX 4096
@@ -59,7 +60,9 @@ static void content_lost(struct pen_sched *s, struct job *j, int err)
 	struct pen_dsn d;
 	struct result r = {.dsn = &d, .source = PEN_TROUBLE_DELIVERY, .site = j->site};
 
-	pen_dsn_set(&d, 4, 3, 0, PEN_SCOPE_MESSAGE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+	// Damaged or missing bytes do not come back; its sender has to know.
+	unsigned klass = err == -EBADMSG || err == -ENOENT ? 5 : 4;
+	pen_dsn_set(&d, klass, 3, 0, PEN_SCOPE_MESSAGE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 		"the message could not be read from the spool: %s", strerror(-err));
 	site_unqueue(s, j);
 	job_finish(s, j, &r);

@@ -44,6 +44,19 @@ static void one_connection(struct pen_sched_config *cfg)
 	cfg->pipeline_depth = 4;
 }
 
+static void a_route_that_discards_ends_the_recipient_as_delivered(void **state)
+{
+	struct world *w = world_new(NULL);
+
+	(void)state;
+	uint64_t id = world_add(w, "s@x", "r@discarded");
+	assert_int_equal(world_leases(w), 0);
+	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
+	assert_true(world_stored(w, id)->gone);
+	assert_int_equal(w->log[0].status, PEN_STATUS_SENT);
+	world_free(w);
+}
+
 static void one_connection_delivers_in_order_and_keeps_its_stream_full(void **state)
 {
 	struct world *w = world_new(one_connection);
@@ -410,6 +423,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_is_delivered_and_removed),
+		cmocka_unit_test(a_route_that_discards_ends_the_recipient_as_delivered),
 		cmocka_unit_test(one_connection_delivers_in_order_and_keeps_its_stream_full),
 		cmocka_unit_test(recipients_are_grouped_by_next_hop),
 		cmocka_unit_test(a_connection_carries_no_more_than_its_limit),

@@ -117,6 +117,11 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 			"no route");
 		return false;
 	}
+	if (pen_span_eq(domain, PEN_SPAN_LIT("discarded"))) {
+		pen_dsn_set(why, 2, 0, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
+			"thrown away");
+		return false;
+	}
 	out->transport = PEN_SPAN_LIT("smtp");
 	out->nexthop = domain;
 	return true;

@@ -43,13 +43,13 @@ bool spool_batch_fits(const struct pen_spool_core *c, uint64_t len, uint64_t foo
 	return SPOOL_BLOCK + pen_disk_align(SPOOL_BATCH_HEADER + align8(len)) + tail <= size;
 }
 
-// The reserve: the last segments belong to relocation, the ones before to
+// The reserve: the last segment belongs to relocation, the ones before to
 // updates, so that a full spool can still empty itself.
 static bool may_append(const struct pen_spool_core *c, enum spool_class who)
 {
 	if (who == CLASS_PUT)
 		return c->idle.n >= c->reserve;
-	return who == CLASS_MOVE || c->idle.n >= 2;
+	return who == CLASS_MOVE || c->idle.n >= 1;
 }
 
 uint8_t *spool_batch_room(
@@ -65,8 +65,8 @@ uint8_t *spool_batch_room(
 		c->batch_foot = 0;
 	}
 	if (!may_append(c, who)) {
-		if (who == CLASS_PUT && spool_may_grow(c))
-			spool_prepare_now(c);
+		if (spool_may_grow(c, who))
+			spool_prepare_now(c, who);
 		*err = c->prepare_err != 0 ? c->prepare_err : -ENOSPC;
 		if (!may_append(c, who))
 			return NULL;

@@ -88,7 +88,7 @@ void spool_prepare_reserve(struct pen_spool_core *c)
 	uint32_t want = c->reserve + (c->cfg.prepare_elsewhere ? 1 : c->cfg.ahead_segments);
 
 	while (c->idle.n < want) {
-		int err = spool_prepare_now(c);
+		int err = spool_prepare_now(c, CLASS_PUT);
 		if (err != 0) {
 			pen_warning("spool: only %u of %u segments could be prepared: %s",
 				c->idle.n, want, strerror(-err));

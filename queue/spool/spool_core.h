@@ -120,8 +120,10 @@ int spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s);
 int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more);
 uint32_t spool_slot_unused(struct pen_spool_core *c);
 // Makes one more free segment, here and now. 0 or -errno.
-int spool_prepare_now(struct pen_spool_core *c);
-bool spool_may_grow(struct pen_spool_core *c);
+// Mail stays within max_bytes; what empties the spool may go a reserve beyond
+// it, as far as the disk has room: each restart of a full spool opens a segment.
+int spool_prepare_now(struct pen_spool_core *c, enum spool_class who);
+bool spool_may_grow(struct pen_spool_core *c, enum spool_class who);
 // spool_rotate opens a new active segment; 0 or -errno, then the old one stays.
 int spool_rotate(struct pen_spool_core *c, enum spool_class who);
 void spool_abandon(struct pen_spool_core *c);

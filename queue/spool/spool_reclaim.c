@@ -207,8 +207,8 @@ int pen_spool_core_step(struct pen_spool_core *c)
 	if (spool_free_heads(c))
 		return 1;
 	if (!c->cfg.prepare_elsewhere && c->idle.n < c->reserve + c->cfg.ahead_segments &&
-		spool_may_grow(c)) {
-		err = spool_prepare_now(c);
+		spool_may_grow(c, CLASS_PUT)) {
+		err = spool_prepare_now(c, CLASS_PUT);
 		if (err == 0)
 			return 1;
 	}

@@ -188,9 +188,11 @@ int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot)
 	return err;
 }
 
-bool spool_may_grow(struct pen_spool_core *c)
+bool spool_may_grow(struct pen_spool_core *c, enum spool_class who)
 {
-	if (c->max_segments != 0 && c->total + (c->preparing != 0) >= c->max_segments)
+	uint32_t most = who == CLASS_PUT ? c->max_segments : c->max_segments + c->reserve;
+
+	if (c->max_segments != 0 && c->total + (c->preparing != 0) >= most)
 		return false;
 	int64_t room = c->disk->ops->free_bytes(c->disk);
 	return room < 0 || (uint64_t)room >= c->cfg.segment_bytes;
@@ -221,9 +223,9 @@ void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err)
 		spool_segments_push(&c->idle, s);
 }
 
-int spool_prepare_now(struct pen_spool_core *c)
+int spool_prepare_now(struct pen_spool_core *c, enum spool_class who)
 {
-	if (!spool_may_grow(c)) {
+	if (!spool_may_grow(c, who)) {
 		c->prepare_err = -ENOSPC;
 		return -ENOSPC;
 	}
@@ -240,7 +242,7 @@ int spool_prepare_now(struct pen_spool_core *c)
 uint32_t pen_spool_core_wanted(struct pen_spool_core *c)
 {
 	if (c->preparing != 0 || c->idle.n >= c->reserve + c->cfg.ahead_segments ||
-		!spool_may_grow(c))
+		!spool_may_grow(c, CLASS_PUT))
 		return 0;
 	c->preparing = spool_slot_unused(c);
 	return c->preparing;
@@ -255,11 +257,11 @@ uint64_t spool_low_epoch(const struct pen_spool_core *c)
 // tombstone is overwritten before the insert it ends.
 static struct spool_segment *take_free(struct pen_spool_core *c, enum spool_class who)
 {
-	static const uint32_t must_leave[] = {[CLASS_UPDATE] = 2, [CLASS_MOVE] = 0};
+	static const uint32_t must_leave[] = {[CLASS_UPDATE] = 1, [CLASS_MOVE] = 0};
 	uint32_t leave = who == CLASS_PUT ? c->reserve : must_leave[who];
 
 	for (;;) {
-		if (c->idle.n <= leave && spool_prepare_now(c) != 0)
+		if (c->idle.n <= leave && spool_prepare_now(c, who) != 0)
 			return NULL;
 		struct spool_segment *s = spool_segments_pop(&c->idle);
 		if (s == NULL || !s->discard)

@@ -548,6 +548,33 @@ static void a_full_spool_takes_updates_and_empties_itself(void **state)
 	}
 }
 
+static void a_full_spool_survives_many_restarts_and_still_empties_itself(void **state)
+{
+	(void)state;
+	struct rig r;
+	uint64_t ids[2000], id;
+	unsigned n = 0;
+
+	rig_init(&r, 16);
+	fill(&r, ids, &n, 3000);
+	assert_int_equal(put_sized(&r, 3000, &id), -ENOSPC);
+	// Each start opens a segment of its own; one change is made in each.
+	for (unsigned i = 0; i < 6; i++) {
+		rig_restart(&r, i % 2 == 0);
+		assert_int_equal(update(&r, ids[i], false), 0);
+		commit(&r);
+		settle(&r);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(update(&r, ids[i], true), 0);
+		commit(&r);
+		settle(&r);
+	}
+	assert_int_equal(put_sized(&r, 3000, &id), 0);
+	commit(&r);
+	rig_fini(&r);
+}
+
 static void long_lived_mail_is_moved_and_short_lived_is_not(void **state)
 {
 	(void)state;
@@ -668,6 +695,7 @@ int main(void)
 		cmocka_unit_test(a_torn_update_between_two_does_not_undo_the_first),
 		cmocka_unit_test(a_read_only_disk_is_an_error_and_no_loss),
 		cmocka_unit_test(a_full_spool_takes_updates_and_empties_itself),
+		cmocka_unit_test(a_full_spool_survives_many_restarts_and_still_empties_itself),
 		cmocka_unit_test(long_lived_mail_is_moved_and_short_lived_is_not),
 		cmocka_unit_test(segments_prepared_elsewhere_and_here_never_collide),
 		cmocka_unit_test(one_commit_is_one_sync),

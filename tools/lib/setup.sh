@@ -47,7 +47,10 @@ setup_build() {
 		rm -f "$dir.log"
 	fi
 	say "set-up: building in $dir"
-	ninja -C "$dir" --quiet >&2 || return 1
+	ninja -C "$dir" --quiet >"$dir/build.log" 2>&1 || {
+		tail -40 "$dir/build.log" >&2
+		return 1
+	}
 	say "set-up: built in $((SECONDS - start)) s"
 }
 

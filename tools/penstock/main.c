@@ -32,6 +32,11 @@ static const struct verb verbs[] = {
 		"Deletes messages by queue id; ALL deletes the whole queue, - reads ids\n"
 		"from standard input. Senders are not told. Exit status 1 when an id is not\n"
 		"in the queue.\n"},
+	{"queue", "hold", "ID", "keep a message until it is released", verb_queue_hold,
+		"The message stays in the queue and is not tried. What is being delivered\n"
+		"ends as it ends.\n"},
+	{"queue", "release", "ID", "let a held message go", verb_queue_release,
+		"The message is tried at once; its lifetime still counts from its arrival.\n"},
 	{"config", "check", "", "check the configuration", verb_config_check,
 		"Reads main.cf and the files it names as the daemon does, and reports every\n"
 		"fault with file and line. Needs no daemon. Exit status 1 when it is bad.\n"},

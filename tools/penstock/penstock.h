@@ -43,6 +43,8 @@ int verb_status(struct cli *cli);
 int verb_queue_list(struct cli *cli);
 int verb_queue_show(struct cli *cli);
 int verb_queue_flush(struct cli *cli);
+int verb_queue_hold(struct cli *cli);
+int verb_queue_release(struct cli *cli);
 int verb_queue_delete(struct cli *cli);
 int verb_stop(struct cli *cli);
 int verb_config_check(struct cli *cli);

@@ -130,6 +130,28 @@ int verb_queue_flush(struct cli *cli)
 	return ask_and_show(cli, "queue.flush", args, show_flushed);
 }
 
+static void show_held(FILE *out, json_t *result)
+{
+	fputs(json_object_get(result, "held") != NULL ? "the message is on hold\n"
+						      : "the message was released\n",
+		out);
+}
+
+int verb_queue_hold(struct cli *cli)
+{
+	if (cli->argc != 1)
+		return usage("queue hold takes one queue id");
+	return ask_and_show(cli, "queue.hold", json_pack("{s:s}", "id", cli->argv[0]), show_held);
+}
+
+int verb_queue_release(struct cli *cli)
+{
+	if (cli->argc != 1)
+		return usage("queue release takes one queue id");
+	return ask_and_show(
+		cli, "queue.release", json_pack("{s:s}", "id", cli->argv[0]), show_held);
+}
+
 // Reads ids from standard input, as postsuper -d - does.
 static bool next_id(struct cli *cli, int *at, char line[64], const char **id)
 {
