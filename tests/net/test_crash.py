@@ -45,7 +45,7 @@ def test_twenty_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(bui
         downtime += time.monotonic() - started
     outcome = source.result(120, codes=(0, 1))
     gateway.wait_empty(120)
-    status = sink.status()
+    status = sink.status(fresh=True)
     accepted, received = set(acked_numbers(acked)), received_numbers(folder / "dump")
     lost = accepted - set(received)
     duplicates = len(received) - len(set(received))

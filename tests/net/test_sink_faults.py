@@ -28,7 +28,7 @@ def test_every_message_is_delivered_once_or_its_sender_is_notified(build, folder
                                 "--first", 1, "-f", "sender@bulk.example", "-t", "r@example.test"))
     assert source.result(60)["accepted"] == MESSAGES
     gateway.wait_empty(90)
-    status, totals, queue = sink.status(), gateway.json("status")["totals"], gateway.json("status")["queue"]
+    status, totals, queue = sink.status(fresh=True), gateway.json("status")["totals"], gateway.json("status")["queue"]
     print({k: status[k] for k in ("messages", "unique", "duplicates", "rejects_soft", "rejects_hard", "dropped")}, totals)
     assert totals["accepted"] == queue["recipients"] + totals["delivered"] + totals["bounced"] + totals["expired"] + \
         totals["deleted"]

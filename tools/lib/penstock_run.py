@@ -110,7 +110,11 @@ class Sink(Process):
         except Failed as failure:
             self.give_up(failure)
 
-    def status(self):
+    def status(self, fresh=False):
+        """Its counters, which it writes twice a second; `fresh`: as they are now or later."""
+        if fresh:
+            asked = time.time()
+            wait_until(lambda: self.status_file.stat().st_mtime > asked, 10, "a new status of penstock-sink", self.alive)
         for _ in range(50):
             try:
                 return json.loads(self.status_file.read_text())
