@@ -357,6 +357,11 @@ static void post_with_id(struct pen_gateway *g, struct pen_control *c,
 						    json_string_length(arg)))
 					  : 0;
 
+	if (id == 0 && json_is_string(arg)) {
+		pen_control_done_error(c, req->token, "%.64s: no such message in the queue",
+			json_string_value(arg));
+		return;
+	}
 	if (id == 0 && (needed || arg != NULL)) {
 		pen_control_done_error(c, req->token, "args.id: give a queue id");
 		return;

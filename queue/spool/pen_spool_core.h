@@ -78,7 +78,7 @@ struct pen_spool_config {
 	// Recovery, from within open, in the order of ids: each message without a
 	// removal, content NULL, content_len set. The callee owns it. NULL: freed.
 	pen_spool_message_fn *on_message;
-	// Also later, from the writer. NULL: logged only.
+	// Also later, from the writer, or from a read. NULL: logged only.
 	pen_spool_problem_fn *on_problem;
 };
 
@@ -133,7 +133,7 @@ void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err);
 
 // pen_spool_core_read loads m->content (malloc'ed, owned by the message), which
 // must be NULL. 0, -ENOENT, -ENOMEM, -EIO, or -EBADMSG when the record on disk
-// is damaged.
+// is damaged; that is reported, and the record set aside, before it returns.
 int pen_spool_core_read(struct pen_spool_core *c, struct pen_message *m);
 
 void pen_spool_core_stats(struct pen_spool_core *c, struct pen_spool_stats *out);

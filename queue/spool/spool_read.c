@@ -119,6 +119,15 @@ static int load_content(
 	return 0;
 }
 
+// Damage that is found here may be in a segment that recovery did not have to
+// look into. The bytes are kept: the message ends, and its segment is reused.
+static void report_damage(
+	struct pen_spool_core *c, const struct reading *r, const uint8_t *p, uint64_t id)
+{
+	spool_set_aside(
+		c, r->segment->name, r->epoch, r->off, p + r->off % SPOOL_BLOCK, r->len, id);
+}
+
 int pen_spool_core_read(struct pen_spool_core *c, struct pen_message *m)
 {
 	struct reading r, before = {0};
@@ -128,11 +137,14 @@ int pen_spool_core_read(struct pen_spool_core *c, struct pen_message *m)
 	while (reading_start(c, m->id, &r)) {
 		uint8_t *p = pen_disk_alloc(span_room(r.len));
 		int err = p != NULL ? load_content(c, &r, p, m) : -ENOMEM;
-		free(p);
-		reading_end(c, &r);
 		// The record may have moved and its place been overwritten while it
 		// was read; it is damaged only if it is still said to be there.
-		if (err != -EBADMSG || (before.epoch == r.epoch && before.off == r.off))
+		bool sure = err != -EBADMSG || (before.epoch == r.epoch && before.off == r.off);
+		if (err == -EBADMSG && sure)
+			report_damage(c, &r, p, m->id);
+		free(p);
+		reading_end(c, &r);
+		if (sure)
 			return err;
 		before = r;
 	}

@@ -31,7 +31,8 @@ void spool_problem(struct pen_spool_core *c, const struct pen_spool_problem *p)
 			(unsigned long long)p->offset);
 		break;
 	case PEN_SPOOL_CORRUPT:
-		PEN_COUNT(c->ctr.corrupt);
+		// Readers find damage too.
+		__atomic_fetch_add(&c->ctr.corrupt, 1, __ATOMIC_RELAXED);
 		pen_warning("%s/%s: %llu damaged bytes at offset %llu (message %s), set aside in "
 			    "%s",
 			folder(c), p->file, (unsigned long long)p->length,

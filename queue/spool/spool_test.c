@@ -344,6 +344,11 @@ static void damage_found_by_a_reader_is_said_and_not_served(void **state)
 	pen_disk_sim_flip(r.disk, "seg-00000001", 4096 + 64 + 1000, 1, 1);
 	assert_int_equal(pen_spool_core_read(r.core, r.found[0]), -EBADMSG);
 	assert_null(r.found[0]->content);
+	// It is reported and kept, as recovery does it.
+	assert_int_equal(r.corrupt, 1);
+	assert_int_equal(r.corrupt_id, r.found[0]->id);
+	assert_int_equal(r.corrupt_offset, 4096 + 64);
+	assert_int_equal(strncmp(r.kept, "corrupt/seg-00000001-", 21), 0);
 	pen_disk_sim_faults(r.disk)->read_eio_ppm = 1000000;
 	assert_int_equal(pen_spool_core_read(r.core, r.found[0]), -EIO);
 	pen_disk_sim_faults(r.disk)->read_eio_ppm = 0;

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import shutil
+import smtplib
 import sys
 
 import pytest
@@ -12,17 +13,27 @@ sys.path[:0] = [str(TOP / "tools/lib"), str(TOP / "tests/corpus")]
 import penstock_run as run  # noqa: E402
 
 
-@pytest.fixture
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.failed = True
+
+
+@pytest.fixture(scope="session")
 def build():
     return pathlib.Path(os.environ.get("PENSTOCK_BUILD", TOP / "build-test")).resolve()
 
 
 @pytest.fixture
-def folder():
+def folder(request):
     """A fresh folder; kept when the test fails so that the logs can be read."""
     path = run.work_dir("penstock-test-")
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    if getattr(request.node, "failed", False):
+        print(f"the logs are in {path}")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
@@ -35,5 +46,36 @@ def closing():
         return thing
 
     yield add
+    first = None
     for thing in reversed(things):
-        (thing.close if hasattr(thing, "close") else thing.stop)()
+        try:
+            (thing.close if hasattr(thing, "close") else thing.stop)()
+        except Exception as fault:  # the others have to end too
+            first = first or fault
+    if first is not None:
+        raise first
+
+
+@pytest.fixture
+def pair(build, folder, closing):
+    """pair(sink options, parameters of main.cf) starts a sink and a gateway that relays to it over a memif."""
+
+    def start(*options, **settings):
+        memif = folder / "memif.sock"
+        sink = closing(run.Sink(build, folder, memif, *options))
+        gateway = closing(run.Gateway(build, folder / "gateway", run.memif_device(memif), settings={
+            "relayhost": f"[{run.Sink.ADDRESS}]:25", **settings}))
+        return sink, gateway
+
+    return start
+
+
+@pytest.fixture
+def submit():
+    """submit(gateway, text) sends one message with Python's SMTP client."""
+
+    def send(gateway, text="Subject: hello\r\n\r\nx\r\n", sender="s@bulk.example", recipients=("r@example.test",)):
+        with smtplib.SMTP("127.0.0.1", gateway.port, timeout=20) as client:
+            return client.sendmail(sender, list(recipients), text)
+
+    return send

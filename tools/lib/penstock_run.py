@@ -78,6 +78,12 @@ class Process:
                 raise Failed(f"{self.name} had to be killed\n{self.said()[-2000:]}") from None
         return self.process.returncode
 
+    def give_up(self, failure):
+        if self.alive():
+            self.process.kill()
+            self.process.wait(5)
+        raise Failed(f"{self.name}: {failure}\n{self.said()[-2000:]}") from None
+
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -99,9 +105,16 @@ class Sink(Process):
             build / "tools/sink/penstock-sink", "--device", device, "--address", f"{self.ADDRESS}/24", "--port", "25",
             "--core", core, *(["--no-huge"] if hugepages == "no" else []), "--status-file", self.status_file,
             *options], folder)
-        wait_until(self.status_file.exists, 20, "penstock-sink to start", self.alive)
+        try:
+            wait_until(self.status_file.exists, 20, "penstock-sink to start", self.alive)
+        except Failed as failure:
+            self.give_up(failure)
 
-    def status(self):
+    def status(self, fresh=False):
+        """Its counters, which it writes twice a second; `fresh`: as they are now or later."""
+        if fresh:
+            asked = time.time()
+            wait_until(lambda: self.status_file.stat().st_mtime > asked, 10, "a new status of penstock-sink", self.alive)
         for _ in range(50):
             try:
                 return json.loads(self.status_file.read_text())
@@ -139,7 +152,13 @@ class Gateway(Process):
         try:
             wait_until(self.listening, 40, "penstockd to answer", self.alive)
         except Failed as failure:
-            raise Failed(f"penstockd: {failure}\n{self.said()[-2000:]}") from None
+            self.give_up(failure)
+
+    def queued(self):
+        return self.json("status")["queue"]["messages"]
+
+    def wait_empty(self, seconds=60):
+        wait_until(lambda: self.queued() == 0, seconds, "an empty queue", self.alive)
 
     def listening(self):
         try:
@@ -169,6 +188,26 @@ def memif_device(socket_path):
     return MEMIF.format(role="client", socket=socket_path, mac="02:00:00:00:00:02")
 
 
+class Impair(Process):
+    """penstock-impair between a gateway and a sink, which are the clients and the server of its two sides."""
+
+    def __init__(self, build, folder, gateway_side, sink_side, *options, core=0):
+        devices = [
+            f"net_memif0,role=server,id=0,socket={gateway_side},socket-abstract=no,bsize=2048,rsize=11",
+            f"net_memif1,role=client,id=0,socket={sink_side},socket-abstract=no,bsize=2048,rsize=11"]
+        super().__init__("penstock-impair", [
+            build / "tools/impair/penstock-impair", "--json", "--core", core, *options, *devices], folder)
+        try:
+            wait_until(lambda: "running, seed" in self.said(), 20, "penstock-impair to start", self.alive)
+        except Failed as failure:
+            self.give_up(failure)
+
+    def counts(self):
+        """Stops it and returns what it did."""
+        self.stop()
+        return json.loads(self.out.read_text().strip().splitlines()[-1])
+
+
 class Source(Process):
     """penstock-source towards a submission port."""
 
@@ -176,9 +215,9 @@ class Source(Process):
         super().__init__("penstock-source", [
             build / "tools/source/penstock-source", "--json", *options, f"127.0.0.1:{port}"], folder, netns)
 
-    def result(self, seconds=300):
+    def result(self, seconds=300, codes=(0,)):
         code = self.wait(seconds)
         lines = self.out.read_text().strip().splitlines()
-        if code != 0 or not lines:
+        if code not in codes or not lines:
             raise Failed(f"penstock-source: exit {code}\n{self.said()[-2000:]}")
         return json.loads(lines[-1])
