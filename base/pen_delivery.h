@@ -26,7 +26,10 @@ enum pen_worker_command {
 	PEN_CMD_DELIVERY,       // p: struct pen_delivery; queue it on its lease
 	PEN_CMD_LEASE_CLOSE,    // p: struct pen_lease; QUIT after what is queued
 	PEN_CMD_LEASE_ABORT,    // p: struct pen_lease; end at once
-	PEN_CMD_STOP,           // finish: abort all leases, then end the loop
+	// p: struct pen_lease, arg: the low half of its id. One more result of it is
+	// on disk (hold_dots). Ignored when the lease has ended.
+	PEN_CMD_RESULT_STORED,
+	PEN_CMD_STOP, // finish: abort all leases, then end the loop
 };
 
 enum pen_worker_event {
@@ -91,6 +94,9 @@ struct pen_lease {
 	enum pen_tls_level tls_level;
 	uint32_t max_messages; // messages per connection, 0 = no limit
 	pen_time_us max_age;   // smtp_connection_reuse_time_limit, 0 = no limit
+	// The end of a message is held back until the results of all before it on
+	// this connection are on disk: a crash repeats at most one message of it.
+	bool hold_dots;
 	uint8_t nhosts;
 	struct pen_lease_host host[PEN_LEASE_HOSTS_MAX];
 

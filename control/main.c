@@ -155,6 +155,7 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 	c.initial_concurrency = (uint32_t)p->initial_destination_concurrency;
 	c.recipient_limit = (uint32_t)p->default_destination_recipient_limit;
 	c.connection_message_limit = (uint32_t)p->smtp_connection_reuse_count_limit;
+	c.hold_dots = p->smtp_result_barrier;
 	c.connection_age_limit = p->smtp_connection_reuse_time_limit;
 	c.timeouts = pen_params_timeouts(p);
 	c.workers = pen_dataplane_workers(g->dataplane);

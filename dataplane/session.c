@@ -293,6 +293,14 @@ static bool session_command(void *state, const struct pen_ring_msg *m, pen_time_
 			session_mark(s);
 		}
 		break;
+	case PEN_CMD_RESULT_STORED:
+		s = lease_map_find(&sw->map, m->p);
+		// Another lease may live at the address of one that has ended.
+		if (s != NULL && (uint32_t)s->lease->id == m->arg && s->phase == SESSION_TALKING) {
+			pen_smtp_client_result_stored(&s->smtp);
+			session_mark(s);
+		}
+		break;
 	case PEN_CMD_LEASE_ABORT:
 		s = lease_map_find(&sw->map, m->p);
 		if (s != NULL) {

@@ -60,6 +60,7 @@ struct pen_gateway {
 	// Queue thread only.
 	struct pen_sched *sched;
 	bool stopping;
+	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full; // less free than queue_minfree
 	pen_time_us disk_asked_at;
 	uint64_t records_asked; // changes of messages given to the spool

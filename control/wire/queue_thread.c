@@ -4,10 +4,12 @@
 
 #include "pen_gateway.h"
 
+#include "pen_err.h"
 #include "pen_log.h"
 #include "pen_sched_admin.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 
 PEN_LOG_TYPE("control.queue");
@@ -16,17 +18,108 @@ PEN_LOG_TYPE("control.queue");
 // cannot wake it, because they make no system calls.
 #define IDLE_MIN 20
 #define IDLE_MAX 500
+#define BARRIER_MAX 64
+
+// Connections whose latest results have to be on disk before they go on, and the
+// call that comes back when that is so.
+struct barrier {
+	struct pen_call call; // first: the callback casts back
+	struct pen_gateway *g;
+	uint32_t n, sent;
+	struct {
+		struct pen_worker *worker;
+		struct pen_lease *lease; // an address to the worker; may be gone
+		uint32_t id;
+	} at[BARRIER_MAX];
+};
+
+static void barrier_release(struct pen_call *call)
+{
+	struct barrier *b = (struct barrier *)call;
+
+	for (; b->sent < b->n; b->sent++) {
+		struct pen_ring_msg m = {
+			PEN_CMD_RESULT_STORED, b->at[b->sent].id, b->at[b->sent].lease};
+		if (!pen_worker_send(b->at[b->sent].worker, m)) {
+			b->call.next = b->g->barriers_late;
+			b->g->barriers_late = &b->call;
+			return;
+		}
+	}
+	free(b);
+}
+
+// Runs on the spool's writer thread. An error was reported where the record
+// failed; mail must not wait for ever because of it.
+static void barrier_stored(void *ctx, struct pen_message *m, int err)
+{
+	struct barrier *b = ctx;
+
+	(void)m;
+	(void)err;
+	pen_inbox_post(&b->g->inbox, &b->call);
+}
+
+static void barrier_note(struct pen_gateway *g, struct barrier **b, struct pen_worker *w,
+	const struct pen_ring_msg *m)
+{
+	const struct pen_delivery *d = m->p;
+
+	if (m->type != PEN_EVENT_DELIVERY_DONE || !d->lease->hold_dots ||
+		d->dot == PEN_DOT_NOT_SENT)
+		return;
+	if (*b == NULL) {
+		*b = malloc(sizeof(**b));
+		PEN_ASSERT(*b != NULL); // without it the connection would stand still
+		(*b)->call.fn = barrier_release;
+		(*b)->g = g;
+		(*b)->n = (*b)->sent = 0;
+	}
+	(*b)->at[(*b)->n].worker = w;
+	(*b)->at[(*b)->n].lease = d->lease;
+	(*b)->at[(*b)->n++].id = (uint32_t)d->lease->id;
+}
+
+static void barrier_start(struct pen_gateway *g, struct barrier *b)
+{
+	if (b != NULL && pen_spool_sync(g->spool, barrier_stored, b) != 0)
+		barrier_release(&b->call);
+}
+
+static void barriers_retry(struct pen_gateway *g)
+{
+	struct pen_call *late = g->barriers_late;
+
+	g->barriers_late = NULL;
+	while (late != NULL) {
+		struct pen_call *next = late->next;
+		late->fn(late);
+		late = next;
+	}
+}
 
 static uint32_t drain_workers(struct pen_gateway *g)
 {
 	uint32_t did = 0;
 	struct pen_ring_msg m;
+	struct barrier *b = NULL;
+
+	barriers_retry(g);
 
 	for (uint32_t i = 0; i < pen_dataplane_workers(g->dataplane); i++) {
 		struct pen_worker *w = pen_dataplane_worker(g->dataplane, i);
-		for (uint32_t n = 0; n < 1024 && pen_worker_recv(w, &m); n++, did++)
+		for (uint32_t n = 0; n < 1024 && pen_worker_recv(w, &m); n++, did++) {
+			// Looked at before the scheduler frees it; started after it has
+			// recorded the result.
+			barrier_note(g, &b, w, &m);
 			pen_sched_on_event(g->sched, m);
+			if (b != NULL && b->n == BARRIER_MAX) {
+				barrier_start(g, b);
+				b = NULL;
+			}
+		}
 	}
+	barrier_start(g, b);
 	return did;
 }
 

@@ -86,6 +86,10 @@ void pen_smtp_client_tls_up(struct pen_smtp_client *c, pen_time_us now);
 void pen_smtp_client_eof(struct pen_smtp_client *c, pen_time_us now);
 void pen_smtp_client_fail(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now);
 
+// With lease->hold_dots: one more result of a delivery whose final dot was sent
+// is on disk; pull afterwards.
+void pen_smtp_client_result_stored(struct pen_smtp_client *c);
+
 // There may be a delivery now; pull afterwards.
 void pen_smtp_client_wake(struct pen_smtp_client *c, pen_time_us now);
 // No more deliveries: QUIT once those under way are finished.

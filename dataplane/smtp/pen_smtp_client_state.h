@@ -39,6 +39,7 @@ struct pen_smtp_client {
 	bool old_active; // with `old` NULL: a lone dot
 	uint32_t old_dot;
 	uint32_t dots_sent, dots_acked;
+	uint32_t unstored; // results that are not on disk yet (lease->hold_dots)
 
 	uint8_t state;       // enum smtp_client_state
 	uint8_t armed_stage; // the stage `deadline` belongs to

@@ -156,6 +156,8 @@ void smtp_client_fill(struct pen_delivery *d, const struct pen_dsn *why)
 void smtp_client_done(struct pen_smtp_client *c, struct pen_delivery *d, pen_time_us now)
 {
 	d->done_at = now;
+	if (c->lease->hold_dots && d->dot != PEN_DOT_NOT_SENT)
+		c->unstored++;
 	c->cb->on_delivery_done(c->ctx, d, now);
 }
 
@@ -333,6 +335,12 @@ void pen_smtp_client_wake(struct pen_smtp_client *c, pen_time_us now)
 {
 	(void)now;
 	c->dry = false;
+}
+
+void pen_smtp_client_result_stored(struct pen_smtp_client *c)
+{
+	if (c->unstored > 0)
+		c->unstored--;
 }
 
 void pen_smtp_client_close(struct pen_smtp_client *c, pen_time_us now)

@@ -290,6 +290,15 @@ static bool content_pull(struct pen_smtp_client *c, size_t max, struct pen_smtp_
 	return true;
 }
 
+// The end of this message waits for the results before it to be on disk. The
+// time limit of the transfer goes on: without an end it is free of duplicates.
+static bool dot_held(const struct pen_smtp_client *c)
+{
+	const struct pen_smtp_client_txn *t = &c->cur;
+
+	return c->unstored > 0 && t->d != NULL && t->dot_sent == 0 && t->off == t->d->content.n;
+}
+
 bool pen_smtp_client_pull(
 	struct pen_smtp_client *c, size_t max, struct pen_smtp_out *out, pen_time_us now)
 {
@@ -306,7 +315,7 @@ bool pen_smtp_client_pull(
 			n = max;
 		out->bytes = pen_span(c->out + c->out_at, n);
 		c->out_at = (uint16_t)(c->out_at + n);
-	} else if (c->state == SMTP_READY && c->cur.content) {
+	} else if (c->state == SMTP_READY && c->cur.content && !dot_held(c)) {
 		some = content_pull(c, max, out);
 		smtp_client_arm(c, now);
 	} else {

@@ -257,6 +257,13 @@ static void run_line(struct script *s, const char *line)
 	case 'G':
 		s->hold = false;
 		break;
+	case 'N':
+		CHECK(s, s->wire_at == s->wire_n, "sent '%.*s'", (int)(s->wire_n - s->wire_at),
+			s->wire + s->wire_at);
+		break;
+	case 'R':
+		pen_smtp_client_result_stored(&s->client);
+		break;
 	case 'P':
 		CHECK(s, pull_one(s, (size_t)atoi(arg)), "nothing to pull");
 		break;
@@ -281,6 +288,7 @@ static void run_once(struct script *s, const struct smtp_script_options *opt,
 	s->lease.tls_level = opt->tls;
 	s->lease.max_messages = opt->max_messages;
 	s->lease.max_age = opt->max_age;
+	s->lease.hold_dots = opt->hold_dots;
 	s->at = "init";
 	pen_smtp_client_init(&s->client, &s->lease, &callbacks, s, ctr, s->now);
 	settle(s);

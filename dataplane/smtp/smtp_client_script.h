@@ -16,6 +16,7 @@
 //   F text   the transport failed
 //   H hold   output is not pulled any more   P n   pulls one piece of <= n
 //   G go     output is pulled again
+//   N        nothing else was sent   R a result is on disk (hold_dots)
 // When the script ends, everything that was sent and reported must have been
 // asked for, every delivery taken must be reported once, and the session over.
 
@@ -25,6 +26,7 @@ struct smtp_script_options {
 	enum pen_tls_level tls;
 	uint32_t max_messages;
 	pen_time_us max_age;
+	bool hold_dots;
 };
 
 void smtp_script_run(const char *name, const struct smtp_script_options *opt,

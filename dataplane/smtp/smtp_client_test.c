@@ -68,6 +68,39 @@ static void the_next_mail_follows_the_final_dot(void **state)
 		"E: done c tried=1 dot=2 use=3", "E: rcpt 2.0.0 M 250 c", BYE);
 }
 
+static void a_final_dot_waits_until_the_result_before_it_is_on_disk(void **state)
+{
+	(void)state;
+	const struct smtp_script_options held = {.hold_dots = true};
+	RUN(&held, HELLO_PIPE, "D: a 1 - x\r\n", "D: b 1 - y\r\n", ENVELOPE1,
+		"S: 250 ok\r\n250 ok\r\n354 go", "C: x", "C: .", ENVELOPE1, "S: 250 a",
+		"E: done a tried=1 dot=2 use=1", "E: rcpt 2.0.0 M 250 a",
+		"S: 250 ok\r\n250 ok\r\n354 go", "C: y", "N", "R", "C: .", "S: 250 b",
+		"E: done b tried=1 dot=2 use=2", "E: rcpt 2.0.0 M 250 b", BYE);
+}
+
+static void a_refused_message_holds_nothing_back(void **state)
+{
+	(void)state;
+	const struct smtp_script_options held = {.hold_dots = true};
+	RUN(&held, HELLO_SLOW, "D: a 1 - x\r\n", "D: b 1 - y\r\n", "C: MAIL FROM:<s@a.example>",
+		"S: 450 later", "E: done a tried=1 dot=0 use=1", "E: rcpt 4.0.0 M *",
+		"C: MAIL FROM:<s@a.example>", "S: 250 ok", "C: RCPT TO:<r0@b.example>", "S: 250 ok",
+		"C: DATA", "S: 354 go", "C: y", "C: .", "S: 250 b", "E: done b tried=1 dot=2 use=2",
+		"E: rcpt 2.0.0 M 250 b", BYE);
+}
+
+static void a_dot_held_too_long_ends_the_session_without_a_duplicate(void **state)
+{
+	(void)state;
+	const struct smtp_script_options held = {.hold_dots = true};
+	RUN(&held, HELLO_PIPE, "D: a 1 - x\r\n", "D: b 1 - y\r\n", ENVELOPE1,
+		"S: 250 ok\r\n250 ok\r\n354 go", "C: x", "C: .", ENVELOPE1, "S: 250 a",
+		"E: done a tried=1 dot=2 use=1", "E: rcpt 2.0.0 M 250 a",
+		"S: 250 ok\r\n250 ok\r\n354 go", "C: y", "T: 181", "E: done b tried=1 dot=0 use=2",
+		"E: rcpt 4.4.2 *", "E: end 4.4.2 *");
+}
+
 static void content_without_bytes_or_without_a_line_end_is_ended_properly(void **state)
 {
 	(void)state;
@@ -302,6 +335,9 @@ int main(void)
 		cmocka_unit_test(replies_in_one_piece_answer_a_whole_group),
 		cmocka_unit_test(without_pipelining_each_command_waits),
 		cmocka_unit_test(the_next_mail_follows_the_final_dot),
+		cmocka_unit_test(a_final_dot_waits_until_the_result_before_it_is_on_disk),
+		cmocka_unit_test(a_refused_message_holds_nothing_back),
+		cmocka_unit_test(a_dot_held_too_long_ends_the_session_without_a_duplicate),
 		cmocka_unit_test(content_without_bytes_or_without_a_line_end_is_ended_properly),
 		cmocka_unit_test(size_and_8bitmime_are_used_when_offered),
 		cmocka_unit_test(eight_bit_content_is_counted_where_the_server_has_no_8bitmime),

@@ -120,6 +120,7 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 	l->pub.site = site;
 	l->pub.timeouts = s->cfg.timeouts;
 	l->pub.tls_level = (enum pen_tls_level)site->tls_level;
+	l->pub.hold_dots = s->cfg.hold_dots;
 	l->pub.max_messages = s->cfg.connection_message_limit;
 	l->pub.max_age = s->cfg.connection_age_limit;
 	l->pub.worker = least_loaded_worker(s);

@@ -49,6 +49,7 @@ struct pen_sched_config {
 	uint32_t initial_concurrency;
 	uint32_t recipient_limit;          // default_destination_recipient_limit: per transaction
 	uint32_t connection_message_limit; // messages per connection, 0 = no limit
+	bool hold_dots; // smtp_result_barrier: see struct pen_lease
 	pen_time_us connection_age_limit;  // smtp_connection_reuse_time_limit
 	uint32_t lease_limit;              // over all sites
 	uint32_t pipeline_depth;           // deliveries queued on one lease at most

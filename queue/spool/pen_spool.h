@@ -57,6 +57,10 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 int pen_spool_update(struct pen_spool *s, const struct pen_message_update *u,
 	pen_spool_done_fn *done, void *ctx);
 
+// pen_spool_sync runs the completion once every request made before it by this
+// thread has been committed or refused. 0, -ESHUTDOWN or -ENOMEM.
+int pen_spool_sync(struct pen_spool *s, pen_spool_done_fn *done, void *ctx);
+
 // See pen_spool_core_read: blocks for a disk read.
 int pen_spool_read(struct pen_spool *s, struct pen_message *m);
 

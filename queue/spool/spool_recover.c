@@ -364,7 +364,8 @@ static void sort_segments(struct recovery *r)
 {
 	struct pen_spool_core *c = r->c;
 
-	qsort(r->found, r->nfound, sizeof(*r->found), by_epoch);
+	if (r->nfound > 0)
+		qsort(r->found, r->nfound, sizeof(*r->found), by_epoch);
 	for (uint32_t i = 0; i < r->nfound; i++) {
 		struct found *f = &r->found[i], *before = i > 0 ? f - 1 : NULL;
 		struct spool_segment *s = f->segment;
@@ -455,7 +456,8 @@ static void hand_out(struct recovery *r)
 	struct pen_spool_core *c = r->c;
 	uint32_t n = r->nmsg;
 
-	qsort(r->msg, n, sizeof(struct pen_message *), by_id);
+	if (n > 0)
+		qsort(r->msg, n, sizeof(struct pen_message *), by_id);
 	for (uint32_t i = 0; i < n; i++) {
 		if (c->cfg.on_message != NULL)
 			c->cfg.on_message(c->cfg.ctx, r->msg[i]);

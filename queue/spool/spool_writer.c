@@ -19,12 +19,13 @@ PEN_LOG_TYPE("queue.spool");
 
 // In the queue: this, and for an update a copy of it behind.
 struct request {
-	struct pen_message *m; // NULL: an update
+	struct pen_message *m; // NULL: an update, or nothing but the completion
 	pen_spool_done_fn *done;
 	void *ctx;
 	uint32_t size;  // of all of it, a multiple of 8
 	uint32_t bytes; // counted against the limit
 	int err;        // refused when it was appended
+	bool sync;      // pen_spool_sync
 };
 
 struct update_copy {
@@ -167,6 +168,22 @@ int pen_spool_update(
 	return err;
 }
 
+int pen_spool_sync(struct pen_spool *s, pen_spool_done_fn *done, void *ctx)
+{
+	struct request r = {.done = done, .ctx = ctx, .sync = true};
+	int err = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->stop)
+		err = -ESHUTDOWN;
+	else if (queue_add(s, &r, 0) == NULL)
+		err = -ENOMEM;
+	else
+		queue_wake(s);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
 int pen_spool_read(struct pen_spool *s, struct pen_message *m)
 {
 	return pen_spool_core_read(s->core, m);
@@ -189,6 +206,8 @@ static int request_append(struct pen_spool *s, struct request *r)
 {
 	struct pen_dsn error;
 
+	if (r->sync)
+		return 0;
 	if (r->m != NULL)
 		return pen_spool_core_put(s->core, r->m);
 	struct update_copy *copy = (struct update_copy *)(r + 1);

@@ -210,6 +210,48 @@ static void readers_find_mail_while_it_is_moved(void **state)
 		pen_message_free(loaded[i]);
 }
 
+struct order {
+	unsigned puts, at_sync, synced;
+};
+
+static void on_put(void *ctx, struct pen_message *m, int err)
+{
+	struct order *o = ctx;
+
+	assert_int_equal(err, 0);
+	add(&o->puts);
+	pen_message_free(m);
+}
+
+static void on_sync(void *ctx, struct pen_message *m, int err)
+{
+	struct order *o = ctx;
+
+	assert_null(m);
+	assert_int_equal(err, 0);
+	o->at_sync = get(&o->puts);
+	add(&o->synced);
+}
+
+static void a_sync_ends_after_everything_that_was_asked_before(void **state)
+{
+	(void)state;
+	struct order o = {0};
+	struct pen_spool_config cfg = {.directory = folder, .segment_bytes = 1u << 20};
+	struct pen_spool *s;
+	char error[256];
+
+	assert_int_equal(pen_spool_open(&cfg, &s, error, sizeof(error)), 0);
+	for (unsigned i = 1; i <= 50; i++) {
+		assert_int_equal(pen_spool_put(s, message(i, 3000), on_put, &o), 0);
+		assert_int_equal(pen_spool_sync(s, on_sync, &o), 0);
+		while (get(&o.synced) < i)
+			sched_yield();
+		assert_int_equal(o.at_sync, i);
+	}
+	pen_spool_close(s);
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -236,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_producers_share_commits_and_lose_nothing),
 		cmocka_unit_test(readers_find_mail_while_it_is_moved),
+		cmocka_unit_test(a_sync_ends_after_everything_that_was_asked_before),
 	};
 	pen_log_set_sink(quiet, NULL);
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -179,6 +179,14 @@ class Gateway(Process):
         lines = [json.loads(line) for line in self.cli(*args, "--json").stdout.splitlines()]
         return lines if args[:2] == ("queue", "list") else lines[0]
 
+    def stop(self, sig=signal.SIGTERM, seconds=40):
+        """An orderly stop must end with 0: sanitizers report through the exit status."""
+        running = self.alive()
+        code = super().stop(sig, seconds)
+        if running and code != 0:
+            raise Failed(f"penstockd: exit {code} on its way out\n{self.said()[-3000:]}")
+        return code
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
