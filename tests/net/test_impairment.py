@@ -24,6 +24,7 @@ def test_loss_reordering_and_duplication_lose_duplicate_and_corrupt_nothing(buil
     run.wait_until(lambda: sink.status()["unique"] == wanted, 120, "all mail at the sink", gateway.alive)
     gateway.wait_empty()
     totals = gateway.json("status")["totals"]
+    gateway.stop()  # while it still reaches its receiver
     counts, status = impair.counts(), sink.status(fresh=True)
     print(json.dumps({"impair": counts, "sink": {k: status[k] for k in (
         "messages", "unique", "duplicates", "corrupted", "verified", "connections", "seconds")}, "gateway": totals}))

@@ -28,4 +28,5 @@ def test_a_full_spool_answers_452_and_accepts_again_once_mail_has_left(build, fo
     assert source.result(120)["accepted"] == MESSAGES
     run.wait_until(lambda: gateway.json("status")["queue"]["messages"] == 0, 60, "an empty queue", gateway.alive)
     status = sink.status(fresh=True)
+    gateway.stop()  # before its receiver
     assert (status["unique"], status["duplicates"], status["corrupted"]) == (MESSAGES, 0, 0)
