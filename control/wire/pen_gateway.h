@@ -53,9 +53,8 @@ struct pen_gateway {
 	struct pen_inbox inbox; // of the queue thread
 	pthread_t queue_thread;
 	bool queue_runs;
-	uint32_t accepting;    // queue thread: wo; submission: ro (relaxed)
-	uint64_t accepted;     // messages taken by submission (relaxed)
-	uint64_t records_done; // of records_asked; spool's writer: wo (relaxed)
+	uint32_t accepting; // queue thread: wo; submission: ro (relaxed)
+	uint64_t accepted;  // messages taken by submission (relaxed)
 
 	// Queue thread only.
 	struct pen_sched *sched;
@@ -63,8 +62,7 @@ struct pen_gateway {
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full; // less free than queue_minfree
 	pen_time_us disk_asked_at;
-	uint64_t records_asked; // changes of messages given to the spool
-	uint64_t expired_id;    // the last message that was logged as expired
+	uint64_t expired_id; // the last message that was logged as expired
 	struct pen_routing routing;
 	struct pen_route route; // of the last recipient
 	struct pen_reply_counts replies;

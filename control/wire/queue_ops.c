@@ -94,10 +94,8 @@ static bool op_send(void *ctx, uint32_t worker, struct pen_ring_msg msg)
 // Runs on the spool's writer thread.
 static void recorded(void *ctx, struct pen_message *m, int err)
 {
-	struct pen_gateway *g = ctx;
-
+	(void)ctx;
 	(void)m;
-	__atomic_fetch_add(&g->records_done, 1, __ATOMIC_RELAXED);
 	// The message goes on as if it were recorded; after a restart it would be
 	// in its older state, so this may mean a second delivery.
 	if (err != 0 && err != -ENOENT)
@@ -107,19 +105,10 @@ static void recorded(void *ctx, struct pen_message *m, int err)
 static void op_record(void *ctx, const struct pen_message *m, const struct pen_message_update *up)
 {
 	struct pen_gateway *g = ctx;
-	int err = pen_spool_update(g->spool, up, recorded, g);
+	int err = pen_spool_update(g->spool, up, recorded, NULL);
 
 	if (err != 0)
 		pen_error("%s: a change was not recorded: %s", m->queue_id, strerror(-err));
-	else
-		g->records_asked++;
-}
-
-static uint64_t op_unrecorded(void *ctx)
-{
-	struct pen_gateway *g = ctx;
-
-	return g->records_asked - __atomic_load_n(&g->records_done, __ATOMIC_RELAXED);
 }
 
 // A notification on its way through the spool.
@@ -211,7 +200,6 @@ const struct pen_sched_ops pen_queue_ops = {
 	.resolve = op_resolve,
 	.send = op_send,
 	.record = op_record,
-	.unrecorded = op_unrecorded,
 	.submit = op_submit,
 	.content = op_content,
 	.log = op_log,

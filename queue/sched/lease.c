@@ -196,14 +196,6 @@ static bool used_up(const struct lease *l)
 	return l->pub.max_messages != 0 && l->given >= l->pub.max_messages;
 }
 
-// A crash repeats what was delivered and is not recorded: that is at most what
-// is in flight and what waits for the disk. Together they stay within the
-// sessions that are open.
-static bool record_room(const struct pen_sched *s)
-{
-	return s->ops.unrecorded == NULL || s->in_flight + s->ops.unrecorded(s->ctx) < s->nready;
-}
-
 // Gives a ready lease its share of what waits: the whole stream when it is the
 // only one, one at a time when the queue is short and others could help.
 void lease_fill(struct pen_sched *s, struct lease *l)
@@ -222,14 +214,8 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 	uint32_t depth = (site->queued + site->in_flight + site->nleases - 1) / site->nleases;
 	if (depth > s->cfg.pipeline_depth)
 		depth = s->cfg.pipeline_depth;
-	if (s->ops.unrecorded != NULL)
-		depth = depth < 1 ? depth : 1;
 	while (l->in_flight < depth && !used_up(l) && !l->closing &&
 		(j = site_first(site)) != NULL) {
-		if (!record_room(s)) {
-			lease_block(s, l);
-			break;
-		}
 		bool was_idle = l->in_flight == 0;
 		enum delivery_send_result r = delivery_send(s, l, j);
 		if (r == DELIVERY_BUSY) {

@@ -86,11 +86,6 @@ struct pen_sched_ops {
 	// Makes a change durable, in the order of the calls, some time later.
 	void (*record)(void *ctx, const struct pen_message *m, const struct pen_message_update *up);
 
-	// How many of these are not durable yet. With it, what is in flight and
-	// what is not recorded never outnumber the open sessions: that bounds the
-	// duplicates of a crash. NULL: changes are durable at once.
-	uint64_t (*unrecorded)(void *ctx);
-
 	// Stores a notification durably and gives it to pen_sched_add, then calls
 	// pen_sched_on_submitted, always; both may be called from here.
 	void (*submit)(void *ctx, const struct pen_sched_submission *sub);
