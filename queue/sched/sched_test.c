@@ -174,33 +174,6 @@ static void what_comes_back_untried_goes_first_again(void **state)
 	world_free(w);
 }
 
-static void what_a_crash_would_repeat_stays_within_the_open_sessions(void **state)
-{
-	struct world *w = world_new_slow_disk(NULL);
-	uint32_t rounds = 0;
-
-	(void)state;
-	for (int i = 0; i < 300; i++)
-		world_add(w, "s@x", "r@a.test");
-	while (world_stats(w).delivered < 300 && rounds++ < 1000) {
-		world_ready_all(w);
-		uint64_t before = w->unrecorded;
-		for (uint32_t i = 0; i < world_leases(w); i++) {
-			struct pen_delivery *d = world_oldest(w, world_lease_at(w, i));
-			if (d != NULL)
-				world_answer(w, d, 250);
-			assert_true(w->nflying + w->unrecorded <= world_stats(w).leases_ready);
-		}
-		// With the disk asleep everything stops; a write lets it go on.
-		if (w->unrecorded == before) {
-			w->unrecorded = 0;
-			world_wait(w, 2 * PEN_US_PER_MS);
-		}
-	}
-	assert_int_equal(world_stats(w).delivered, 300);
-	world_free(w);
-}
-
 static void two_leases(struct pen_sched_config *cfg)
 {
 	cfg->lease_limit = 2;
@@ -456,7 +429,6 @@ int main(void)
 		cmocka_unit_test(a_connection_carries_no_more_than_its_limit),
 		cmocka_unit_test(a_long_queue_opens_connections_up_to_the_limit),
 		cmocka_unit_test(what_comes_back_untried_goes_first_again),
-		cmocka_unit_test(what_a_crash_would_repeat_stays_within_the_open_sessions),
 		cmocka_unit_test(a_site_that_holds_all_connections_gives_way),
 		cmocka_unit_test(ten_sites_share_a_single_connection),
 		cmocka_unit_test(an_idle_connection_makes_room),

@@ -269,7 +269,6 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 	struct world_stored *st = world_stored(w, up->id);
 
 	PEN_ASSERT(!st->removed && up->id == m->id);
-	w->unrecorded++;
 	for (uint32_t i = 0; i < up->nchanges; i++) {
 		const struct pen_rcpt_change *c = &up->change[i];
 		PEN_ASSERT(c->index < st->nrcpt);
@@ -395,16 +394,9 @@ static void op_forget(void *ctx, struct pen_message *m)
 	free_message(m);
 }
 
-static uint64_t op_unrecorded(void *ctx)
+struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
 {
-	const struct world *w = ctx;
-
-	return w->unrecorded;
-}
-
-static struct world *make(void (*tweak)(struct pen_sched_config *cfg), bool slow_disk)
-{
-	struct pen_sched_ops ops = {
+	static const struct pen_sched_ops ops = {
 		.route = op_route,
 		.resolve = op_resolve,
 		.send = op_send,
@@ -414,7 +406,6 @@ static struct world *make(void (*tweak)(struct pen_sched_config *cfg), bool slow
 		.log = op_log,
 		.removed = op_removed,
 		.forget = op_forget,
-		.unrecorded = slow_disk ? op_unrecorded : NULL,
 	};
 	struct world *w = calloc(1, sizeof(*w));
 	struct pen_sched_source source[2] = {{.addr = pen_addr_ip4(0xc0000201)},
@@ -435,16 +426,6 @@ static struct world *make(void (*tweak)(struct pen_sched_config *cfg), bool slow
 	w->ttl = 86400 * PEN_US_PER_S;
 	w->s = pen_sched_new(&w->cfg, &ops, w, w->now, world_wall(w));
 	return w;
-}
-
-struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
-{
-	return make(tweak, false);
-}
-
-struct world *world_new_slow_disk(void (*tweak)(struct pen_sched_config *cfg))
-{
-	return make(tweak, true);
 }
 
 static void poll_out(struct world *w)

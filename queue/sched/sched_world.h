@@ -89,12 +89,9 @@ struct world {
 	uint32_t shuffle;       // part of the site key: changes the site of a name
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
-	uint64_t unrecorded; // changes since the test last set it to 0
 };
 
 struct world *world_new(void (*tweak)(struct pen_sched_config *cfg));
-// Changes are durable only when the test says so, by `unrecorded`.
-struct world *world_new_slow_disk(void (*tweak)(struct pen_sched_config *cfg));
 void world_free(struct world *w);
 
 // Adds a message; rcpts is a comma-separated list. Returns its id.
