@@ -5,13 +5,20 @@
 
 #include "eal.h"
 #include "lease_map.h"
+#include "memif.h"
 #include "pen_delivery.h"
 #include "pen_rand.h"
 #include "pen_test.h"
 #include "port_rss.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <rte_thash.h>
 
@@ -32,7 +39,7 @@ static struct pen_dataplane_config two_workers(void)
 
 static struct eal_machine machine(uint32_t free_huge_mb)
 {
-	struct eal_machine m = {.free_huge_mb = free_huge_mb};
+	struct eal_machine m = {.ncores = 4, .free_huge_mb = free_huge_mb};
 
 	CPU_ZERO(&m.allowed);
 	CPU_SET(0, &m.allowed);
@@ -63,8 +70,11 @@ static void workers_are_pinned_and_the_main_thread_floats(void **state)
 	assert_true(has_arg(&p, "--no-pci"));
 	cfg.worker_core[1] = 2;
 	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), -EINVAL);
-	assert_string_equal(
-		err, "worker 1: core 2 is not available to this process (it may use 0-1,3)");
+	assert_non_null(
+		strstr(err, "worker 1: core 2 is not allowed for this process: it may use 0-1,3"));
+	cfg.worker_core[1] = 4;
+	assert_int_equal(eal_plan_make(&p, &cfg, &m, 100, 130, err, sizeof(err)), -EINVAL);
+	assert_string_equal(err, "worker 1: there is no core 4: this machine has 0 to 3");
 }
 
 static void hugepages_are_used_when_there_are_enough(void **state)
@@ -162,6 +172,150 @@ static void a_lease_map_finds_what_is_in_it(void **state)
 	}
 	lease_map_remove(&m, &m); // not there: nothing happens
 	lease_map_fini(&m);
+}
+
+// ---- what is told when a start cannot work ----
+
+// DPDK starts once per process, so each attempt has one of its own.
+static const char *why_not(const char *device, bool unprivileged)
+{
+	static char err[512];
+	int end[2];
+
+	assert_int_equal(pipe(end), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct pen_dataplane_config cfg;
+		struct pen_source_config source = {.name = "a", .addr = pen_addr_ip4(0x0a000001)};
+		char said[512] = "it started";
+		pen_dataplane_config_init(&cfg);
+		cfg.worker_core[0] = (uint16_t)sched_getcpu();
+		cfg.hugepages = PEN_HUGEPAGES_NO;
+		cfg.nports = 1;
+		snprintf(cfg.port[0].name, sizeof(cfg.port[0].name), "p0");
+		snprintf(cfg.port[0].device, sizeof(cfg.port[0].device), "%s", device);
+		cfg.nsources = 1;
+		cfg.source = &source;
+		if (unprivileged && geteuid() == 0 && setuid(65534) != 0)
+			_exit(1);
+		pen_dataplane_start(&cfg, said, sizeof(said), NULL, NULL);
+		_exit(write(end[1], said, sizeof(said)) == sizeof(said) ? 0 : 1);
+	}
+	close(end[1]);
+	assert_int_equal(read(end[0], err, sizeof(err)), sizeof(err));
+	close(end[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	return err;
+}
+
+static void a_start_that_cannot_work_says_what_is_missing(void **state)
+{
+	(void)state;
+	assert_string_equal(why_not("net_af_packet0,iface=lo", true),
+		"port p0: net_af_packet needs the privilege CAP_NET_RAW");
+	if (geteuid() == 0)
+		assert_string_equal(why_not("net_af_packet0,iface=nosuch0", false),
+			"port p0: there is no network interface nosuch0");
+	assert_string_equal(why_not("net_nosuch0", false),
+		"port p0: DPDK has no driver for the device net_nosuch0");
+	for (int role = 0; role < 2; role++) {
+		char device[128];
+		snprintf(device, sizeof(device),
+			"net_memif0,role=%s,socket=/nosuch/folder/m.sock,socket-abstract=no",
+			role == 0 ? "client" : "server");
+		assert_string_equal(why_not(device, false),
+			"port p0: the folder /nosuch/folder of the memif socket does not exist");
+	}
+}
+
+// ---- memif ----
+
+static void a_memif_is_a_client_unless_it_is_told_otherwise(void **state)
+{
+	(void)state;
+	char path[108];
+
+	assert_true(memif_is_client("net_memif0"));
+	assert_true(memif_is_client("net_memif0,role=client,id=1"));
+	assert_false(memif_is_client("net_memif0,role=server,id=1"));
+	assert_false(memif_is_client("net_null0,role=client"));
+	assert_true(memif_socket("net_memif0", path, sizeof(path)));
+	assert_string_equal(path, "/run/memif.sock");
+	assert_false(memif_socket("net_memif0,socket=/x/y,socket-abstract=no", path, sizeof(path)));
+	assert_string_equal(path, "/x/y");
+}
+
+static int seqpacket(const char *path, bool abstract, bool listening)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	strcpy(un.sun_path + abstract, path);
+	assert_true(fd >= 0);
+	if (!listening) {
+		assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+		return fd;
+	}
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void the_sockets_of_a_memif_are_found_by_their_path(void **state)
+{
+	(void)state;
+	for (int abstract = 0; abstract < 2; abstract++) {
+		char dir[] = "/tmp/pen_memif_XXXXXX", path[64], device[128], other[128];
+		uint32_t connections;
+		int fd[8];
+		assert_non_null(mkdtemp(dir));
+		snprintf(path, sizeof(path), "%s/m.sock", dir);
+		snprintf(device, sizeof(device), "net_memif0,socket=%s,socket-abstract=%s", path,
+			abstract ? "yes" : "no");
+		snprintf(other, sizeof(other), "net_memif0,socket=%s2,socket-abstract=%s", path,
+			abstract ? "yes" : "no");
+		int listener = seqpacket(path, abstract, true);
+		assert_int_equal(memif_find_sockets(device, fd, 8, &connections), 1);
+		assert_int_equal(fd[0], listener);
+		assert_int_equal(connections, 0);
+		int client = seqpacket(path, abstract, false);
+		int served = accept(listener, NULL, NULL);
+		assert_int_equal(memif_find_sockets(device, fd, 8, &connections), 3);
+		assert_int_equal(connections, 2);
+		assert_int_equal(memif_find_sockets(device, fd, 2, &connections), 2);
+		assert_int_equal(memif_find_sockets(other, fd, 8, &connections), 0);
+		close(served);
+		close(client);
+		close(listener);
+		unlink(path);
+		rmdir(dir);
+	}
+}
+
+static void only_a_socket_without_a_listener_is_removed(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/pen_memif_XXXXXX", path[64], device[128];
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/m.sock", dir);
+	snprintf(device, sizeof(device), "net_memif0,role=server,socket=%s,socket-abstract=no",
+		path);
+	int listener = seqpacket(path, false, true);
+	memif_remove_stale_socket(device);
+	assert_int_equal(access(path, F_OK), 0);
+	close(listener);
+	memif_remove_stale_socket("net_memif0,role=client");
+	assert_int_equal(access(path, F_OK), 0);
+	memif_remove_stale_socket(device);
+	assert_int_not_equal(access(path, F_OK), 0);
+	// A file that is none of ours stays.
+	int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(file);
+	memif_remove_stale_socket(device);
+	assert_int_equal(unlink(path), 0);
+	rmdir(dir);
 }
 
 // ---- a worker on the null device ----
@@ -325,6 +479,12 @@ static void the_null_device_runs_the_whole_glue(void **state)
 	if (d == NULL)
 		fail_msg("%s", err);
 	struct pen_worker *w = pen_dataplane_worker(d, 0);
+	struct pen_port_status port;
+	assert_int_equal(pen_dataplane_port_count(d), 1);
+	pen_dataplane_port_status(d, 0, &port);
+	assert_string_equal(port.name, "null");
+	assert_true(port.link_up);
+	assert_int_equal(port.changes, 0);
 	everything_comes_back_from_a_host_that_does_not_answer(w);
 	a_lease_beyond_the_pool_is_refused(w);
 	close_and_abort_end_a_lease_early(w);
@@ -355,6 +515,10 @@ int main(void)
 		cmocka_unit_test(pci_devices_are_allowed_by_name),
 		cmocka_unit_test(the_local_port_decides_the_queue),
 		cmocka_unit_test(a_lease_map_finds_what_is_in_it),
+		cmocka_unit_test(a_start_that_cannot_work_says_what_is_missing),
+		cmocka_unit_test(a_memif_is_a_client_unless_it_is_told_otherwise),
+		cmocka_unit_test(the_sockets_of_a_memif_are_found_by_their_path),
+		cmocka_unit_test(only_a_socket_without_a_listener_is_removed),
 		cmocka_unit_test(the_null_device_runs_the_whole_glue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -50,6 +51,9 @@ static uint32_t free_hugepages_mb(void)
 
 void eal_machine_probe(struct eal_machine *m)
 {
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+
+	m->ncores = n > 0 ? (uint32_t)n : 1;
 	CPU_ZERO(&m->allowed);
 	if (sched_getaffinity(0, sizeof(m->allowed), &m->allowed) != 0)
 		CPU_SET(0, &m->allowed);
@@ -119,10 +123,16 @@ static int plan_lcores(struct eal_plan *p, const struct pen_dataplane_config *cf
 	n = (size_t)snprintf(lcores, sizeof(lcores), "0@(%s)", cores);
 	for (uint32_t i = 0; i < cfg->nworkers; i++) {
 		unsigned core = cfg->worker_core[i];
-		if (core >= CPU_SETSIZE || !CPU_ISSET(core, &m->allowed)) {
+		if (core >= m->ncores || core >= CPU_SETSIZE) {
 			snprintf(err, err_cap,
-				"worker %u: core %u is not available to this process (it may use "
-				"%s)",
+				"worker %u: there is no core %u: this machine has 0 to %u", i, core,
+				m->ncores - 1);
+			return -EINVAL;
+		}
+		if (!CPU_ISSET(core, &m->allowed)) {
+			snprintf(err, err_cap,
+				"worker %u: core %u is not allowed for this process: it may use %s "
+				"(taskset, or CPUAffinity and AllowedCPUs of the service)",
 				i, core, cores);
 			return -EINVAL;
 		}

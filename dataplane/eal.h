@@ -23,6 +23,7 @@ struct eal_plan {
 
 // What of the machine decides the arguments.
 struct eal_machine {
+	uint32_t ncores;       // it has; numbered from 0
 	cpu_set_t allowed;     // cores this process may use
 	uint32_t free_huge_mb; // free hugepages of all sizes
 };
