@@ -5,18 +5,13 @@
 
 #include "eal.h"
 #include "lease_map.h"
-#include "memif.h"
 #include "pen_delivery.h"
 #include "pen_rand.h"
 #include "pen_test.h"
 #include "port_rss.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -214,6 +209,8 @@ static void a_start_that_cannot_work_says_what_is_missing(void **state)
 	(void)state;
 	assert_string_equal(why_not("net_af_packet0,iface=lo", true),
 		"port p0: net_af_packet needs the privilege CAP_NET_RAW");
+	assert_string_equal(why_not("net_tap0,iface=tap9", true),
+		"port p0: net_tap needs the privilege CAP_NET_ADMIN");
 	if (geteuid() == 0)
 		assert_string_equal(why_not("net_af_packet0,iface=nosuch0", false),
 			"port p0: there is no network interface nosuch0");
@@ -227,95 +224,6 @@ static void a_start_that_cannot_work_says_what_is_missing(void **state)
 		assert_string_equal(why_not(device, false),
 			"port p0: the folder /nosuch/folder of the memif socket does not exist");
 	}
-}
-
-// ---- memif ----
-
-static void a_memif_is_a_client_unless_it_is_told_otherwise(void **state)
-{
-	(void)state;
-	char path[108];
-
-	assert_true(memif_is_client("net_memif0"));
-	assert_true(memif_is_client("net_memif0,role=client,id=1"));
-	assert_false(memif_is_client("net_memif0,role=server,id=1"));
-	assert_false(memif_is_client("net_null0,role=client"));
-	assert_true(memif_socket("net_memif0", path, sizeof(path)));
-	assert_string_equal(path, "/run/memif.sock");
-	assert_false(memif_socket("net_memif0,socket=/x/y,socket-abstract=no", path, sizeof(path)));
-	assert_string_equal(path, "/x/y");
-}
-
-static int seqpacket(const char *path, bool abstract, bool listening)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-
-	strcpy(un.sun_path + abstract, path);
-	assert_true(fd >= 0);
-	if (!listening) {
-		assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-		return fd;
-	}
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	return fd;
-}
-
-static void the_sockets_of_a_memif_are_found_by_their_path(void **state)
-{
-	(void)state;
-	for (int abstract = 0; abstract < 2; abstract++) {
-		char dir[] = "/tmp/pen_memif_XXXXXX", path[64], device[128], other[128];
-		uint32_t connections;
-		int fd[8];
-		assert_non_null(mkdtemp(dir));
-		snprintf(path, sizeof(path), "%s/m.sock", dir);
-		snprintf(device, sizeof(device), "net_memif0,socket=%s,socket-abstract=%s", path,
-			abstract ? "yes" : "no");
-		snprintf(other, sizeof(other), "net_memif0,socket=%s2,socket-abstract=%s", path,
-			abstract ? "yes" : "no");
-		int listener = seqpacket(path, abstract, true);
-		assert_int_equal(memif_find_sockets(device, fd, 8, &connections), 1);
-		assert_int_equal(fd[0], listener);
-		assert_int_equal(connections, 0);
-		int client = seqpacket(path, abstract, false);
-		int served = accept(listener, NULL, NULL);
-		assert_int_equal(memif_find_sockets(device, fd, 8, &connections), 3);
-		assert_int_equal(connections, 2);
-		assert_int_equal(memif_find_sockets(device, fd, 2, &connections), 2);
-		assert_int_equal(memif_find_sockets(other, fd, 8, &connections), 0);
-		close(served);
-		close(client);
-		close(listener);
-		unlink(path);
-		rmdir(dir);
-	}
-}
-
-static void only_a_socket_without_a_listener_is_removed(void **state)
-{
-	(void)state;
-	char dir[] = "/tmp/pen_memif_XXXXXX", path[64], device[128];
-
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/m.sock", dir);
-	snprintf(device, sizeof(device), "net_memif0,role=server,socket=%s,socket-abstract=no",
-		path);
-	int listener = seqpacket(path, false, true);
-	memif_remove_stale_socket(device);
-	assert_int_equal(access(path, F_OK), 0);
-	close(listener);
-	memif_remove_stale_socket("net_memif0,role=client");
-	assert_int_equal(access(path, F_OK), 0);
-	memif_remove_stale_socket(device);
-	assert_int_not_equal(access(path, F_OK), 0);
-	// A file that is none of ours stays.
-	int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	close(file);
-	memif_remove_stale_socket(device);
-	assert_int_equal(unlink(path), 0);
-	rmdir(dir);
 }
 
 // ---- a worker on the null device ----
@@ -516,9 +424,6 @@ int main(void)
 		cmocka_unit_test(the_local_port_decides_the_queue),
 		cmocka_unit_test(a_lease_map_finds_what_is_in_it),
 		cmocka_unit_test(a_start_that_cannot_work_says_what_is_missing),
-		cmocka_unit_test(a_memif_is_a_client_unless_it_is_told_otherwise),
-		cmocka_unit_test(the_sockets_of_a_memif_are_found_by_their_path),
-		cmocka_unit_test(only_a_socket_without_a_listener_is_removed),
 		cmocka_unit_test(the_null_device_runs_the_whole_glue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
