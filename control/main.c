@@ -304,11 +304,14 @@ static void stop(struct pen_gateway *g)
 {
 	pen_submission_stop(g->submission, STOP_GRACE);
 	pen_queue_thread_stop(g, STOP_GRACE);
-	pen_control_free(g->control);
-	pen_dataplane_stop(g->dataplane);
-	pen_dns_free(g->dns);
 	pen_spool_close(g->spool);
-	pen_inbox_run(&g->inbox); // completions that came after the queue thread ended
+	pen_dns_free(g->dns);
+	// What was posted since the queue thread ended; all it touches is still there.
+	pen_inbox_run(&g->inbox);
+	pen_control_free(g->control);
+	g->control = NULL;
+	pen_inbox_run(&g->inbox);
+	pen_dataplane_stop(g->dataplane);
 	pen_submission_free(g->submission);
 	pen_sched_free(g->sched);
 	pen_notice("stopped");

@@ -37,7 +37,7 @@ static void barrier_release(struct pen_call *call)
 {
 	struct barrier *b = (struct barrier *)call;
 
-	for (; b->sent < b->n; b->sent++) {
+	for (; b->sent < b->n && b->g->queue_runs; b->sent++) {
 		struct pen_ring_msg m = {
 			PEN_CMD_RESULT_STORED, b->at[b->sent].id, b->at[b->sent].lease};
 		if (!pen_worker_send(b->at[b->sent].worker, m)) {
@@ -188,9 +188,10 @@ int pen_queue_thread_start(struct pen_gateway *g)
 {
 	g->disk_asked_at = -PEN_US_PER_S;
 	publish(g, pen_clock_mono());
+	g->queue_runs = true; // before the thread that asks for it
 	int err = pthread_create(&g->queue_thread, NULL, queue_main, g);
-
-	g->queue_runs = err == 0;
+	if (err != 0)
+		g->queue_runs = false;
 	return -err;
 }
 
@@ -227,4 +228,5 @@ void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace)
 		pthread_join(g->queue_thread, NULL);
 	}
 	g->queue_runs = false;
+	barriers_retry(g); // nobody waits for them any more
 }

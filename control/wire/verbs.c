@@ -318,7 +318,13 @@ static void run_on_queue(struct pen_call *call)
 	struct verb_call *v = (struct verb_call *)call;
 
 	v->again = false;
-	v->fn(v);
+	if (v->g->queue_runs) {
+		v->fn(v);
+	} else {
+		json_decref(v->ids);
+		if (v->g->control != NULL)
+			pen_control_done_error(v->control, v->token, "the daemon is stopping");
+	}
 	if (v->again)
 		pen_inbox_post(&v->g->inbox, &v->call);
 	else
