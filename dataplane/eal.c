@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -43,11 +42,7 @@ static uint32_t free_hugepages_mb(void)
 		if (sscanf(e->d_name, "hugepages-%lukB", &kb) != 1)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/free_hugepages", root, e->d_name);
-		uint32_t n = read_number(path);
-		// Mapped by others, who have not touched them yet.
-		snprintf(path, sizeof(path), "%s/%s/resv_hugepages", root, e->d_name);
-		uint32_t promised = read_number(path);
-		mb += (n > promised ? n - promised : 0) * (uint32_t)(kb / 1024);
+		mb += read_number(path) * (uint32_t)(kb / 1024);
 	}
 	closedir(d);
 	return mb;
@@ -55,9 +50,6 @@ static uint32_t free_hugepages_mb(void)
 
 void eal_machine_probe(struct eal_machine *m)
 {
-	long n = sysconf(_SC_NPROCESSORS_CONF);
-
-	m->ncores = n > 0 ? (uint32_t)n : 1;
 	CPU_ZERO(&m->allowed);
 	if (sched_getaffinity(0, sizeof(m->allowed), &m->allowed) != 0)
 		CPU_SET(0, &m->allowed);
@@ -127,16 +119,10 @@ static int plan_lcores(struct eal_plan *p, const struct pen_dataplane_config *cf
 	n = (size_t)snprintf(lcores, sizeof(lcores), "0@(%s)", cores);
 	for (uint32_t i = 0; i < cfg->nworkers; i++) {
 		unsigned core = cfg->worker_core[i];
-		if (core >= m->ncores || core >= CPU_SETSIZE) {
+		if (core >= CPU_SETSIZE || !CPU_ISSET(core, &m->allowed)) {
 			snprintf(err, err_cap,
-				"worker %u: there is no core %u: this machine has 0 to %u", i, core,
-				m->ncores - 1);
-			return -EINVAL;
-		}
-		if (!CPU_ISSET(core, &m->allowed)) {
-			snprintf(err, err_cap,
-				"worker %u: core %u is not allowed for this process: it may use %s "
-				"(taskset, or CPUAffinity and AllowedCPUs of the service)",
+				"worker %u: core %u is not available to this process (it may use "
+				"%s)",
 				i, core, cores);
 			return -EINVAL;
 		}
@@ -239,10 +225,10 @@ int eal_plan_make(struct eal_plan *p, const struct pen_dataplane_config *cfg,
 
 // ---- start ----
 
-// DPDK writes its log into this stream: the first complaint is kept, because
-// those that follow only say that something failed. Interrupt and worker threads may write at any
-// time, so the text is only as reliable as an explanation has to be.
-static char complaint[256];
+// DPDK writes its log into this stream: the last complaint is kept, the rest
+// is dropped. Interrupt and worker threads may write at any time, so the text
+// is only as reliable as an explanation has to be.
+static char last_message[256];
 static FILE *log_stream;
 
 static ssize_t log_write(void *cookie, const char *buf, size_t size)
@@ -252,23 +238,23 @@ static ssize_t log_write(void *cookie, const char *buf, size_t size)
 
 	while (n > 0 && isspace((unsigned char)buf[n - 1]))
 		n--;
-	if (n > 0 && complaint[0] == '\0' && rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR) {
-		if (n >= sizeof(complaint))
-			n = sizeof(complaint) - 1;
-		memcpy(complaint, buf, n);
-		complaint[n] = '\0';
+	if (n > 0 && rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR) {
+		if (n >= sizeof(last_message))
+			n = sizeof(last_message) - 1;
+		memcpy(last_message, buf, n);
+		last_message[n] = '\0';
 	}
 	return (ssize_t)size;
 }
 
-const char *eal_complaint(void)
+const char *eal_last_message(void)
 {
-	return complaint;
+	return last_message;
 }
 
-void eal_forget_complaint(void)
+void eal_forget_message(void)
 {
-	complaint[0] = '\0';
+	last_message[0] = '\0';
 }
 
 static bool started;
@@ -290,12 +276,11 @@ int eal_start(struct eal_plan *p, char *err, size_t err_cap)
 		setvbuf(log_stream, NULL, _IOLBF, 1024);
 		rte_openlog_stream(log_stream);
 	}
-	eal_forget_complaint();
+	eal_forget_message();
 	if (rte_eal_init(p->argc, p->argv) < 0) {
 		fflush(log_stream);
-		snprintf(err, err_cap, "DPDK did not start: %s%s%s%s", rte_strerror(rte_errno),
-			complaint[0] != '\0' ? ": " : "", complaint,
-			p->hugepages ? " (\"hugepages = no\" does without hugepages)" : "");
+		snprintf(err, err_cap, "DPDK did not start: %s%s%s", rte_strerror(rte_errno),
+			last_message[0] != '\0' ? ": " : "", last_message);
 		return -EIO;
 	}
 	started = true;

@@ -23,7 +23,6 @@ struct eal_plan {
 
 // What of the machine decides the arguments.
 struct eal_machine {
-	uint32_t ncores;       // it has; numbered from 0
 	cpu_set_t allowed;     // cores this process may use
 	uint32_t free_huge_mb; // free hugepages of all sizes
 };
@@ -36,12 +35,12 @@ int eal_plan_make(struct eal_plan *plan, const struct pen_dataplane_config *cfg,
 	const struct eal_machine *m, uint32_t huge_mb, uint32_t small_mb, char *err,
 	size_t err_cap);
 
-// rte_eal_init with DPDK's own messages kept out of the terminal; the first
-// complaint becomes part of err. 0 or -errno.
+// rte_eal_init with DPDK's own messages kept out of the terminal; the last one
+// becomes part of err. 0 or -errno.
 int eal_start(struct eal_plan *plan, char *err, size_t err_cap);
-// The first error that DPDK reported since the last eal_forget_complaint, or "".
-const char *eal_complaint(void);
-void eal_forget_complaint(void);
+// The last error that DPDK reported since the previous call, or "".
+const char *eal_last_message(void);
+void eal_forget_message(void);
 void eal_stop(void);
 
 // The lcore that runs worker `index`.

@@ -68,11 +68,8 @@ static int check_limits(struct port *p, const struct rte_eth_dev_info *info, cha
 
 	if (p->nqueues > most) {
 		snprintf(err, cap,
-			"port %s: %u workers need as many queues, but the device has at most %u%s",
-			p->cfg->name, p->nqueues, most,
-			strcmp(info->driver_name, "net_af_packet") == 0
-				? " (qpairs=N in the device asks for more)"
-				: "");
+			"port %s: %u workers need as many queues, but the device has at most %u",
+			p->cfg->name, p->nqueues, most);
 		return -EINVAL;
 	}
 	// net_memif reports one Ethernet frame but chains its buffers: any length.
@@ -174,12 +171,10 @@ static int setup_queues(struct port *p, const struct pen_dataplane_config *cfg, 
 			p->id, q, p->nrxd, (unsigned)socket, &rxconf, p->pool[q]);
 		if (rc == 0)
 			rc = rte_eth_tx_queue_setup(p->id, q, p->ntxd, (unsigned)socket, &txconf);
-		if (rc == 0)
-			continue;
-		if (!port_lacks_privilege(p->cfg, err, cap))
-			snprintf(err, cap, "port %s: queue %u: %s: %s", p->cfg->name, q,
-				strerror(-rc), eal_complaint());
-		return rc;
+		if (rc != 0) {
+			snprintf(err, cap, "port %s: queue %u: %s", p->cfg->name, q, strerror(-rc));
+			return rc;
+		}
 	}
 	return 0;
 }
@@ -234,7 +229,7 @@ static int start_device(struct port *p, char *err, size_t cap)
 			p->cfg->name, path);
 	else
 		snprintf(err, cap, "port %s: cannot start: %s: %s", p->cfg->name, strerror(-rc),
-			eal_complaint());
+			eal_last_message());
 	return rc < 0 ? rc : -EIO;
 }
 
@@ -263,10 +258,11 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 	bool rss = rss_possible(p, &info);
 	if (rss)
 		ask_rss(&info, key, &conf);
-	eal_forget_complaint();
+	eal_forget_message();
 	rc = rte_eth_dev_configure(p->id, p->nqueues, p->nqueues, &conf);
 	if (rc != 0) {
-		snprintf(err, cap, "port %s: %s: %s", p->cfg->name, strerror(-rc), eal_complaint());
+		snprintf(err, cap, "port %s: %s: %s", p->cfg->name, strerror(-rc),
+			eal_last_message());
 		return rc;
 	}
 	rc = setup_queues(p, cfg, index, &info, &conf, err, cap);

@@ -27,39 +27,23 @@ static bool has_capability(unsigned bit)
 	return (effective >> bit & 1) != 0;
 }
 
-bool port_lacks_privilege(const struct pen_port_config *c, char *err, size_t cap)
-{
-	enum { CAP_NET_ADMIN_BIT = 12, CAP_NET_RAW_BIT = 13 };
-	static const struct {
-		const char *driver, *name;
-		unsigned bit;
-	} needs[] = {{"net_af_packet", "CAP_NET_RAW", CAP_NET_RAW_BIT},
-		{"net_af_xdp", "CAP_NET_ADMIN", CAP_NET_ADMIN_BIT},
-		{"net_tap", "CAP_NET_ADMIN", CAP_NET_ADMIN_BIT}};
-
-	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-		if (strncmp(c->device, needs[i].driver, strlen(needs[i].driver)) != 0 ||
-			has_capability(needs[i].bit))
-			continue;
-		snprintf(err, cap, "port %s: %s needs the privilege %s", c->name, needs[i].driver,
-			needs[i].name);
-		return true;
-	}
-	return false;
-}
-
 // Says in one sentence why a device did not come up.
 static void explain_probe(const struct pen_port_config *c, int rc, char *err, size_t cap)
 {
-	bool on_interface = strncmp(c->device, "net_af_packet", 13) == 0 ||
-			    strncmp(c->device, "net_af_xdp", 10) == 0;
+	enum { CAP_NET_ADMIN_BIT = 12, CAP_NET_RAW_BIT = 13 };
+	bool af_packet = strncmp(c->device, "net_af_packet", 13) == 0;
+	bool af_xdp = strncmp(c->device, "net_af_xdp", 10) == 0;
+	bool tap = strncmp(c->device, "net_tap", 7) == 0;
 	char iface[IF_NAMESIZE + 1];
 
-	if (port_lacks_privilege(c, err, cap))
-		return;
-	if (on_interface && !device_option(c->device, "iface", iface, sizeof(iface)))
-		snprintf(err, cap, "port %s: the device %s needs iface=NAME", c->name, c->device);
-	else if (on_interface && if_nametoindex(iface) == 0)
+	if (af_packet && !has_capability(CAP_NET_RAW_BIT))
+		snprintf(err, cap, "port %s: net_af_packet needs the privilege CAP_NET_RAW",
+			c->name);
+	else if ((af_xdp || tap) && !has_capability(CAP_NET_ADMIN_BIT))
+		snprintf(err, cap, "port %s: %s needs the privilege CAP_NET_ADMIN", c->name,
+			af_xdp ? "net_af_xdp" : "net_tap");
+	else if ((af_packet || af_xdp) && device_option(c->device, "iface", iface, sizeof(iface)) &&
+		 if_nametoindex(iface) == 0)
 		snprintf(err, cap, "port %s: there is no network interface %s", c->name, iface);
 	else if (rc == EFAULT)
 		// The virtual bus says so when no driver claims the name.
@@ -67,7 +51,8 @@ static void explain_probe(const struct pen_port_config *c, int rc, char *err, si
 			c->device);
 	else
 		snprintf(err, cap, "port %s: device %s did not start: %s%s%s", c->name, c->device,
-			strerror(rc), eal_complaint()[0] != '\0' ? ": " : "", eal_complaint());
+			strerror(rc), eal_last_message()[0] != '\0' ? ": " : "",
+			eal_last_message());
 }
 
 int port_probe(struct port *p, char *err, size_t cap)
@@ -87,7 +72,7 @@ int port_probe(struct port *p, char *err, size_t cap)
 		return wrong;
 	if (!eal_is_pci(c->device)) {
 		memif_remove_stale_socket(c->device);
-		eal_forget_complaint();
+		eal_forget_message();
 		int rc = rte_dev_probe(c->device);
 		if (rc < 0) {
 			explain_probe(c, -rc, err, cap);
