@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "eal.h"
-#include "link_keeper.h"
-#include "memif.h"
-#include "pen_err.h"
 #include "session.h"
 #include "worker_mesh.h"
 
@@ -21,7 +18,6 @@ struct pen_dataplane {
 	struct port port[PEN_PORTS_MAX];
 	struct pen_worker *worker[PEN_WORKERS_MAX];
 	uint32_t launched;
-	struct link_keeper *keeper;
 	void (*note)(void *ctx, const char *line);
 	void *note_ctx;
 };
@@ -111,8 +107,7 @@ static int start_ports(struct pen_dataplane *d, char *err, size_t cap)
 	}
 	for (uint32_t i = 0; i < d->cfg.nports; i++) {
 		// A memif server waits for nobody.
-		const char *device = d->cfg.port[i].device;
-		if (memif_is(device) && !memif_is_client(device))
+		if (strstr(d->cfg.port[i].device, "role=server") != NULL)
 			continue;
 		if (!port_wait_link(&d->port[i], LINK_WAIT_US))
 			note_line(d, "port %s: the link is down; going on without it",
@@ -157,11 +152,7 @@ static int start_workers(
 		}
 		d->launched = i + 1;
 	}
-	int rc = wait_ready(d, err, cap);
-	if (rc != 0)
-		return rc;
-	d->keeper = link_keeper_start(d->port, d->cfg.nports, d->worker, n, err, cap);
-	return d->keeper != NULL ? 0 : -1;
+	return wait_ready(d, err, cap);
 }
 
 // The configuration's texts are copied: the caller may free its own.
@@ -217,7 +208,6 @@ void pen_dataplane_stop(struct pen_dataplane *d)
 		__atomic_store_n(&d->worker[i]->stop, 1, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < d->launched; i++)
 		rte_eal_wait_lcore(eal_lcore_of(i));
-	link_keeper_stop(d->keeper);
 	worker_mesh_free(d->worker, d->cfg.nworkers);
 	for (uint32_t i = 0; i < d->cfg.nworkers; i++)
 		worker_free(d->worker[i]);
@@ -236,25 +226,6 @@ uint32_t pen_dataplane_workers(const struct pen_dataplane *d)
 struct pen_worker *pen_dataplane_worker(struct pen_dataplane *d, uint32_t index)
 {
 	return index < d->cfg.nworkers ? d->worker[index] : NULL;
-}
-
-uint32_t pen_dataplane_port_count(const struct pen_dataplane *d)
-{
-	return d->cfg.nports;
-}
-
-void pen_dataplane_port_status(
-	const struct pen_dataplane *d, uint32_t index, struct pen_port_status *st)
-{
-	const struct port *p = &d->port[index];
-
-	PEN_ASSERT(index < d->cfg.nports);
-	*st = (struct pen_port_status){
-		.name = d->cfg.port[index].name,
-		.link_up = port_link_get(p),
-		.changes = __atomic_load_n(&p->link_changes, __ATOMIC_RELAXED),
-		.went_down = __atomic_load_n(&p->link_went_down, __ATOMIC_RELAXED),
-	};
 }
 
 bool pen_worker_send(struct pen_worker *w, struct pen_ring_msg m)

@@ -6,9 +6,7 @@
 //
 // Threads: start and stop are called by the main thread. pen_worker_send and
 //          pen_worker_recv are the two ends of SPSC rings and are called by the
-//          scheduler thread only. The link keeper, a thread of its own, logs
-//          link changes and restarts ports that need it. Everything else
-//          happens on the workers.
+//          scheduler thread only. Everything else happens on the workers.
 // Memory:  taken at start from the limits below; a worker never allocates.
 
 #include "pen_addr.h"
@@ -82,18 +80,6 @@ void pen_dataplane_stop(struct pen_dataplane *d);
 
 uint32_t pen_dataplane_workers(const struct pen_dataplane *d);
 struct pen_worker *pen_dataplane_worker(struct pen_dataplane *d, uint32_t index);
-
-struct pen_port_status {
-	const char *name; // valid as long as the dataplane
-	bool link_up;
-	uint32_t changes; // of the link, in both directions, since the start
-	uint32_t went_down;
-};
-uint32_t pen_dataplane_port_count(const struct pen_dataplane *d);
-// Any thread. index < the count.
-void pen_dataplane_port_status(
-	const struct pen_dataplane *d, uint32_t index, struct pen_port_status *st);
-
 // False: the ring is full, try again later.
 bool pen_worker_send(struct pen_worker *w, struct pen_ring_msg m);
 bool pen_worker_recv(struct pen_worker *w, struct pen_ring_msg *m);

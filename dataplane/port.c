@@ -2,19 +2,16 @@
 #include "port.h"
 
 #include "eal.h"
-#include "memif.h"
-#include "port_probe.h"
 #include "port_rss.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <rte_dev.h>
 #include <rte_errno.h>
 
 #define POOL_CACHE 256
@@ -60,6 +57,102 @@ uint32_t port_memory_mb(const struct pen_dataplane_config *cfg, bool hugepages)
 }
 
 // ---- start ----
+
+static bool has_capability(unsigned bit)
+{
+	char line[256];
+	unsigned long long effective = 0;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	if (f == NULL)
+		return false;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	}
+	fclose(f);
+	return (effective >> bit & 1) != 0;
+}
+
+// The value of "key=" in a device string.
+static bool device_option(const char *device, const char *key, char *out, size_t cap)
+{
+	size_t klen = strlen(key);
+
+	for (const char *p = strchr(device, ','); p != NULL; p = strchr(p, ',')) {
+		p++;
+		while (*p == ' ')
+			p++;
+		if (strncmp(p, key, klen) != 0 || p[klen] != '=')
+			continue;
+		size_t n = strcspn(p + klen + 1, ",");
+		if (n >= cap)
+			return false;
+		memcpy(out, p + klen + 1, n);
+		out[n] = '\0';
+		return true;
+	}
+	return false;
+}
+
+// Says in one sentence why a device did not come up.
+static void explain_probe(const struct pen_port_config *c, int rc, char *err, size_t cap)
+{
+	enum { CAP_NET_ADMIN_BIT = 12, CAP_NET_RAW_BIT = 13 };
+	bool af_packet = strncmp(c->device, "net_af_packet", 13) == 0;
+	bool af_xdp = strncmp(c->device, "net_af_xdp", 10) == 0;
+	bool tap = strncmp(c->device, "net_tap", 7) == 0;
+	char iface[IF_NAMESIZE + 1];
+
+	if (af_packet && !has_capability(CAP_NET_RAW_BIT))
+		snprintf(err, cap, "port %s: net_af_packet needs the privilege CAP_NET_RAW",
+			c->name);
+	else if ((af_xdp || tap) && !has_capability(CAP_NET_ADMIN_BIT))
+		snprintf(err, cap, "port %s: %s needs the privilege CAP_NET_ADMIN", c->name,
+			af_xdp ? "net_af_xdp" : "net_tap");
+	else if ((af_packet || af_xdp) && device_option(c->device, "iface", iface, sizeof(iface)) &&
+		 if_nametoindex(iface) == 0)
+		snprintf(err, cap, "port %s: there is no network interface %s", c->name, iface);
+	else if (rc == EFAULT)
+		// The virtual bus says so when no driver claims the name.
+		snprintf(err, cap, "port %s: DPDK has no driver for the device %s", c->name,
+			c->device);
+	else
+		snprintf(err, cap, "port %s: device %s did not start: %s%s%s", c->name, c->device,
+			strerror(rc), eal_last_message()[0] != '\0' ? ": " : "",
+			eal_last_message());
+}
+
+static int probe(struct port *p, char *err, size_t cap)
+{
+	const struct pen_port_config *c = p->cfg;
+	char name[RTE_ETH_NAME_MAX_LEN];
+	size_t n = strcspn(c->device, ",");
+
+	if (n == 0 || n >= sizeof(name)) {
+		snprintf(err, cap, "port %s: no device", c->name);
+		return -EINVAL;
+	}
+	memcpy(name, c->device, n);
+	name[n] = '\0';
+	if (!eal_is_pci(c->device)) {
+		eal_forget_message();
+		int rc = rte_dev_probe(c->device);
+		if (rc < 0) {
+			explain_probe(c, -rc, err, cap);
+			return -ENODEV;
+		}
+	}
+	if (rte_eth_dev_get_port_by_name(name, &p->id) != 0) {
+		snprintf(err, cap,
+			"port %s: DPDK knows no device %s (is its driver bound, for example "
+			"to vfio-pci?)",
+			c->name, name);
+		return -ENODEV;
+	}
+	p->probed = true;
+	return 0;
+}
 
 static int check_limits(struct port *p, const struct rte_eth_dev_info *info, char *err, size_t cap)
 {
@@ -210,9 +303,9 @@ static void pause_ms(long ms)
 // started together, so it gets a moment.
 static int start_device(struct port *p, char *err, size_t cap)
 {
-	bool memif = memif_is_client(p->cfg->device);
+	bool memif = strncmp(p->cfg->device, "net_memif", 9) == 0;
 	pen_time_us end = pen_clock_mono() + (memif ? PEER_WAIT_US : 0);
-	char path[128];
+	char path[128] = "/run/memif.sock"; // DPDK's default
 	int rc;
 
 	while ((rc = rte_eth_dev_start(p->id)) != 0 && pen_clock_mono() < end)
@@ -221,7 +314,7 @@ static int start_device(struct port *p, char *err, size_t cap)
 		p->started = true;
 		return 0;
 	}
-	memif_socket(p->cfg->device, path, sizeof(path));
+	device_option(p->cfg->device, "socket", path, sizeof(path));
 	if (memif)
 		snprintf(err, cap,
 			"port %s: nobody listens at the memif socket %s: start the side with "
@@ -243,7 +336,7 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 	*p = (struct port){.cfg = &cfg->port[index],
 		.mtu = cfg->port[index].mtu,
 		.nqueues = (uint16_t)cfg->nworkers};
-	int rc = port_probe(p, err, cap);
+	int rc = probe(p, err, cap);
 	if (rc != 0)
 		return rc;
 	rc = rte_eth_dev_info_get(p->id, &info);
@@ -279,64 +372,33 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 	return 0;
 }
 
-// The kernel's view of the interface below a device, whose driver may not tell.
-static bool interface_runs(const struct port *p)
-{
-	struct ifreq req = {0};
-
-	if (!device_option(p->cfg->device, "iface", req.ifr_name, sizeof(req.ifr_name)))
-		return true;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return true;
-	bool runs = ioctl(fd, SIOCGIFFLAGS, &req) != 0 ? errno != ENODEV
-						       : (req.ifr_flags & IFF_RUNNING) != 0;
-	close(fd);
-	return runs;
-}
-
-bool port_link_is_up(const struct port *p)
-{
-	struct rte_eth_link link;
-
-	if (rte_eth_link_get_nowait(p->id, &link) == 0 && link.link_status != RTE_ETH_LINK_UP)
-		return false;
-	return interface_runs(p);
-}
-
-void port_link_set(struct port *p, bool up)
-{
-	__atomic_store_n(&p->link_up, up, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->link_changes, p->link_changes + 1, __ATOMIC_RELAXED);
-	if (!up)
-		__atomic_store_n(&p->link_went_down, p->link_went_down + 1, __ATOMIC_RELAXED);
-}
-
-int port_restart(struct port *p)
-{
-	if (p->started)
-		rte_eth_dev_stop(p->id);
-	int rc = rte_eth_dev_start(p->id);
-	p->started = rc == 0;
-	return rc;
-}
-
 bool port_wait_link(struct port *p, pen_time_us most)
 {
-	bool client = memif_is_client(p->cfg->device);
+	char role[16] = "", err[8];
+	bool client = strncmp(p->cfg->device, "net_memif", 9) == 0 &&
+		      device_option(p->cfg->device, "role", role, sizeof(role)) &&
+		      strcmp(role, "client") == 0;
 	pen_time_us now = pen_clock_mono(), end = now + most, again = now + MEMIF_RETRY_US;
+	struct rte_eth_link link;
 
-	while (!(p->link_up = port_link_is_up(p)) && now < end) {
+	for (;; now = pen_clock_mono()) {
+		if (rte_eth_link_get_nowait(p->id, &link) != 0)
+			return true; // the device does not say
+		if (link.link_status == RTE_ETH_LINK_UP)
+			return true;
+		if (now >= end)
+			return false;
 		// A client that came while its server was still starting was turned away,
 		// and does not try again by itself.
 		if (client && now >= again) {
 			again = now + MEMIF_RETRY_US;
-			port_restart(p);
+			rte_eth_dev_stop(p->id);
+			p->started = false;
+			if (start_device(p, err, sizeof(err)) != 0)
+				return false;
 		}
 		pause_ms(2);
-		now = pen_clock_mono();
 	}
-	return p->link_up;
 }
 
 void port_close(struct port *p)
@@ -427,12 +489,6 @@ void port_queue_flush(struct port_queue *q)
 {
 	if (q->ntx == 0)
 		return;
-	if (q->away) {
-		PEN_COUNT_N(q->ctr->drop_tx_link_down, q->ntx);
-		rte_pktmbuf_free_bulk(q->tx, q->ntx);
-		q->ntx = 0;
-		return;
-	}
 	uint16_t sent = rte_eth_tx_burst(q->port->id, q->queue, q->tx, q->ntx);
 	PEN_COUNT_N(q->ctr->tx_frames, sent);
 	if (sent < q->ntx) {

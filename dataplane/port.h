@@ -7,8 +7,7 @@
 // in software where it cannot; without RSS every packet may arrive anywhere.
 //
 // Threads: port_* functions by the main thread before the workers run and
-//          after they ended, and by the link keeper in between; a port_queue
-//          belongs to its worker.
+//          after they ended; a port_queue belongs to its worker.
 // Memory:  one mempool per worker and port. A frame that the device does not
 //          take stays in the queue's batch; a full batch makes tx_get fail,
 //          which the stack takes as back-pressure.
@@ -34,7 +33,6 @@
 	X(steer_out, "frames passed on to the worker that owns them")                              \
 	X(steer_in, "frames taken over from other workers")                                        \
 	X(drop_steer_full, "frames dropped because the owner's ring was full")                     \
-	X(drop_tx_link_down, "frames dropped because the link was down or busy coming up")         \
 	X(neigh_out, "neighbours told to other workers")                                           \
 	X(neigh_in, "neighbours learned from other workers")
 PEN_COUNTERS_DECLARE(port, PORT_COUNTERS);
@@ -49,18 +47,12 @@ struct port {
 	uint8_t mac[6];
 	bool probed, started, rss;
 	struct rte_mempool *pool[PEN_WORKERS_MAX];
-	// Odd: the workers have to leave the device alone. Link keeper: wo.
-	uint32_t parked;
-	bool link_up; // link keeper: wo, as the next two
-	uint32_t link_changes, link_went_down;
 };
 
 struct port_queue {
 	struct port *port;
 	uint16_t queue;
 	uint16_t ntx;
-	bool away;     // port->parked as of this turn of the loop
-	uint32_t seen; // port->parked as the worker last saw it; worker: wo
 	struct rte_mempool *pool;
 	struct port_counters *ctr;
 	struct rte_mbuf *tx[PORT_TX_BATCH];
@@ -74,17 +66,6 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 	size_t err_cap);
 // Waits at most `most` for the link; false: still down.
 bool port_wait_link(struct port *p, pen_time_us most);
-// What the device and, below a virtual one, the kernel say now.
-bool port_link_is_up(const struct port *p);
-// What the link keeper last saw; any thread.
-static inline bool port_link_get(const struct port *p)
-{
-	return __atomic_load_n(&p->link_up, __ATOMIC_RELAXED);
-}
-void port_link_set(struct port *p, bool up);
-// Stops the device and starts it again, as it was configured. 0 or -errno: it is
-// stopped. No worker may use it meanwhile.
-int port_restart(struct port *p);
 void port_close(struct port *p);
 
 void port_queue_init(
@@ -97,21 +78,8 @@ extern const struct pen_port_ops port_ops;
 // Gives the batch to the device, once.
 void port_queue_flush(struct port_queue *q);
 
-// At the begin of each turn of the loop: how the device may be used in this turn.
-static inline void port_queue_sync(struct port_queue *q)
-{
-	uint32_t parked = __atomic_load_n(&q->port->parked, __ATOMIC_ACQUIRE);
-
-	if (parked == q->seen)
-		return;
-	q->away = (parked & 1) != 0;
-	__atomic_store_n(&q->seen, parked, __ATOMIC_RELEASE);
-}
-
 static inline uint16_t port_queue_receive(struct port_queue *q, struct rte_mbuf **m, uint16_t n)
 {
-	if (q->away)
-		return 0;
 	return rte_eth_rx_burst(q->port->id, q->queue, m, n);
 }
 

@@ -334,10 +334,8 @@ static void run(struct pen_worker *w)
 		pen_time_us now = pen_clock_mono();
 		uint32_t work = 0;
 
-		for (uint32_t i = 0; i < w->nports; i++) {
-			port_queue_sync(&w->port[i].queue);
+		for (uint32_t i = 0; i < w->nports; i++)
 			work += receive(&w->port[i], now);
-		}
 		if (w->nworkers > 1)
 			work += worker_mesh_receive(w, now, input_foreign);
 		work += take_commands(w, now);

@@ -247,20 +247,6 @@ static json_t *workers_json(struct pen_gateway *g)
 	return list;
 }
 
-static json_t *ports_json(struct pen_gateway *g)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < pen_dataplane_port_count(g->dataplane); i++) {
-		struct pen_port_status st;
-		pen_dataplane_port_status(g->dataplane, i, &st);
-		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:I}", "name", st.name, "link",
-				st.link_up ? "up" : "down", "changes", (json_int_t)st.changes));
-	}
-	return list;
-}
-
 static json_t *spool_json(struct pen_gateway *g)
 {
 	struct pen_spool_stats st;
@@ -296,12 +282,12 @@ static void run_status(struct verb_call *v)
 	json_t *queue = json_pack("{s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)st.messages,
 		"recipients", (json_int_t)st.queued, "active", (json_int_t)st.active, "deferred",
 		(json_int_t)st.deferred, "held", (json_int_t)st.held);
-	answer(v, json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "version",
-			  PENSTOCK_VERSION, "pid", (int)getpid(), "uptime",
+	answer(v, json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:o}", "version", PENSTOCK_VERSION,
+			  "pid", (int)getpid(), "uptime",
 			  (json_int_t)((pen_clock_mono() - g->started_at) / PEN_US_PER_S), "totals",
-			  totals, "queue", queue, "workers", workers_json(g), "ports",
-			  ports_json(g), "leases", (json_int_t)st.leases, "spool", spool_json(g),
-			  "reply_classes", reply_classes_json(g)));
+			  totals, "queue", queue, "workers", workers_json(g), "leases",
+			  (json_int_t)st.leases, "spool", spool_json(g), "reply_classes",
+			  reply_classes_json(g)));
 }
 
 static void run_stop(struct verb_call *v)
