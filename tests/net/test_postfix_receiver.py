@@ -96,6 +96,8 @@ def test_a_refused_recipient_sends_a_failure_dsn_to_the_sender(net, folder):
     assert "nobody@example.test" in text.get_content()
     assert status.get_content_type() == "message/delivery-status"
     per_message, per_recipient = status.get_payload()
+    print(dsn["Subject"], [part.get_content_type() for part in dsn.iter_parts()], per_message.as_string(),
+          per_recipient.as_string(), sep="\n")
     assert per_message["Reporting-MTA"] == "dns; gateway.example"
     assert per_recipient["Final-Recipient"] == "rfc822; nobody@example.test"
     assert per_recipient["Action"] == "failed"
