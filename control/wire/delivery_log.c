@@ -50,7 +50,9 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 	}
 	if (!pen_dsn_ok(line->dsn))
 		count_class(&g->replies, line->dsn);
+	// A whole sentence, which the log takes as it is.
 	shown.text_len = (uint16_t)pen_sched_log_text(line, shown.text, sizeof(shown.text));
+	shown.origin = PEN_ORIGIN_LOCAL;
 	struct pen_maillog_delivery d = {
 		.queue_id = m->queue_id,
 		.rcpt = m->rcpt[line->rcpt].addr,

@@ -49,6 +49,28 @@ const char *pen_trouble_status(const struct pen_dsn *d, char out[PEN_STATUS_STR_
 	return out;
 }
 
+// The SMTP client's texts are for people already: "host NAME[ADDR] said: REPLY
+// (in reply to X command)". This is REPLY, or the whole text when it is bare.
+static struct pen_span bare_reply(const struct pen_dsn *d)
+{
+	static const char *const lead_ins[] = {"] said: ", "] refused to talk to me: "};
+	struct pen_span text = pen_span(d->text, d->text_len);
+
+	if (strncmp(d->text, "host ", 5) != 0)
+		return text;
+	for (size_t i = 0; i < sizeof(lead_ins) / sizeof(lead_ins[0]); i++) {
+		const char *at = strstr(d->text, lead_ins[i]);
+		if (at == NULL)
+			continue;
+		text = pen_span_from(text, (size_t)(at - d->text) + strlen(lead_ins[i]));
+		for (const char *p = (const char *)text.p;
+			(p = strstr(p, " (in reply to ")) != NULL; p++)
+			text.n = (size_t)(p - (const char *)text.p);
+		return text;
+	}
+	return text;
+}
+
 // The reply as the server gave it. Some texts carry the code already.
 static int put_reply(const struct pen_dsn *d, char *out, size_t cap)
 {
@@ -56,13 +78,15 @@ static int put_reply(const struct pen_dsn *d, char *out, size_t cap)
 	uint8_t k;
 	uint16_t a, b;
 
+	struct pen_span t = bare_reply(d);
+
 	snprintf(code, sizeof(code), "%03u", d->reply % 1000u);
-	if (strncmp(d->text, code, 3) == 0 && (d->text[3] == ' ' || d->text[3] == '\0'))
-		return snprintf(out, cap, "%s", d->text);
-	if (pen_dsn_parse_status(pen_span(d->text, d->text_len), &k, &a, &b) != 0)
-		return snprintf(out, cap, "%s %s", code, d->text);
-	return snprintf(out, cap, "%s %s%s%s", code, pen_trouble_status(d, status),
-		d->text_len > 0 ? " " : "", d->text);
+	if (t.n >= 3 && memcmp(t.p, code, 3) == 0 && (t.n == 3 || t.p[3] == ' '))
+		return snprintf(out, cap, "%.*s", PEN_SPAN_ARG(t));
+	if (pen_dsn_parse_status(t, &k, &a, &b) != 0)
+		return snprintf(out, cap, "%s %.*s", code, PEN_SPAN_ARG(t));
+	return snprintf(out, cap, "%s %s%s%.*s", code, pen_trouble_status(d, status),
+		t.n > 0 ? " " : "", PEN_SPAN_ARG(t));
 }
 
 static size_t make_printable(char *out, size_t cap, int n)
@@ -86,7 +110,7 @@ size_t pen_trouble_text(const struct pen_dsn *d, const char *relay, char *out, s
 	char reply[PEN_DSN_TEXT_MAX + 32];
 	int n;
 
-	if (d->origin != PEN_ORIGIN_PEER || d->reply == 0) {
+	if (d->origin != PEN_ORIGIN_PEER || d->reply == 0 || bare_reply(d).n < d->text_len) {
 		n = snprintf(out, cap, "%s", d->text);
 	} else if (d->klass == 2) {
 		n = put_reply(d, out, cap);

@@ -97,6 +97,22 @@ static void a_lease_tells_how_its_site_is(void **state)
 	free(l);
 }
 
+static void a_text_that_names_the_host_already_is_not_wrapped_again(void **state)
+{
+	static const char whole[] = "host mx.test[192.0.2.1] said: 550 5.1.1 no such user (in "
+				    "reply to RCPT TO command)";
+	struct pen_dsn d;
+	char out[PEN_TROUBLE_TEXT_MAX];
+
+	(void)state;
+	pen_dsn_set(&d, 5, 1, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT, "%s", whole);
+	d.reply = 550;
+	pen_trouble_text(&d, "mx.test[192.0.2.1]", out, sizeof(out));
+	assert_string_equal(out, whole);
+	pen_trouble_reply(&d, out, sizeof(out));
+	assert_string_equal(out, "550 5.1.1 no such user");
+}
+
 static void texts_read_as_in_a_postfix_log(void **state)
 {
 	struct pen_dsn d;
@@ -134,6 +150,7 @@ int main(void)
 		cmocka_unit_test(verdicts_follow_class_scope_and_source),
 		cmocka_unit_test(a_lease_tells_how_its_site_is),
 		cmocka_unit_test(texts_read_as_in_a_postfix_log),
+		cmocka_unit_test(a_text_that_names_the_host_already_is_not_wrapped_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

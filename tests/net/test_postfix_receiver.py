@@ -102,10 +102,13 @@ def test_a_refused_recipient_sends_a_failure_dsn_to_the_sender(net, folder):
     assert per_recipient["Final-Recipient"] == "rfc822; nobody@example.test"
     assert per_recipient["Action"] == "failed"
     assert per_recipient["Status"] == "5.1.1"
-    assert "550 5.1.1" in per_recipient["Diagnostic-Code"]
+    assert re.sub(r"\s+", " ", per_recipient["Diagnostic-Code"]) == (
+        "smtp; 550 5.1.1 <nobody@example.test>: Recipient address rejected: no such user here")
     assert original.get_content()["Subject"] == "half of it"
     peers.wait_until(lambda: {"bounced", "sent"} <= set(re.findall(r"status=(\w+)", gateway.log.read_text())), 10,
                      "both results in the mail log")
+    assert ("status=bounced (host mx1.example.test[10.77.0.1] said: 550 5.1.1 <nobody@example.test>: Recipient address "
+            "rejected: no such user here (in reply to RCPT TO command))") in gateway.log.read_text()
     peers.wait_until(lambda: gateway.json("status")["queue"]["messages"] == 0, 10, "an empty queue")
 
 
