@@ -18,20 +18,19 @@ setup_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	say "set-up: installing ${#missing[@]} Debian packages: ${missing[*]}"
 	[ "$(id -u)" = 0 ] || { say "set-up: run this as root, or install them yourself"; return 1; }
-	setup_no_autostart
+	# The peers (Postfix, Knot) run only inside the tests' own namespaces: their
+	# packages must not start a service on this machine.
+	local policy=/usr/sbin/policy-rc.d made=no rc=0
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=yes
+	fi
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	apt-get update -qq &&
+		apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || rc=$?
+	# Not in an EXIT trap: the callers end with exec, which runs none.
+	[ $made = no ] || rm -f $policy
+	[ $rc = 0 ] || { say "set-up: the packages could not be installed"; return $rc; }
 	say "set-up: packages installed in $((SECONDS - start)) s"
-}
-
-# The peers (Postfix, Knot) run only inside the tests' own namespaces: do not
-# let their packages start a service on this machine.
-setup_no_autostart() {
-	[ ! -e /usr/sbin/policy-rc.d ] || return 0
-	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-	chmod +x /usr/sbin/policy-rc.d
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 }
 
 # setup_build DIR [meson options]: wolfSSL if needed, configure once, build.
