@@ -20,6 +20,7 @@
 #include "pen_addr.h"
 #include "pen_dsn.h"
 #include "pen_time.h"
+#include "pen_tls_session.h"
 
 enum pen_worker_command {
 	PEN_CMD_LEASE_OPEN = 1, // p: struct pen_lease; connect now
@@ -36,13 +37,6 @@ enum pen_worker_event {
 	PEN_EVENT_LEASE_READY = 1, // p: struct pen_lease; EHLO (and TLS) succeeded
 	PEN_EVENT_DELIVERY_DONE,   // p: struct pen_delivery; results are filled in
 	PEN_EVENT_LEASE_ENDED,     // p: struct pen_lease; `result` says why
-};
-
-// TLS security levels that a lease may carry (smtp_tls_security_level).
-enum pen_tls_level {
-	PEN_TLS_NONE,
-	PEN_TLS_MAY,
-	PEN_TLS_ENCRYPT,
 };
 
 // Per-command time limits, Postfix's names and defaults; microseconds.
@@ -75,23 +69,59 @@ struct pen_smtp_timeouts {
 		.idle = 2 * PEN_US_PER_S,                                                          \
 	})
 
-#define PEN_LEASE_HOSTS_MAX 5 // smtp_mx_address_limit
+#define PEN_LEASE_HOSTS_MAX 32 // smtp_mx_address_limit is at most this
 #define PEN_HOST_NAME_MAX 255
 
+// What holds for all sessions of the daemon. Read-only; outlives every lease.
+struct pen_smtp_rules {
+	uint32_t session_limit;    // smtp_mx_session_limit: sessions that passed EHLO; 0 = no limit
+	bool last_error_wins;      // smtp_last_error_wins
+	bool refused_is_final;     // smtp_tls_refused_is_final
+	bool skip_5xx_greeting;    // smtp_skip_5xx_greeting
+	bool block_early_reply;    // smtp_tls_block_early_mail_reply
+	uint32_t discard_keywords; // smtp_discard_ehlo_keywords, PEN_EHLO_ bits
+	pen_time_us race_delay;    // smtp_address_race_delay, 0 = addresses one after the other
+};
+
+enum { // EHLO keywords that can be ignored
+	PEN_EHLO_PIPELINING = 1 << 0,
+	PEN_EHLO_SIZE = 1 << 1,
+	PEN_EHLO_8BITMIME = 1 << 2,
+	PEN_EHLO_STARTTLS = 1 << 3,
+	PEN_EHLO_DSN = 1 << 4,
+	PEN_EHLO_REQUIRETLS = 1 << 5,
+	PEN_EHLO_SMTPUTF8 = 1 << 6,
+};
+
+#define PEN_SMTP_RULES_DEFAULT                                                                     \
+	((struct pen_smtp_rules){.session_limit = 2, .skip_5xx_greeting = true})
+
 struct pen_lease_host {
-	char name[PEN_HOST_NAME_MAX + 1]; // MX host name, for logs and SNI
+	const char *name; // MX host name or literal: inside `tls`, or static
+	// Never NULL. The scheduler holds a reference while the lease lives.
+	const struct pen_tls_policy *tls;
 	struct pen_addr addr;
 	uint16_t port; // host order
+	// TLS has worked with this host within smtp_tls_downgrade_memory.
+	bool tls_remembered;
+
+	// Worker: what a TLSRPT report says of the session with this host.
+	uint8_t tls_event;      // enum pen_tlsrpt_result
+	const char *tls_reason; // failure-reason-code: a static string, or NULL
 };
 
 struct pen_lease {
 	// Set by the scheduler before OPEN, then read-only.
 	uint64_t id;
 	void *site; // scheduler: the queue this lease serves
-	struct pen_addr source;
-	char helo[PEN_HOST_NAME_MAX + 1];
+	const struct pen_smtp_rules *rules;
+	struct pen_addr source;   // of IPv4; family NONE: we have none
+	struct pen_addr source6;  // of IPv6; the same
+	const char *helo, *helo6; // for each source; outlive the lease
 	struct pen_smtp_timeouts timeouts;
-	enum pen_tls_level tls_level;
+	bool lmtp; // LHLO, and a reply for each recipient (RFC 2033)
+	// smtp_tls_fallback_delay has passed for the message this was opened for.
+	bool plain_retry;
 	uint32_t max_messages; // messages per connection, 0 = no limit
 	pen_time_us max_age;   // smtp_connection_reuse_time_limit, 0 = no limit
 	// The end of a message is held back until the results of all before it on
@@ -102,10 +132,18 @@ struct pen_lease {
 
 	// Set by the worker: valid from READY on (session) and at ENDED (result).
 	uint8_t host_used;     // index of the host that answered, or was last tried
+	bool host_tried;       // a connection was made or a policy skip recorded
 	bool ready;            // EHLO succeeded
 	bool tls;              // the session is encrypted
-	char tls_protocol[12]; // "TLSv1.3"
-	char tls_cipher[40];   // "TLS_AES_128_GCM_SHA256"
+	bool starttls_offered; // in plaintext
+	struct pen_tls_field tls_field;
+	struct pen_tls_peer tls_peer; // with tls
+	char tls_protocol[12];        // "TLSv1.3"
+	char tls_cipher[40];          // "TLS_AES_128_GCM_SHA256"
+	uint16_t tls_bits;
+	bool requiretls;       // MAIL carries REQUIRETLS
+	bool headers_only;     // RET=HDRS is added: REQUIRETLS could not be passed on
+	bool dsn;              // the server offers DSN (RFC 3461)
 	uint64_t size_limit;   // the server's SIZE; 0 = none given
 	uint32_t messages;     // transactions that were begun
 	pen_time_us opened_at; // first SYN
@@ -123,8 +161,18 @@ enum pen_dot_state {
 	PEN_DOT_ACKED,    // acknowledged: without a reply the delivery is in doubt
 };
 
+enum { // RFC 3461 4.1; 0: NOTIFY was not given
+	PEN_NOTIFY_NEVER = 1 << 0,
+	PEN_NOTIFY_SUCCESS = 1 << 1,
+	PEN_NOTIFY_FAILURE = 1 << 2,
+	PEN_NOTIFY_DELAY = 1 << 3,
+};
+enum pen_dsn_ret { PEN_RET_UNSET, PEN_RET_FULL, PEN_RET_HDRS };
+
 struct pen_delivery_rcpt {
 	struct pen_span addr;  // without angle brackets
+	struct pen_span orcpt; // "rfc822;..." in xtext, as it goes on the wire; may be empty
+	uint8_t notify;        // PEN_NOTIFY_ bits
 	void *ref;             // scheduler
 	struct pen_dsn result; // worker: klass 0 = not attempted
 };
@@ -138,7 +186,9 @@ struct pen_delivery {
 	// The content in canonical form: CRLF line ends, no dot-stuffing, with the
 	// final CRLF. Valid until the DONE event.
 	struct pen_span content;
-	bool eight_bit; // contains bytes above 127: ask for BODY=8BITMIME
+	bool eight_bit;        // contains bytes above 127: ask for BODY=8BITMIME
+	struct pen_span envid; // xtext; may be empty
+	uint8_t ret;           // enum pen_dsn_ret
 
 	// Set by the worker.
 	bool attempted;         // MAIL was sent

@@ -110,18 +110,22 @@ static bool send_command(struct bench *b, const struct bench_lease *l, uint32_t 
 
 static void fill_lease(struct bench *b, struct bench_lease *l)
 {
+	static const struct pen_tls_policy levels[3] = {
+		{.level = PEN_TLS_NONE}, {.level = PEN_TLS_MAY}, {.level = PEN_TLS_ENCRYPT}};
+
 	l->lease = (struct pen_lease){
 		.source = b->set.source,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
-		.tls_level = b->set.tls_may ? PEN_TLS_MAY
-			     : b->set.tls   ? PEN_TLS_ENCRYPT
-					    : PEN_TLS_NONE,
 		.nhosts = 1,
 	};
 	l->lease.timeouts.idle = IDLE_US;
-	l->lease.host[0] = (struct pen_lease_host){
-		.name = "sink.example.net", .addr = b->set.host, .port = b->set.port};
-	snprintf(l->lease.helo, sizeof(l->lease.helo), "bench.example.com");
+	l->lease.host[0] = (struct pen_lease_host){.name = "sink.example.net",
+		.tls = &levels[b->set.tls_may ? 1
+			       : b->set.tls   ? 2
+					      : 0],
+		.addr = b->set.host,
+		.port = b->set.port};
+	l->lease.helo = l->lease.helo6 = "bench.example.com";
 	l->ready = l->closing = false;
 	l->outstanding = 0;
 	l->worker = (uint32_t)(l - b->lease) % b->set.workers;

@@ -8,6 +8,8 @@
 // The meaning of each call is that of pen_tls.h: bytes fed are borrowed until
 // WANT_INPUT, `send` takes all or nothing, write takes at most one record.
 
+#include "pen_delivery.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +29,11 @@ struct pen_session_tls {
 	// A worker's own context. NULL on failure, one sentence in err.
 	void *(*thread_new)(void *ctx, char *err, size_t err_cap);
 	void (*thread_free)(void *thread);
-	// A stream: server_name for SNI (NULL on the server side). NULL: no memory.
-	void *(*stream_new)(void *thread, const char *server_name, pen_session_tls_send_fn *send,
+	// A client's stream: protocols, trust, SNI and a stored session come from
+	// the policy of `host`; `source` and `helo` are part of the session's key.
+	// A server's: host NULL. NULL: no memory, or no engine for this policy.
+	void *(*stream_new)(void *thread, const struct pen_lease_host *host,
+		const struct pen_addr *source, const char *helo, pen_session_tls_send_fn *send,
 		void *send_ctx);
 	void (*stream_free)(void *stream);
 	void (*feed)(void *stream, const uint8_t *p, size_t n);
@@ -40,6 +45,9 @@ struct pen_session_tls {
 	const char *(*protocol)(const void *stream);
 	const char *(*cipher)(const void *stream);
 	const char *(*error)(const void *stream);
+	unsigned (*bits)(const void *stream); // 128, 256
+	// After OK, and after FAILED: what the certificate was worth under the policy.
+	void (*peer)(const void *stream, struct pen_tls_peer *out);
 };
 
 // The most plaintext in one record, and the most that a record adds to it.

@@ -250,7 +250,6 @@ static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_
 	pen_wheel_node_init(&s->timer);
 	s->sw = sw;
 	s->lease = l;
-	s->tls_level = (uint8_t)l->tls_level;
 	lease_map_put(&sw->map, l, s);
 	PEN_COUNT(sw->ctr.leases);
 	session_connect(s, now);
@@ -324,7 +323,6 @@ void session_finish(struct session *s, pen_time_us now)
 		s->queue = d->next;
 		push(&s->done, &s->done_tail, d);
 	}
-	s->lease->tls_level = (enum pen_tls_level)s->tls_level;
 	pen_wheel_disarm(&s->sw->wheel, &s->timer);
 	lease_map_remove(&s->sw->map, s->lease);
 	s->phase = SESSION_ENDED;

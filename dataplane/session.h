@@ -78,8 +78,8 @@ struct session {
 	uint8_t ndots;
 	uint8_t phase;
 	uint8_t next_host;
-	uint8_t tls_level; // the lease's own, while it is lowered for a retry
-	bool left_dot;     // `left` ends with a final dot
+	bool plain;    // this connection is a retry without TLS
+	bool left_dot; // `left` ends with a final dot
 	bool dirty, in_outbox;
 	bool post_ready;  // LEASE_READY to be posted
 	bool close_asked; // LEASE_CLOSE

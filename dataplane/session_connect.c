@@ -92,11 +92,11 @@ void session_disconnected(struct session *s, pen_time_us now)
 	}
 	if (s->retry_plain) {
 		s->retry_plain = false;
-		l->tls_level = PEN_TLS_NONE;
+		s->plain = true;
 		s->next_host = l->host_used;
 		PEN_COUNT(s->sw->ctr.plaintext_retries);
 	} else {
-		l->tls_level = (enum pen_tls_level)s->tls_level;
+		s->plain = false;
 		note_failure(s);
 		if (s->next_host < l->nhosts)
 			PEN_COUNT(s->sw->ctr.next_hosts);
@@ -114,8 +114,8 @@ static void on_connected(void *ctx, struct pen_tcp_conn *c, pen_time_us now)
 	(void)c;
 	PEN_COUNT(sw->ctr.connected);
 	s->phase = SESSION_TALKING;
-	pen_smtp_client_init(&s->smtp, s->lease, &session_smtp_callbacks[sw->tls != NULL], s,
-		&sw->smtp_ctr, now);
+	pen_smtp_client_init(&s->smtp, s->lease, s->plain, &session_smtp_callbacks[sw->tls != NULL],
+		s, &sw->smtp_ctr, now);
 	session_mark(s);
 }
 

@@ -185,7 +185,7 @@ static void begin_close(struct session *s, pen_time_us now)
 	s->phase = SESSION_CLOSING;
 	if (failed_tls && !s->aborted) {
 		PEN_COUNT(s->sw->ctr.handshakes_failed);
-		s->retry_plain = s->tls_level == PEN_TLS_MAY;
+		s->retry_plain = s->lease->host[s->lease->host_used].tls->level == PEN_TLS_MAY;
 		// However it failed: for the outcome it is TLS that did not come about.
 		s->lease->result.subject = 7;
 		s->lease->result.detail = 5;

@@ -68,10 +68,11 @@ static void handshake_step(struct session *s, pen_time_us now)
 void session_tls_start(struct session *s, pen_time_us now)
 {
 	const struct pen_session_tls *tls = s->sw->tls;
-	const char *name = s->lease->host[s->lease->host_used].name;
+	const struct pen_lease *l = s->lease;
+	const struct pen_lease_host *h = &l->host[l->host_used];
 
 	PEN_COUNT(s->sw->ctr.handshakes);
-	s->tls = tls->stream_new(s->sw->tls_thread, name, send_ciphertext, s);
+	s->tls = tls->stream_new(s->sw->tls_thread, h, &l->source, l->helo, send_ciphertext, s);
 	if (s->tls == NULL) {
 		tls_fail(s, now);
 		return;

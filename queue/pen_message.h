@@ -11,8 +11,7 @@
 //          (pen_message_new); the content is a second one, so that it can be
 //          dropped from memory and read back from the spool.
 
-#include "pen_dsn.h"
-#include "pen_time.h"
+#include "pen_delivery.h"
 
 enum pen_fate {
 	PEN_FATE_QUEUED,    // no end yet
@@ -25,15 +24,22 @@ enum pen_fate {
 #define PEN_QUEUE_ID_MAX 24
 
 struct pen_recipient {
-	struct pen_span addr; // without angle brackets, inside the message's allocation
-	uint8_t fate;         // enum pen_fate; durable
-	uint16_t attempts;    // delivery attempts so far; durable
+	struct pen_span addr;  // without angle brackets, inside the message's allocation
+	struct pen_span orcpt; // RFC 3461 ORCPT in xtext, or empty; the same allocation
+	uint8_t notify;        // PEN_NOTIFY_ bits; 0: not given
+	uint8_t fate;          // enum pen_fate; durable
+	uint16_t attempts;     // delivery attempts so far; durable
 };
 
-enum {                             // pen_message.flags, durable
-	PEN_MESSAGE_8BIT = 1 << 0, // content has bytes above 127
-	PEN_MESSAGE_HOLD = 1 << 1, // never tried until released
-	PEN_MESSAGE_DSN = 1 << 2,  // made by us
+enum {                                     // pen_message.flags, durable
+	PEN_MESSAGE_8BIT = 1 << 0,         // content has bytes above 127
+	PEN_MESSAGE_HOLD = 1 << 1,         // never tried until released
+	PEN_MESSAGE_DSN = 1 << 2,          // made by us
+	PEN_MESSAGE_REQUIRETLS = 1 << 3,   // RFC 8689: MAIL parameter, header or sendmail -O
+	PEN_MESSAGE_TLS_OPTIONAL = 1 << 4, // header "TLS-Required: no"
+	PEN_MESSAGE_TLSRPT = 1 << 5,       // a TLSRPT report: not reported about
+	PEN_MESSAGE_RET_FULL = 1 << 6,     // RFC 3461 RET
+	PEN_MESSAGE_RET_HDRS = 1 << 7,
 };
 
 struct pen_message {
@@ -43,6 +49,7 @@ struct pen_message {
 	pen_wall_us next_attempt; // not before; durable after a deferral
 	uint32_t flags;
 	struct pen_span sender; // without angle brackets; empty: null sender
+	struct pen_span envid;  // RFC 3461 ENVID in xtext, or empty; the same allocation
 	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	uint32_t content_len;
 	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry

@@ -24,19 +24,29 @@ struct pen_dns_host {
 	struct pen_addr addr;
 	uint16_t port;
 	uint16_t preference;
-	bool secure; // the address answer was validated
+	bool secure; // the address answer was validated, CNAMEs included
+	// The host's name is an alias: where it leads. "" when it is none.
+	char canonical[PEN_HOST_NAME_MAX + 1];
+	// The alias itself was validated although what it leads to was not.
+	bool alias_secure;
 };
 
 struct pen_dns_hosts {
 	struct pen_dsn dsn; // class 2: `host` has at least one; else why not
 	uint32_t nhosts;
-	struct pen_dns_host host[PEN_LEASE_HOSTS_MAX]; // in the order to try
+	struct pen_dns_host
+		host[PEN_LEASE_HOSTS_MAX]; // in the order to try: preference, then shuffled, family
+					   // balanced, cut to the address limit
 	// The set of receiving hosts as text: sorted names joined by "," then
 	// ":port". Domains with one MX set share it. Empty when the lookup failed.
 	char *site;
-	uint32_t ttl_s;    // how long this may be used, a failure too
-	bool from_mx;      // an MX answer named the hosts
-	bool secure;       // every answer used was validated by DNSSEC
+	uint32_t ttl_s; // how long this may be used, a failure too
+	bool from_mx;   // an MX answer named the hosts
+	bool secure;    // every answer used was validated by DNSSEC
+	bool mx_secure; // the MX answer was (from_mx)
+	// The next hop's domain is an alias: where its MX records are. Else "".
+	char domain_canonical[PEN_HOST_NAME_MAX + 1];
+	bool self_removed; // we are one of the hosts: we and those behind us were dropped
 	char warning[256]; // "" or something that an operator should see
 };
 
@@ -57,7 +67,8 @@ PEN_COUNTERS_DECLARE(pen_dns, PEN_DNS_COUNTERS);
 
 struct pen_dns;
 
-// Takes over `hosts`, which the callee frees with pen_dns_hosts_free.
+// Takes over `hosts`, which the callee frees with pen_dns_hosts_free. Runs on the
+// resolver thread.
 typedef void pen_dns_fn(void *ctx, struct pen_dns_hosts *hosts);
 
 // pen_dns_new sets up the resolver from the dns_* and smtp_* parameters; NULL

@@ -17,10 +17,13 @@ static void thread_free(void *thread)
 	pen_tls_ctx_free(thread);
 }
 
-static void *stream_new(
-	void *thread, const char *server_name, pen_session_tls_send_fn *send, void *send_ctx)
+static void *stream_new(void *thread, const struct pen_lease_host *host,
+	const struct pen_addr *source, const char *helo, pen_session_tls_send_fn *send,
+	void *send_ctx)
 {
-	return pen_tls_new(thread, server_name, send, send_ctx);
+	(void)source;
+	(void)helo;
+	return pen_tls_new(thread, host != NULL ? host->name : NULL, send, send_ctx);
 }
 
 static void stream_free(void *stream)
@@ -69,6 +72,17 @@ static const char *error(const void *stream)
 	return pen_tls_error(stream);
 }
 
+static unsigned bits(const void *stream)
+{
+	return pen_tls_cipher_bits(stream);
+}
+
+static void peer(const void *stream, struct pen_tls_peer *out)
+{
+	(void)stream;
+	*out = (struct pen_tls_peer){.certificate = true, .matched = true};
+}
+
 int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_config *cfg)
 {
 	int rc = pen_tls_global_init();
@@ -87,6 +101,8 @@ int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_conf
 		.protocol = protocol,
 		.cipher = cipher,
 		.error = error,
+		.bits = bits,
+		.peer = peer,
 	};
 	return rc;
 }

@@ -44,7 +44,6 @@ static void resolve_answered(struct pen_call *call)
 		.status = h->dsn,
 		.site_key = pen_span_cstr(h->site),
 		.ttl = h->ttl_s * PEN_US_PER_S,
-		.tls_level = (enum pen_tls_level)r->g->config->params.smtp_tls_security_level,
 		.nhosts = h->nhosts,
 	};
 
@@ -52,12 +51,19 @@ static void resolve_answered(struct pen_call *call)
 		pen_warning("%s", h->warning);
 	for (uint32_t i = 0; i < h->nhosts; i++) {
 		struct pen_route_host *to = &result.host[i];
-		memcpy(to->name, h->host[i].name, sizeof(to->name));
+		to->tls = pen_tls_policy_plain(
+			pen_tls_level_parse(
+				pen_span_cstr(*r->g->config->params.smtp_tls_security_level != 0
+						      ? r->g->config->params.smtp_tls_security_level
+						      : "may")),
+			h->host[i].name);
 		to->addr = h->host[i].addr;
 		to->port = h->host[i].port;
 		to->preference = h->host[i].preference;
 	}
 	pen_sched_on_resolved(r->g->sched, r->token, &result);
+	for (uint32_t i = 0; i < h->nhosts; i++)
+		pen_tls_policy_unref(result.host[i].tls);
 	pen_dns_hosts_free(r->hosts);
 	free(r);
 }
@@ -70,12 +76,13 @@ static void resolved_elsewhere(void *ctx, struct pen_dns_hosts *hosts)
 	pen_inbox_post(&r->g->inbox, &r->call);
 }
 
-static void op_resolve(
-	void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
+static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nexthop,
+	enum pen_tls_demand demand, uint64_t token)
 {
 	struct pen_gateway *g = ctx;
 	struct resolve *r = calloc(1, sizeof(*r));
 
+	(void)demand;
 	(void)transport; // there is only SMTP
 	if (r == NULL)
 		return; // the scheduler's own time-out asks again

@@ -77,17 +77,19 @@ static void pull_all(struct world *w, size_t max, pen_time_us now)
 // The first byte chooses TLS level and sizes; the rest is what the server says.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct pen_tls_policy levels[3] = {
+		{.level = PEN_TLS_NONE}, {.level = PEN_TLS_MAY}, {.level = PEN_TLS_ENCRYPT}};
 	static struct world w;
 	pen_time_us now = 1;
 
 	if (size < 1)
 		return 0;
 	memset(&w, 0, sizeof(w));
-	memcpy(w.lease.helo, "me", 3);
-	memcpy(w.lease.host[0].name, "mx", 3);
+	w.lease.helo = w.lease.helo6 = "me";
+	w.lease.host[0].name = "mx";
 	w.lease.nhosts = 1;
 	w.lease.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT;
-	w.lease.tls_level = (enum pen_tls_level)(data[0] % 3);
+	w.lease.host[0].tls = &levels[data[0] % 3];
 	for (unsigned i = 0; i < DELIVERIES; i++) {
 		struct pen_delivery *d = calloc(1, sizeof(*d) + 2 * sizeof(d->rcpt[0]));
 		PEN_ASSERT(d != NULL);
@@ -98,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		d->eight_bit = i == 1;
 		w.delivery[i] = d;
 	}
-	pen_smtp_client_init(&w.client, &w.lease, &callbacks, &w, &w.ctr, now);
+	pen_smtp_client_init(&w.client, &w.lease, false, &callbacks, &w, &w.ctr, now);
 	size_t step = 1u + (data[0] >> 4), max = data[0] & 8 ? 4 : 1000;
 	for (size_t at = 1; at < size && w.ended == 0; at += step) {
 		pull_all(&w, max, now);

@@ -59,8 +59,9 @@ struct pen_smtp_out {
 // scratch from the first failure on; on_end's result points to it.
 //
 // lease: read for HELO name, time-outs, TLS level, limits; written for what the
-// session learned. It must outlive the client. Starts waiting for the greeting.
-void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease,
+// session learned. It must outlive the client. `plain`: a retry without TLS.
+// Starts waiting for the greeting.
+void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease, bool plain,
 	const struct pen_smtp_client_callbacks *cb, void *ctx, struct pen_smtp_client_counters *ctr,
 	pen_time_us now);
 

@@ -46,6 +46,7 @@ struct pen_smtp_client {
 	bool cmd_sent;       // the command of a one-command state was pulled
 	bool pipelining, size, eight_bit, starttls;
 	bool closing;     // no more deliveries
+	bool plain;       // a retry without TLS
 	bool dry;         // the owner had no delivery: ask again after a wake
 	bool result_set;  // lease->result holds why the session failed
 	bool need_rset;   // before the next MAIL

@@ -14,13 +14,14 @@
 
 PEN_COUNTERS_DEFINE(pen_smtp_client, PEN_SMTP_CLIENT_COUNTERS);
 
-void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease,
+void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease, bool plain,
 	const struct pen_smtp_client_callbacks *cb, void *ctx, struct pen_smtp_client_counters *ctr,
 	pen_time_us now)
 {
 	memset(c, 0, offsetof(struct pen_smtp_client, out));
 	pen_reply_init(&c->reply);
 	c->lease = lease;
+	c->plain = plain;
 	c->cb = cb;
 	c->ctx = ctx;
 	c->ctr = ctr;

@@ -234,6 +234,8 @@ static void step(struct world *w)
 
 static void world_init(struct world *w, uint64_t seed)
 {
+	static const struct pen_tls_policy levels[3] = {
+		{.level = PEN_TLS_NONE}, {.level = PEN_TLS_MAY}, {.level = PEN_TLS_ENCRYPT}};
 	static const char *const contents[] = {"", "x\r\n", "..\r\n.\r\n\r\n.", "no end",
 		"one line of some length\r\n.two\r\nthree\r\n",
 		"a content that is longer than the limit of the one server that has a limit\r\n"};
@@ -242,11 +244,11 @@ static void world_init(struct world *w, uint64_t seed)
 	pen_rand_seed(&w->rnd, seed);
 	w->rude = draw(w, 2) == 0;
 	w->now = 1;
-	strcpy(w->lease.helo, "me.example");
-	strcpy(w->lease.host[0].name, "mx");
+	w->lease.helo = w->lease.helo6 = "me.example";
+	w->lease.host[0].name = "mx";
 	w->lease.nhosts = 1;
 	w->lease.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT;
-	w->lease.tls_level = (enum pen_tls_level)draw(w, 3);
+	w->lease.host[0].tls = &levels[draw(w, 3)];
 	w->lease.max_messages = (uint32_t)draw(w, 4);
 	w->ndeliveries = (unsigned)draw(w, DELIVERIES + 1);
 	for (unsigned i = 0; i < w->ndeliveries; i++) {
@@ -262,7 +264,7 @@ static void world_init(struct world *w, uint64_t seed)
 			d->rcpt[k].addr = PEN_SPAN_LIT("rcpt@b.example");
 		w->delivery[i] = d;
 	}
-	pen_smtp_client_init(&w->client, &w->lease, &callbacks, w, &w->ctr, w->now);
+	pen_smtp_client_init(&w->client, &w->lease, false, &callbacks, w, &w->ctr, w->now);
 	say(w, any(w, "220 mx\r\n"));
 }
 

@@ -279,18 +279,18 @@ static void run_once(struct script *s, const struct smtp_script_options *opt,
 	struct pen_lease_host *h = &s->lease.host[0];
 
 	s->now = 1000 * PEN_US_PER_S;
-	snprintf(s->lease.helo, sizeof(s->lease.helo), "me.example");
-	snprintf(h->name, sizeof(h->name), "mx");
+	s->lease.helo = s->lease.helo6 = "me.example";
+	h->name = "mx";
+	h->tls = pen_tls_policy_plain(opt->tls, "mx");
 	h->addr = pen_addr_ip4(0xc0000201);
 	h->port = 25;
 	s->lease.nhosts = 1;
 	s->lease.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT;
-	s->lease.tls_level = opt->tls;
 	s->lease.max_messages = opt->max_messages;
 	s->lease.max_age = opt->max_age;
 	s->lease.hold_dots = opt->hold_dots;
 	s->at = "init";
-	pen_smtp_client_init(&s->client, &s->lease, &callbacks, s, ctr, s->now);
+	pen_smtp_client_init(&s->client, &s->lease, false, &callbacks, s, ctr, s->now);
 	settle(s);
 	for (; *script != NULL; script++)
 		run_line(s, *script);

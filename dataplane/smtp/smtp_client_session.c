@@ -97,17 +97,22 @@ static void become_ready(struct pen_smtp_client *c, pen_time_us now)
 	c->cb->on_ready(c->ctx, now);
 }
 
+static enum pen_tls_level tls_level(const struct pen_smtp_client *c)
+{
+	return c->plain ? PEN_TLS_NONE : c->lease->host[c->lease->host_used].tls->level;
+}
+
 // EHLO or HELO succeeded: TLS first, if it may be or must be.
 static void hello_done(struct pen_smtp_client *c, pen_time_us now)
 {
 	struct pen_dsn why;
 	char peer[SMTP_PEER_MAX];
 
-	if (c->lease->tls || c->lease->tls_level == PEN_TLS_NONE) {
+	if (c->lease->tls || tls_level(c) == PEN_TLS_NONE) {
 		become_ready(c, now);
 	} else if (c->starttls && c->cb->on_starttls != NULL) {
 		smtp_client_enter(c, SMTP_STARTTLS, now);
-	} else if (c->lease->tls_level == PEN_TLS_MAY) {
+	} else if (tls_level(c) == PEN_TLS_MAY) {
 		become_ready(c, now);
 	} else if (c->starttls) {
 		pen_dsn_set(&why, 4, 7, 5, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_STARTTLS,
@@ -171,11 +176,11 @@ static void starttls_reply(struct pen_smtp_client *c, pen_time_us now)
 		return;
 	}
 	PEN_COUNT(c->ctr->starttls_refused);
-	if (c->lease->tls_level == PEN_TLS_MAY && c->reply.code != 421) {
+	if (tls_level(c) == PEN_TLS_MAY && c->reply.code != 421) {
 		become_ready(c, now);
 		return;
 	}
-	if (c->lease->tls_level == PEN_TLS_MAY) {
+	if (tls_level(c) == PEN_TLS_MAY) {
 		session_refusal(c, PEN_STAGE_STARTTLS, "refused to start TLS", &why);
 		why.klass = 4;
 		refuse_session(c, &why, now);

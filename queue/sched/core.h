@@ -131,7 +131,7 @@ struct nexthop {
 struct site_host {
 	struct pen_addr addr;
 	uint16_t port, preference;
-	uint32_t name; // offset into site->names
+	const struct pen_tls_policy *tls; // a reference
 };
 
 struct site {
@@ -140,11 +140,9 @@ struct site {
 	struct link returned, jobs; // READY; `returned` goes first
 	struct link leases;         // idle ones first
 	struct timer timer;
-	struct note *why;       // dead
-	struct site_host *host; // one allocation with `names`
-	char *names;
+	struct note *why; // dead
+	struct site_host *host;
 	uint16_t nhosts;
-	uint8_t tls_level;
 	bool dead, hungry, kicking;
 	uint8_t cold;               // failures to open in a row
 	uint32_t queued, in_flight; // jobs, deliveries

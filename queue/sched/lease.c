@@ -13,6 +13,13 @@
 // the way. The ring is read all the time; this is ages.
 #define GRAVE_TIME (10 * PEN_US_PER_S)
 
+static void lease_free(struct lease *l)
+{
+	for (uint8_t i = 0; i < l->pub.nhosts; i++)
+		pen_tls_policy_unref(l->pub.host[i].tls);
+	free(l);
+}
+
 static bool lease_send(struct pen_sched *s, struct lease *l, uint32_t type)
 {
 	return s->ops.send(
@@ -76,7 +83,7 @@ void lease_timer(struct pen_sched *s, struct lease *l)
 {
 	if (l->ended) {
 		link_remove(&l->in_site);
-		free(l);
+		lease_free(l);
 		return;
 	}
 	s->total.watchdog_aborts++;
@@ -119,7 +126,8 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 {
 	l->pub.site = site;
 	l->pub.timeouts = s->cfg.timeouts;
-	l->pub.tls_level = (enum pen_tls_level)site->tls_level;
+	l->pub.rules = &s->cfg.rules;
+	l->pub.plain_retry = true;
 	l->pub.hold_dots = s->cfg.hold_dots;
 	l->pub.max_messages = s->cfg.connection_message_limit;
 	l->pub.max_age = s->cfg.connection_age_limit;
@@ -144,7 +152,7 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 	if (!plan_lease(s, site, &l->pub)) {
 		struct pen_dsn d;
 		struct result r = {.dsn = &d};
-		free(l);
+		lease_free(l);
 		pen_dsn_set(&d, 4, 4, 0, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"no source address for the address family of its hosts");
 		site_die(s, site, &r);
@@ -152,7 +160,7 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 	}
 	lease_init(s, l, site);
 	if (!lease_send(s, l, PEN_CMD_LEASE_OPEN)) {
-		free(l);
+		lease_free(l);
 		return LEASE_BUSY;
 	}
 	link_push_back(&site->leases, &l->in_site);
@@ -301,7 +309,7 @@ void lease_bury(struct pen_sched *s, struct lease *l)
 {
 	PEN_ASSERT(l->ended && l->in_flight == 0);
 	if (!l->commanded) {
-		free(l);
+		lease_free(l);
 		return;
 	}
 	link_push_back(&s->graves, &l->in_site);

@@ -89,7 +89,7 @@ static void nexthop_resolve(struct pen_sched *s, struct nexthop *nh)
 	pen_wheel_arm(&s->wheel, &nh->timer.node, s->now + s->cfg.resolve_timeout);
 	s->ops.resolve(s->ctx, pen_span(nh->name, nh->transport_len),
 		pen_span(nh->name + nh->transport_len, (size_t)(nh->len - nh->transport_len)),
-		nh->token.hash);
+		PEN_DEMAND_NONE, nh->token.hash);
 }
 
 static void job_route_failed(struct pen_sched *s, struct nexthop *nh, struct job *j)

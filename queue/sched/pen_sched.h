@@ -30,8 +30,8 @@
 #include "pen_message.h"
 #include "pen_retry.h"
 #include "pen_ring.h"
-#include "pen_site_route.h"
 #include "pen_sched_ops.h"
+#include "pen_site_route.h"
 
 struct pen_sched_source {
 	struct pen_addr addr;
@@ -49,11 +49,12 @@ struct pen_sched_config {
 	uint32_t initial_concurrency;
 	uint32_t recipient_limit;          // default_destination_recipient_limit: per transaction
 	uint32_t connection_message_limit; // messages per connection, 0 = no limit
-	bool hold_dots; // smtp_result_barrier: see struct pen_lease
+	bool hold_dots;                    // smtp_result_barrier: see struct pen_lease
 	pen_time_us connection_age_limit;  // smtp_connection_reuse_time_limit
 	uint32_t lease_limit;              // over all sites
 	uint32_t pipeline_depth;           // deliveries queued on one lease at most
 	struct pen_smtp_timeouts timeouts;
+	struct pen_smtp_rules rules;
 
 	uint32_t workers;
 	uint32_t nsources;                     // at least one

@@ -48,7 +48,7 @@ struct pen_sched_log {
 	// TLS of the session; has_session false: no session was up.
 	bool has_session;
 	bool tls;
-	enum pen_tls_level tls_level; // as configured
+	const struct pen_tls_field *tls_field; // NULL: no host was tried
 	const char *tls_protocol, *tls_cipher;
 };
 
@@ -77,8 +77,19 @@ struct pen_sched_ops {
 
 	// Starts finding the hosts of a next hop; the answer comes through
 	// pen_sched_on_resolved, which may be called from here.
-	void (*resolve)(
-		void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token);
+	// Mail of another demand is another question: it gets hosts, policies and
+	// connections of its own.
+	void (*resolve)(void *ctx, struct pen_span transport, struct pen_span nexthop,
+		enum pen_tls_demand demand, uint64_t token);
+
+	// A lease is about to be opened: fills in host[].tls_remembered. NULL op:
+	// nothing is remembered.
+	void (*prepare)(void *ctx, struct pen_lease *l);
+
+	// A session came up (ended false: READY) or a lease is over (ended true,
+	// also without a session), for the log, TLSRPT and what is remembered of
+	// hosts. May be NULL.
+	void (*session)(void *ctx, const struct pen_lease *l, bool ended);
 
 	// Puts a command into a worker's ring. False: full; it is tried again.
 	bool (*send)(void *ctx, uint32_t worker, struct pen_ring_msg msg);

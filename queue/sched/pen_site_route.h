@@ -14,7 +14,7 @@
 #define PEN_HOP_TEXT_MAX 512
 
 struct pen_route_host {
-	char name[PEN_HOST_NAME_MAX + 1]; // MX host name, or the literal
+	const struct pen_tls_policy *tls; // its name is tls->host; the scheduler takes a reference
 	struct pen_addr addr;
 	uint16_t port;       // host order
 	uint16_t preference; // lower is tried first; equal ones share the load
@@ -28,7 +28,6 @@ struct pen_route_result {
 	// and the identity of the TLS policy. Printable; at most PEN_SITE_KEY_MAX.
 	struct pen_span site_key;
 	pen_time_us ttl; // how long this answer holds, failures included
-	enum pen_tls_level tls_level;
 	uint32_t nhosts; // at least 1 with class 2
 	struct pen_route_host host[PEN_ROUTE_HOSTS_MAX];
 };

@@ -58,13 +58,12 @@ bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *
 		struct pen_lease_host *out = &l->host[l->nhosts++];
 		out->addr = h->addr;
 		out->port = h->port;
-		size_t len = strnlen(site->names + h->name, PEN_HOST_NAME_MAX);
-		memcpy(out->name, site->names + h->name, len);
-		out->name[len] = '\0';
+		out->tls = pen_tls_policy_ref(h->tls);
+		out->name = h->tls->host;
 	}
 	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
 	const struct pen_sched_source *src = &s->cfg.source[s->source[family][turn]];
-	l->source = src->addr;
-	memcpy(l->helo, src->helo[0] != '\0' ? src->helo : s->cfg.myhostname, sizeof(l->helo));
+	*(family == 0 ? &l->source : &l->source6) = src->addr;
+	l->helo = l->helo6 = src->helo[0] != '\0' ? src->helo : s->cfg.myhostname;
 	return true;
 }

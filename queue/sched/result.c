@@ -112,10 +112,10 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 		line.relay_name = h->name;
 		line.relay_addr = &h->addr;
 		line.relay_port = h->port;
-		line.source = &l->source;
+		line.source = h->addr.family == PEN_FAMILY_IP6 ? &l->source6 : &l->source;
 		line.has_session = l->ready;
 		line.tls = l->tls;
-		line.tls_level = l->tls_level;
+		line.tls_field = &l->tls_field;
 		line.tls_protocol = l->tls_protocol;
 		line.tls_cipher = l->tls_cipher;
 		line.conn_use = r->delivery != NULL ? r->delivery->conn_use : 0;

@@ -19,6 +19,7 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.lease_limit = 10000,
 		.pipeline_depth = 64,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
+		.rules = PEN_SMTP_RULES_DEFAULT,
 		.message_limit = 5000000,
 		.recipient_total_limit = 5000000,
 		.content_memory_limit = 512u << 20,

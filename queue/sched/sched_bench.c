@@ -29,18 +29,20 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 	return true;
 }
 
-static void op_resolve(
-	void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
+static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nexthop,
+	enum pen_tls_demand demand, uint64_t token)
 {
 	static struct pen_route_result r;
 	struct bench *b = ctx;
 
+	(void)demand;
 	(void)transport;
 	r.status.klass = 2;
 	r.site_key = nexthop;
 	r.ttl = 3600 * PEN_US_PER_S;
 	r.nhosts = 1;
-	strcpy(r.host[0].name, "mx.test");
+	if (r.host[0].tls == NULL)
+		r.host[0].tls = pen_tls_policy_plain(PEN_TLS_NONE, "mx.test");
 	r.host[0].addr = pen_addr_ip4(0x0a000001);
 	r.host[0].port = 25;
 	pen_sched_on_resolved(b->s, token, &r);

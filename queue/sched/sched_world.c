@@ -141,7 +141,9 @@ static void answer_resolve(struct world *w, uint64_t token, const char *name, en
 		r->site_key = pen_span_cstr(key);
 		r->nhosts = 2;
 		for (uint32_t i = 0; i < 2; i++) {
-			snprintf(r->host[i].name, sizeof(r->host[i].name), "mx%u.%s", i + 1, site);
+			char mx[128];
+			snprintf(mx, sizeof(mx), "mx%u.%s", i + 1, site);
+			r->host[i].tls = pen_tls_policy_plain(PEN_TLS_NONE, mx);
 			r->host[i].addr = pen_addr_ip4(0x0a000001 + i);
 			r->host[i].port = 25;
 			r->host[i].preference = (uint16_t)(10 * i);
@@ -154,15 +156,18 @@ static void answer_resolve(struct world *w, uint64_t token, const char *name, en
 			"domain %s not found", name);
 	}
 	pen_sched_on_resolved(w->s, token, r);
+	for (uint32_t i = 0; i < r->nhosts; i++)
+		pen_tls_policy_unref(r->host[i].tls);
 	free(r);
 }
 
-static void op_resolve(
-	void *ctx, struct pen_span transport, struct pen_span nexthop, uint64_t token)
+static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nexthop,
+	enum pen_tls_demand demand, uint64_t token)
 {
 	struct world *w = ctx;
 	char name[64];
 
+	(void)demand;
 	(void)transport;
 	snprintf(name, sizeof(name), "%.*s", PEN_SPAN_ARG(nexthop));
 	if (!w->hold_resolves) {

@@ -11,31 +11,29 @@
 
 #define HOLD_OFF_FIRST (5 * PEN_US_PER_S)
 
+static void site_drop_hosts(struct site *site)
+{
+	for (uint16_t i = 0; i < site->nhosts; i++)
+		pen_tls_policy_unref(site->host[i].tls);
+	free(site->host);
+}
+
 static bool site_set_hosts(struct site *site, const struct pen_route_result *r)
 {
-	size_t names = 0;
+	struct site_host *host = malloc(r->nhosts * sizeof(*host));
 
-	for (uint32_t i = 0; i < r->nhosts; i++)
-		names += strlen(r->host[i].name) + 1;
-	struct site_host *host = malloc(r->nhosts * sizeof(*host) + names);
 	if (host == NULL)
 		return false;
-	char *at = (char *)(host + r->nhosts);
-	free(site->host);
-	site->host = host;
-	site->names = at;
-	site->nhosts = (uint16_t)r->nhosts;
-	site->tls_level = (uint8_t)r->tls_level;
 	for (uint32_t i = 0; i < r->nhosts; i++) {
 		const struct pen_route_host *h = &r->host[i];
-		size_t len = strlen(h->name) + 1;
 		host[i] = (struct site_host){.addr = h->addr,
 			.port = h->port,
 			.preference = h->preference,
-			.name = (uint32_t)(at - site->names)};
-		memcpy(at, h->name, len);
-		at += len;
+			.tls = pen_tls_policy_ref(h->tls)};
 	}
+	site_drop_hosts(site);
+	site->host = host;
+	site->nhosts = (uint16_t)r->nhosts;
 	return true;
 }
 
@@ -92,7 +90,7 @@ void site_free(struct pen_sched *s, struct site *site)
 	if (site->dead)
 		s->ndead--;
 	note_put(site->why);
-	free(site->host);
+	site_drop_hosts(site);
 	free(site);
 }
 

@@ -32,7 +32,7 @@ void sink_tls_start(struct sink_conn *c)
 	c->handshaking = true;
 	if (c->k->cfg->tls_break)
 		return;
-	c->tls = tls->stream_new(c->k->tls_thread, NULL, send_ciphertext, c);
+	c->tls = tls->stream_new(c->k->tls_thread, NULL, NULL, NULL, send_ciphertext, c);
 	if (c->tls == NULL)
 		tls_fail(c);
 }
