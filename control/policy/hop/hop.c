@@ -387,26 +387,26 @@ static void on_hosts(void *ctx, struct pen_dns_hosts *hosts)
 	one_done(h);
 }
 
-int pen_hop_lookup(const struct pen_hop_service *s, struct pen_span nexthop,
-	enum pen_tls_demand demand, bool relay, pen_hop_fn *fn, void *ctx)
+int pen_hop_lookup(const struct pen_hop_service *s, const struct pen_hop_question *q,
+	pen_hop_fn *fn, void *ctx)
 {
 	struct hop *h = calloc(1, sizeof(*h));
 	struct pen_hop_answer *a = calloc(1, sizeof(*a));
+	struct pen_span text = q->nexthop;
 
 	if (h == NULL || a == NULL) {
 		free(h);
 		free(a);
 		return -ENOMEM;
 	}
-	(void)relay;
 	*h = (struct hop){.service = s, .answer = a, .fn = fn, .ctx = ctx};
-	a->demand = demand;
+	a->demand = q->demand;
 	snprintf(a->text, sizeof(a->text), "%.*s",
-		(int)(nexthop.n < sizeof(a->text) ? nexthop.n : sizeof(a->text) - 1),
-		nexthop.n > 0 ? (const char *)nexthop.p : "");
+		(int)(text.n < sizeof(a->text) ? text.n : sizeof(a->text) - 1),
+		text.n > 0 ? (const char *)text.p : "");
 	// A text that is no next hop fails in the resolver, with its words.
-	pen_nexthop_parse(&a->nexthop, nexthop);
-	int rc = pen_dns_resolve(s->dns, nexthop, on_hosts, h);
+	pen_nexthop_parse(&a->nexthop, text);
+	int rc = pen_dns_resolve(s->dns, text, on_hosts, h);
 	if (rc != 0)
 		hop_free(h);
 	return rc;

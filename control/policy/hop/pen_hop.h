@@ -55,9 +55,16 @@ struct pen_hop_answer {
 
 typedef void pen_hop_fn(void *ctx, struct pen_hop_answer *answer);
 
-// 0: the callback will come; -EAGAIN: too many lookups; -ENOMEM. `relay`: the
-// next hop is a configured one (relayhost), so what is wrong with it is our
-// fault and defers.
-int pen_hop_lookup(const struct pen_hop_service *s, struct pen_span nexthop,
-	enum pen_tls_demand demand, bool relay, pen_hop_fn *fn, void *ctx);
+struct pen_hop_question {
+	struct pen_span nexthop;
+	enum pen_tls_demand demand;
+	bool lmtp; // lmtp_requiretls_policy, port 24
+	// A configured next hop (relayhost): what is wrong with it is our fault and
+	// defers (4.3.5).
+	bool relay;
+};
+
+// 0: the callback will come; -EAGAIN: too many lookups; -ENOMEM.
+int pen_hop_lookup(const struct pen_hop_service *s, const struct pen_hop_question *q,
+	pen_hop_fn *fn, void *ctx);
 void pen_hop_answer_free(struct pen_hop_answer *a);

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What a session teaches besides its deliveries: the TLS lines of the mail log,
+// TLSRPT events, and which hosts TLS works with.
+//
+// Queue thread. smtp_tls_loglevel: 1 a line for each new TLS session, 2 also
+// what a failed one lacked.
+
+#include "pen_gateway.h"
+
+#include <stdio.h>
+
+static const char *peer_text(const struct pen_lease_host *h, char *out, size_t cap)
+{
+	char addr[PEN_ADDR_STR_MAX];
+
+	snprintf(out, cap, "%s[%s]:%u", h->name, pen_addr_str(&h->addr, addr), h->port);
+	return out;
+}
+
+// "Verified TLS connection established to mx[192.0.2.1]:25: TLSv1.3 with cipher X (128/128 bits)"
+static void log_established(struct pen_gateway *g, const struct pen_lease *l)
+{
+	const struct pen_lease_host *h = &l->host[l->host_used];
+	char peer[512];
+
+	pen_maillog_line(g->maillog, "smtp",
+		"%s TLS connection %s to %s: %s with cipher %s (%u/%u bits)",
+		pen_tls_word(h->tls, &l->tls_peer), l->tls_peer.resumed ? "reused" : "established",
+		peer_text(h, peer, sizeof(peer)), l->tls_protocol, l->tls_cipher, l->tls_bits,
+		l->tls_bits);
+}
+
+static void came_up(struct pen_gateway *g, const struct pen_lease *l)
+{
+	const struct pen_params *p = &g->config->params;
+	const struct pen_lease_host *h = &l->host[l->host_used];
+
+	if (l->tls) {
+		if (p->smtp_tls_loglevel >= 1)
+			log_established(g, l);
+		tls_hosts_note(g->tls_hosts, h->name, pen_clock_mono());
+	} else if (p->smtp_tls_note_starttls_offer && l->starttls_offered) {
+		pen_maillog_line(g->maillog, "smtp", "Host offered STARTTLS: [%s]", h->name);
+	}
+}
+
+// "TLSRPT: status=failure, domain=d, receiving_mx=h[a], failure_type=t, failure_reason=r"
+static void report(struct pen_gateway *g, const struct pen_lease *l, uint32_t i)
+{
+	const struct pen_lease_host *h = &l->host[i];
+	bool ok = h->tls_event == PEN_TLSRPT_SUCCESS;
+	char addr[PEN_ADDR_STR_MAX];
+
+	if (h->tls_event == PEN_TLSRPT_NONE || h->tls->report.domain == NULL)
+		return;
+	if (ok && l->tls_peer.resumed && g->config->params.tlsrpt_skip_reused_handshakes)
+		return;
+	pen_maillog_line(g->maillog, "smtp", "TLSRPT: status=%s, domain=%s, receiving_mx=%s[%s]%s%s%s%s",
+		ok ? "success" : "failure", h->tls->report.domain, h->name,
+		pen_addr_str(&h->addr, addr), ok ? "" : ", failure_type=",
+		ok ? "" : pen_tlsrpt_result_name((enum pen_tlsrpt_result)h->tls_event),
+		!ok && h->tls_reason != NULL ? ", failure_reason=" : "",
+		!ok && h->tls_reason != NULL ? h->tls_reason : "");
+	if (g->tlsrpt != NULL)
+		pen_tlsrpt_session(g->tlsrpt, l, i);
+}
+
+void pen_session_op(void *ctx, const struct pen_lease *l, bool ended)
+{
+	struct pen_gateway *g = ctx;
+
+	if (!ended) {
+		came_up(g, l);
+		return;
+	}
+	for (uint32_t i = 0; i < l->nhosts; i++)
+		report(g, l, i);
+	// A session that was refused because of its certificate is worth a line, too.
+	if (!l->ready && l->tls && l->host_tried && g->config->params.smtp_tls_loglevel >= 1)
+		log_established(g, l);
+}
+
+void pen_prepare_op(void *ctx, struct pen_lease *l)
+{
+	struct pen_gateway *g = ctx;
+	pen_time_us now = pen_clock_mono();
+
+	for (uint32_t i = 0; i < l->nhosts; i++)
+		l->host[i].tls_remembered = tls_hosts_seen(g->tls_hosts, l->host[i].name, now);
+}
