@@ -60,7 +60,7 @@ struct pen_gateway {
 	struct pen_sched *sched;
 	bool stopping;
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
-	bool disk_full; // less free than queue_minfree
+	bool disk_full;                 // less free than queue_minfree
 	pen_time_us disk_asked_at;
 	uint64_t expired_id; // the last message that was logged as expired
 	struct pen_routing routing;

@@ -56,7 +56,8 @@ static void report(struct pen_gateway *g, const struct pen_lease *l, uint32_t i)
 		return;
 	if (ok && l->tls_peer.resumed && g->config->params.tlsrpt_skip_reused_handshakes)
 		return;
-	pen_maillog_line(g->maillog, "smtp", "TLSRPT: status=%s, domain=%s, receiving_mx=%s[%s]%s%s%s%s",
+	pen_maillog_line(g->maillog, "smtp",
+		"TLSRPT: status=%s, domain=%s, receiving_mx=%s[%s]%s%s%s%s",
 		ok ? "success" : "failure", h->tls->report.domain, h->name,
 		pen_addr_str(&h->addr, addr), ok ? "" : ", failure_type=",
 		ok ? "" : pen_tlsrpt_result_name((enum pen_tlsrpt_result)h->tls_event),
