@@ -12,6 +12,7 @@
 
 #define PEN_NEXTHOP_MAX 288 // text, with brackets, port and NUL
 #define PEN_NEXTHOP_PORT 25
+#define PEN_LMTP_PORT 24
 
 struct pen_nexthop {
 	char host[256]; // lower case, without brackets

@@ -6,8 +6,8 @@
 //
 // Lookup order: user@domain, domain, .parent for each parent, "*". A result is
 // transport:nexthop; either side may be empty. Transports are smtp and relay
-// (both: deliver by SMTP), error (bounce with the text), retry (defer with the
-// text) and discard.
+// (both: deliver by SMTP), lmtp (host or inet:host, port 24), error (bounce with
+// the text), retry (defer with the text) and discard.
 //
 // Threads: pure functions over read-only tables.
 
@@ -17,6 +17,7 @@
 
 enum pen_route_kind {
 	PEN_ROUTE_SMTP,    // deliver to `nexthop`
+	PEN_ROUTE_LMTP,    // the same by LMTP; the next hop is a host, never an MX domain
 	PEN_ROUTE_DISCARD, // throw away; dsn is what to record, class 2
 	PEN_ROUTE_FAIL,    // dsn says why, class 4 or 5
 };

@@ -34,6 +34,28 @@ static bool is_smtp(struct pen_span name)
 	return name.n == 0 || is_transport(name, "smtp") || is_transport(name, "relay");
 }
 
+static bool is_lmtp(struct pen_span name)
+{
+	return is_transport(name, "lmtp");
+}
+
+// LMTP knows no MX: "host", "host:port", "inet:host" are the host itself.
+static const char *parse_lmtp(struct pen_nexthop *hop, struct pen_span text)
+{
+	if (pen_span_istarts(text, PEN_SPAN_LIT("unix:")))
+		return "only LMTP over TCP is offered";
+	if (pen_span_istarts(text, PEN_SPAN_LIT("inet:")))
+		text = pen_span_from(text, 5);
+	if (text.n == 0)
+		return "LMTP needs a host";
+	const char *wrong = pen_nexthop_parse(hop, text);
+	bool port = text.p[0] != '[' ? pen_span_find(text, ':') >= 0 : text.p[text.n - 1] != ']';
+	hop->literal = true;
+	if (!port)
+		hop->port = PEN_LMTP_PORT;
+	return wrong;
+}
+
 static bool find_domain(const struct pen_maps *maps, struct pen_span domain, struct pen_span *value)
 {
 	if (pen_maps_find(maps, domain, value))
@@ -98,6 +120,22 @@ static void to_nexthop(struct pen_route *out, struct pen_span text)
 		(int)(text.n < 100 ? text.n : 100), (const char *)text.p, wrong);
 }
 
+static void to_lmtp(struct pen_route *out, struct pen_span text)
+{
+	struct pen_nexthop hop;
+	const char *wrong = parse_lmtp(&hop, text);
+
+	if (wrong == NULL) {
+		out->kind = PEN_ROUTE_LMTP;
+		pen_nexthop_str(&hop, out->nexthop);
+		return;
+	}
+	out->kind = PEN_ROUTE_FAIL;
+	pen_dsn_set(&out->dsn, 4, 3, 5, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
+		"server configuration error: next hop \"%.*s\": %s",
+		(int)(text.n < 100 ? text.n : 100), (const char *)text.p, wrong);
+}
+
 static void to_domain(struct pen_route *out, struct pen_span domain)
 {
 	struct pen_nexthop hop;
@@ -123,6 +161,8 @@ static void apply_result(struct pen_route *out, const struct result *r, struct p
 			to_nexthop(out, r->nexthop);
 		else
 			to_domain(out, domain);
+	} else if (is_lmtp(r->transport)) {
+		to_lmtp(out, r->nexthop.n > 0 ? r->nexthop : domain);
 	} else if (is_transport(r->transport, "error")) {
 		fail_with(out, 5, r->nexthop, "mail for this address is not deliverable");
 	} else if (is_transport(r->transport, "retry")) {
@@ -181,9 +221,11 @@ static void check_result(
 		wrong = "accepted is transport:nexthop, and either side may be empty";
 	else if (is_smtp(r.transport))
 		wrong = r.nexthop.n > 0 ? pen_nexthop_parse(&hop, r.nexthop) : NULL;
+	else if (is_lmtp(r.transport))
+		wrong = r.nexthop.n > 0 ? parse_lmtp(&hop, r.nexthop) : NULL;
 	else if (!is_transport(r.transport, "error") && !is_transport(r.transport, "retry") &&
 		 !is_transport(r.transport, "discard"))
-		wrong = "accepted transports are smtp, relay, error, retry and discard";
+		wrong = "accepted transports are smtp, relay, lmtp, error, retry and discard";
 	if (wrong == NULL)
 		return;
 	pen_report_error(c->report, file != NULL ? file : c->where->file,

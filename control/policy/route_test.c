@@ -59,6 +59,9 @@ static const char table[] = "user@example.com smtp:[by-address.example]\n"
 			    "sink.example discard:thrown away\n"
 			    "uucp.example uucp:host\n"
 			    "broken.example smtp:[x\n"
+			    "store.example lmtp:inet:Store.example\n"
+			    "port.example lmtp:[192.0.2.7]:2003\n"
+			    "socket.example lmtp:unix:/run/lmtp\n"
 			    "[192.0.2.9] smtp:[literal.example]\n";
 
 static void check(const struct pen_routing *routing, const char *rcpt, const char *want)
@@ -67,8 +70,9 @@ static void check(const struct pen_routing *routing, const char *rcpt, const cha
 	char got[600];
 
 	pen_route_find(routing, pen_span_cstr(rcpt), &r);
-	if (r.kind == PEN_ROUTE_SMTP)
-		snprintf(got, sizeof(got), "%s", r.nexthop);
+	if (r.kind == PEN_ROUTE_SMTP || r.kind == PEN_ROUTE_LMTP)
+		snprintf(got, sizeof(got), "%s%s", r.kind == PEN_ROUTE_LMTP ? "lmtp " : "",
+			r.nexthop);
 	else
 		snprintf(got, sizeof(got), "%s%u.%u.%u %s",
 			r.kind == PEN_ROUTE_DISCARD ? "discard " : "", r.dsn.klass, r.dsn.subject,
@@ -100,6 +104,11 @@ static void the_table_is_searched_in_postfix_order(void **state)
 	check(&routing, "x@uucp.example", "4.3.0 mail transport unavailable");
 	check(&routing, "x@broken.example",
 		"4.3.5 server configuration error: next hop \"[x\": \"[\" without \"]\"");
+	check(&routing, "x@store.example", "lmtp [store.example]:24");
+	check(&routing, "x@port.example", "lmtp [192.0.2.7]:2003");
+	check(&routing, "x@socket.example",
+		"4.3.5 server configuration error: next hop \"unix:/run/lmtp\": only LMTP over TCP "
+		"is offered");
 	check(&routing, "x@[192.0.2.9]", "[literal.example]");
 	check(&routing, "x@else.example", "[relay.example]:587");
 	check(&routing, "local", "[relay.example]:587");
@@ -167,7 +176,7 @@ static void start_up_finds_results_that_can_never_work(void **state)
 		":port\n"
 		"transport:2: error: transport_maps: bad.example smtp:[x: \"[\" without \"]\"\n"
 		"transport:3: error: transport_maps: odd.example uucp:y: accepted transports are "
-		"smtp, relay, error, retry and discard\n"
+		"smtp, relay, lmtp, error, retry and discard\n"
 		"transport:4: error: transport_maps: none.example host: accepted is "
 		"transport:nexthop, and either side may be empty\n");
 	pen_map_free(map);
