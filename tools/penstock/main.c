@@ -15,6 +15,7 @@ struct verb {
 	const char *args, *what;
 	int (*fn)(struct cli *cli);
 	const char *more; // for --help
+	bool options;     // reads options of its own
 };
 
 static const struct verb verbs[] = {
@@ -44,7 +45,17 @@ static const struct verb verbs[] = {
 		verb_config_show,
 		"Shows parameters as \"name = value\", all or those named.\n"
 		"  -n, --non-default  only those that main.cf sets\n"
-		"  -x, --expanded     with $names replaced\n"},
+		"  -x, --expanded     with $names replaced\n",
+		true},
+	{NULL, "explain", "ADDRESS [--sender S] [--requiretls] [--tls-optional]",
+		"show where mail would go, and why", verb_explain,
+		"Performs the whole decision for a recipient without sending: route, hosts\n"
+		"with their DNSSEC status, TLSA records, MTA-STS, the TLS level and the rule\n"
+		"that set it, and what each failure of TLS would lead to.\n"
+		"  --sender S       the sender of the mail\n"
+		"  --requiretls     for mail with REQUIRETLS (RFC 8689)\n"
+		"  --tls-optional   for mail with the header TLS-Required: no\n",
+		true},
 	{NULL, "stop", "", "stop the daemon", verb_stop,
 		"Asks the daemon to finish: no more mail is accepted, deliveries under way\n"
 		"end, the queue stays on disk.\n"},
@@ -127,10 +138,10 @@ static bool parse(struct cli *cli, int argc, char **argv)
 	return true;
 }
 
-// Options that no verb knows. config show has its own.
+// Options that the verb does not know.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->fn == verb_config_show)
+	if (v->options)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {

@@ -37,6 +37,7 @@ void show_queue_header(FILE *out);
 void show_queue_entry(FILE *out, json_t *entry);
 void show_queue_footer(FILE *out, uint64_t messages, uint64_t bytes);
 void show_message(FILE *out, json_t *result);
+void show_explain(FILE *out, json_t *result); // explain.c
 
 // verbs.c and config.c; each returns the exit status.
 int verb_status(struct cli *cli);
@@ -49,3 +50,7 @@ int verb_queue_delete(struct cli *cli);
 int verb_stop(struct cli *cli);
 int verb_config_check(struct cli *cli);
 int verb_config_show(struct cli *cli);
+int verb_explain(struct cli *cli);
+
+// verbs.c: asks once, and shows the result as JSON or with `show`.
+int ask_and_show(struct cli *cli, const char *verb, json_t *args, void (*show)(FILE *, json_t *));

@@ -20,8 +20,7 @@ static void put_json(json_t *v)
 }
 
 // Asks once and shows the result as JSON or with `show`.
-static int ask_and_show(
-	struct cli *cli, const char *verb, json_t *args, void (*show)(FILE *, json_t *))
+int ask_and_show(struct cli *cli, const char *verb, json_t *args, void (*show)(FILE *, json_t *))
 {
 	json_t *result;
 	int status = client_ask(cli, verb, args, &result);
