@@ -15,7 +15,6 @@ struct verb {
 	const char *args, *what;
 	int (*fn)(struct cli *cli);
 	const char *more; // for --help
-	bool options;     // reads options of its own
 };
 
 static const struct verb verbs[] = {
@@ -45,8 +44,7 @@ static const struct verb verbs[] = {
 		verb_config_show,
 		"Shows parameters as \"name = value\", all or those named.\n"
 		"  -n, --non-default  only those that main.cf sets\n"
-		"  -x, --expanded     with $names replaced\n",
-		true},
+		"  -x, --expanded     with $names replaced\n"},
 	{NULL, "explain", "ADDRESS [--sender S] [--requiretls] [--tls-optional]",
 		"show where mail would go, and why", verb_explain,
 		"Performs the whole decision for a recipient without sending: route, hosts\n"
@@ -54,8 +52,7 @@ static const struct verb verbs[] = {
 		"that set it, and what each failure of TLS would lead to.\n"
 		"  --sender S       the sender of the mail\n"
 		"  --requiretls     for mail with REQUIRETLS (RFC 8689)\n"
-		"  --tls-optional   for mail with the header TLS-Required: no\n",
-		true},
+		"  --tls-optional   for mail with the header TLS-Required: no\n"},
 	{NULL, "stop", "", "stop the daemon", verb_stop,
 		"Asks the daemon to finish: no more mail is accepted, deliveries under way\n"
 		"end, the queue stays on disk.\n"},
@@ -138,10 +135,10 @@ static bool parse(struct cli *cli, int argc, char **argv)
 	return true;
 }
 
-// Options that the verb does not know.
+// Options that no verb knows; some verbs have their own.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->options)
+	if (v->fn == verb_config_show || v->fn == verb_explain)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {
