@@ -10,16 +10,17 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static char *strings[] = {"version: STSv1", "mode: enforce", "mx: *.example.com", NULL};
-static char *patterns[] = {"*.example.com", NULL};
+static char domain[] = "example.com", version[] = "version: STSv1", mode[] = "mode: enforce",
+	    pattern[] = "*.example.com";
+static char *strings[] = {version, mode, NULL};
+static char *patterns[] = {pattern, NULL};
 static const struct pen_tls_policy sts = {.host = "mx1.example.com",
-	.report = {.domain = "example.com",
+	.report = {.domain = domain,
 		.type = PEN_TLSRPT_STS,
-		.policy_domain = "example.com",
+		.policy_domain = domain,
 		.string = strings,
 		.mx = patterns}};
-static const struct pen_tls_policy none = {
-	.host = "mx1.example.com", .report = {.domain = "example.com"}};
+static const struct pen_tls_policy none = {.host = "mx1.example.com", .report = {.domain = domain}};
 
 static void add(struct tlsrpt_count *c, const struct pen_tls_policy *p, enum pen_tlsrpt_result r,
 	const char *reason, unsigned times)
