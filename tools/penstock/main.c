@@ -53,6 +53,15 @@ static const struct verb verbs[] = {
 		"  --sender S       the sender of the mail\n"
 		"  --requiretls     for mail with REQUIRETLS (RFC 8689)\n"
 		"  --tls-optional   for mail with the header TLS-Required: no\n"},
+	{"tlsrpt", "list", "", "list TLS reports", verb_tlsrpt_list,
+		"Lists what is counted today for domains that ask for TLS reports (RFC 8460),\n"
+		"the reports that wait to be sent, and those sent in the last 30 days.\n"},
+	{"tlsrpt", "show", "DOMAIN [--day DAY]", "show a TLS report", verb_tlsrpt_show,
+		"Shows the report for a domain as JSON.\n"
+		"  --day DAY   of that day, as 2026-11-21 (default: today so far)\n"},
+	{"tlsrpt", "send", "[DOMAIN] [--day DAY]", "send TLS reports now", verb_tlsrpt_send,
+		"Sends what waits, without its delay; of one domain or day if named.\n"
+		"  --day DAY   with today's date: the counts so far, which go on\n"},
 	{NULL, "stop", "", "stop the daemon", verb_stop,
 		"Asks the daemon to finish: no more mail is accepted, deliveries under way\n"
 		"end, the queue stays on disk.\n"},
@@ -138,7 +147,8 @@ static bool parse(struct cli *cli, int argc, char **argv)
 // Options that no verb knows; some verbs have their own.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->fn == verb_config_show || v->fn == verb_explain)
+	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tlsrpt_list ||
+		v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {

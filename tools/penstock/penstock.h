@@ -51,6 +51,9 @@ int verb_stop(struct cli *cli);
 int verb_config_check(struct cli *cli);
 int verb_config_show(struct cli *cli);
 int verb_explain(struct cli *cli);
+int verb_tlsrpt_list(struct cli *cli);
+int verb_tlsrpt_show(struct cli *cli);
+int verb_tlsrpt_send(struct cli *cli);
 
 // verbs.c: asks once, and shows the result as JSON or with `show`.
 int ask_and_show(struct cli *cli, const char *verb, json_t *args, void (*show)(FILE *, json_t *));
