@@ -158,6 +158,7 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 	c.hold_dots = p->smtp_result_barrier;
 	c.connection_age_limit = p->smtp_connection_reuse_time_limit;
 	c.timeouts = pen_params_timeouts(p);
+	c.rules = g->smtp_rules;
 	c.workers = pen_dataplane_workers(g->dataplane);
 	c.lease_limit = g->config->egress.dataplane.max_connections * c.workers;
 	c.seed = (uint64_t)pen_clock_mono();
@@ -182,11 +183,89 @@ static void make_scheduler(struct pen_gateway *g)
 	if (g->sched == NULL)
 		pen_fatal("out of memory for the scheduler");
 	free(source);
+}
+
+static uint32_t keyword_bits(const char *list)
+{
+	static const struct {
+		const char *word;
+		uint32_t bit;
+	} words[] = {{"pipelining", PEN_EHLO_PIPELINING}, {"size", PEN_EHLO_SIZE},
+		{"8bitmime", PEN_EHLO_8BITMIME}, {"starttls", PEN_EHLO_STARTTLS},
+		{"dsn", PEN_EHLO_DSN}, {"requiretls", PEN_EHLO_REQUIRETLS},
+		{"smtputf8", PEN_EHLO_SMTPUTF8}, {"silent-discard", 0}};
+	uint32_t bits = 0;
+
+	while (*(list += strspn(list, ", \t")) != '\0') {
+		size_t n = strcspn(list, ", \t"), i = 0;
+		while (i < sizeof(words) / sizeof(words[0]) &&
+			!pen_span_ieq(pen_span(list, n), pen_span_cstr(words[i].word)))
+			i++;
+		if (i < sizeof(words) / sizeof(words[0]))
+			bits |= words[i].bit;
+		else
+			pen_warning("smtp_discard_ehlo_keywords: %.*s: no such keyword is used",
+				(int)n, list);
+		list += n;
+	}
+	return bits;
+}
+
+// What the threads share and only read.
+static void set_rules(struct pen_gateway *g)
+{
+	const struct pen_params *p = &g->config->params;
+	struct pen_nexthop relay;
+
 	g->routing = (struct pen_routing){
 		.transport_maps = &g->config->transport_maps,
-		.relayhost = g->config->params.relayhost,
-		.myorigin = g->config->params.myorigin,
+		.relayhost = p->relayhost,
+		.myorigin = p->myorigin,
 	};
+	if (p->relayhost[0] != '\0' &&
+		pen_nexthop_parse(&relay, pen_span_cstr(p->relayhost)) == NULL)
+		pen_nexthop_str(&relay, g->relayhost);
+	g->smtp_rules = (struct pen_smtp_rules){
+		.session_limit = (uint32_t)p->smtp_mx_session_limit,
+		.last_error_wins = p->smtp_last_error_wins,
+		.refused_is_final = p->smtp_tls_refused_is_final,
+		.skip_5xx_greeting = true,
+		.block_early_reply = p->smtp_tls_block_early_mail_reply,
+		.discard_keywords = keyword_bits(p->smtp_discard_ehlo_keywords),
+		.race_delay = p->smtp_address_race_delay,
+	};
+	g->tls_hosts =
+		tls_hosts_new(65536, p->smtp_tls_downgrade_memory, (uint64_t)pen_clock_mono());
+	if (g->tls_hosts == NULL)
+		pen_fatal("out of memory");
+}
+
+// DNS and what is looked up with it: MTA-STS, TLS policies, TLSRPT.
+static void open_policy(struct pen_gateway *g)
+{
+	const struct pen_params *p = &g->config->params;
+	struct pen_tlsrpt_config report = {.params = p, .mail = pen_tlsrpt_mail, .ctx = g};
+	char err[512];
+
+	g->dns = pen_dns_new(p, (uint64_t)pen_clock_mono(), err, sizeof(err));
+	if (g->dns == NULL)
+		pen_fatal("%s", err);
+	if (p->mta_sts_enable) {
+		g->sts = pen_sts_service_new(p, g->dns, err, sizeof(err));
+		if (g->sts == NULL)
+			pen_fatal("%s", err);
+	}
+	report.dns = g->dns;
+	if (p->tlsrpt_enable) {
+		g->tlsrpt = pen_tlsrpt_new(&report, err, sizeof(err));
+		if (g->tlsrpt == NULL)
+			pen_fatal("%s", err);
+	}
+	g->hop = (struct pen_hop_service){.dns = g->dns,
+		.settings = g->tls_settings,
+		.sts = g->sts,
+		.timeout = p->dns_timeout,
+		.engine = true};
 }
 
 static void on_recovered(void *ctx, struct pen_message *m)
@@ -275,9 +354,8 @@ static void load_reply_classes(struct pen_gateway *g)
 
 static void start(struct pen_gateway *g)
 {
-	char err[512];
-
 	pen_inbox_init(&g->inbox);
+	set_rules(g);
 	g->started_at = pen_clock_mono();
 	load_filter(g);
 	load_reply_classes(g);
@@ -287,13 +365,11 @@ static void start(struct pen_gateway *g)
 	bind_submission(g);
 	open_control(g); // its calls wait in the inbox until the queue thread runs
 	daemon_drop_privileges(&g->config->params);
-	g->dns = pen_dns_new(&g->config->params, (uint64_t)pen_clock_mono(), err, sizeof(err));
-	if (g->dns == NULL)
-		pen_fatal("%s", err);
+	open_policy(g);
 	make_scheduler(g);
 	open_spool(g);
-	if (pen_dns_start(g->dns) != 0 || pen_queue_thread_start(g) != 0 ||
-		pen_submission_start(g->submission) != 0)
+	if (pen_dns_start(g->dns) != 0 || (g->tlsrpt != NULL && pen_tlsrpt_start(g->tlsrpt) != 0) ||
+		pen_queue_thread_start(g) != 0 || pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));
 	daemon_log_to(g->maillog);
 	pen_notice("penstockd " PENSTOCK_VERSION " is ready");
@@ -304,8 +380,10 @@ static void stop(struct pen_gateway *g)
 {
 	pen_submission_stop(g->submission, STOP_GRACE);
 	pen_queue_thread_stop(g, STOP_GRACE);
+	pen_tlsrpt_free(g->tlsrpt); // waits for the spool and for DNS
 	pen_spool_close(g->spool);
 	pen_dns_free(g->dns);
+	pen_sts_service_free(g->sts);
 	// What was posted since the queue thread ended; all it touches is still there.
 	pen_inbox_run(&g->inbox);
 	pen_control_free(g->control);
@@ -317,6 +395,8 @@ static void stop(struct pen_gateway *g)
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
+	pen_tls_settings_free(g->tls_settings);
+	tls_hosts_free(g->tls_hosts);
 	pen_header_hook_free(g->headers);
 	pen_pattern_scratch_free(g->replies.scratch);
 	pen_reply_classes_free(g->replies.classes);

@@ -43,6 +43,7 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 {
 	const struct pen_message *m = line->message;
 	struct pen_dsn shown = *line->dsn;
+	char field[PEN_TLS_FIELD_MAX] = "";
 
 	if (line->status == PEN_STATUS_EXPIRED && g->expired_id != m->id) {
 		g->expired_id = m->id;
@@ -53,6 +54,8 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 	// A whole sentence, which the log takes as it is.
 	shown.text_len = (uint16_t)pen_sched_log_text(line, shown.text, sizeof(shown.text));
 	shown.origin = PEN_ORIGIN_LOCAL;
+	if (line->tls_field != NULL && g->config->params.smtp_log_tls_feature_status)
+		pen_tls_field_str(line->tls_field, field);
 	struct pen_maillog_delivery d = {
 		.queue_id = m->queue_id,
 		.rcpt = m->rcpt[line->rcpt].addr,
@@ -63,6 +66,7 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 		.in_queue = line->delay[1],
 		.connect = line->delay[2],
 		.transmit = line->delay[3],
+		.tls = field[0] != '\0' ? field : NULL,
 		.status = status_of(line->status),
 		.dsn = &shown,
 	};

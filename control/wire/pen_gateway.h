@@ -13,12 +13,15 @@
 #include "pen_control.h"
 #include "pen_dataplane.h"
 #include "pen_dns.h"
+#include "pen_hop.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
 #include "pen_route.h"
 #include "pen_sched.h"
 #include "pen_spool.h"
 #include "pen_submission.h"
+#include "pen_tlsrpt.h"
+#include "tls_hosts.h"
 
 #include "pen_reply_class.h"
 
@@ -44,10 +47,17 @@ struct pen_gateway {
 	struct pen_maillog *maillog;
 	struct pen_spool *spool;
 	struct pen_dns *dns;
+	struct pen_tls_settings *tls_settings;
+	struct pen_sts_service *sts; // NULL: mta_sts_enable is no
+	struct pen_hop_service hop;
+	struct pen_tlsrpt *tlsrpt; // NULL: tlsrpt_enable is no
+	struct pen_smtp_rules smtp_rules;
+	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
 	struct pen_control *control;
 	struct pen_header_hook *headers; // NULL without header_checks
+	struct pen_routing routing;      // read-only tables
 	pen_time_us started_at;
 
 	struct pen_inbox inbox; // of the queue thread
@@ -62,9 +72,9 @@ struct pen_gateway {
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full;                 // less free than queue_minfree
 	pen_time_us disk_asked_at;
-	uint64_t expired_id; // the last message that was logged as expired
-	struct pen_routing routing;
+	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
+	struct tls_hosts *tls_hosts;
 	struct pen_reply_counts replies;
 };
 
@@ -74,6 +84,22 @@ int pen_queue_thread_start(struct pen_gateway *g);
 // Ends open connections in order, at most `grace`, then aborts; returns when the
 // thread is gone.
 void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace);
+
+// resolve.c: the scheduler's resolve op.
+void pen_resolve_op(void *ctx, struct pen_span transport, struct pen_span nexthop,
+	enum pen_tls_demand demand, uint64_t token);
+
+// session_log.c: what sessions teach.
+void pen_session_op(void *ctx, const struct pen_lease *l, bool ended);
+void pen_prepare_op(void *ctx, struct pen_lease *l);
+
+// explain.c and tls_verbs.c
+void pen_explain_verb(void *ctx, struct pen_control *c, const struct pen_control_request *req);
+int pen_tls_verbs_register(struct pen_gateway *g);
+
+// tlsrpt_mail.c: a pen_tlsrpt_mail_fn.
+int pen_tlsrpt_mail(
+	void *ctx, const char *sender, const char *rcpt, uint8_t *content, uint32_t len);
 
 // queue_ops.c
 extern const struct pen_sched_ops pen_queue_ops;

@@ -20,75 +20,14 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 
 	(void)domain; // of the address as it is; transport_maps also look at all of it
 	pen_route_find(&g->routing, rcpt, &g->route);
-	if (g->route.kind != PEN_ROUTE_SMTP) {
+	bool lmtp = g->route.kind == PEN_ROUTE_LMTP;
+	if (g->route.kind != PEN_ROUTE_SMTP && !lmtp) {
 		*why = g->route.dsn;
 		return false;
 	}
-	*out = (struct pen_sched_hop){PEN_SPAN_LIT("smtp"), pen_span_cstr(g->route.nexthop)};
+	out->transport = lmtp ? PEN_SPAN_LIT("lmtp") : PEN_SPAN_LIT("smtp");
+	out->nexthop = pen_span_cstr(g->route.nexthop);
 	return true;
-}
-
-// One question to the resolver thread and its answer's way back.
-struct resolve {
-	struct pen_call call; // first: the callback casts back
-	struct pen_gateway *g;
-	uint64_t token;
-	struct pen_dns_hosts *hosts;
-};
-
-static void resolve_answered(struct pen_call *call)
-{
-	struct resolve *r = (struct resolve *)call;
-	const struct pen_dns_hosts *h = r->hosts;
-	struct pen_route_result result = {
-		.status = h->dsn,
-		.site_key = pen_span_cstr(h->site),
-		.ttl = h->ttl_s * PEN_US_PER_S,
-		.nhosts = h->nhosts,
-	};
-
-	if (h->warning[0] != '\0')
-		pen_warning("%s", h->warning);
-	for (uint32_t i = 0; i < h->nhosts; i++) {
-		struct pen_route_host *to = &result.host[i];
-		to->tls = pen_tls_policy_plain(
-			pen_tls_level_parse(
-				pen_span_cstr(*r->g->config->params.smtp_tls_security_level != 0
-						      ? r->g->config->params.smtp_tls_security_level
-						      : "may")),
-			h->host[i].name);
-		to->addr = h->host[i].addr;
-		to->port = h->host[i].port;
-		to->preference = h->host[i].preference;
-	}
-	pen_sched_on_resolved(r->g->sched, r->token, &result);
-	for (uint32_t i = 0; i < h->nhosts; i++)
-		pen_tls_policy_unref(result.host[i].tls);
-	pen_dns_hosts_free(r->hosts);
-	free(r);
-}
-
-static void resolved_elsewhere(void *ctx, struct pen_dns_hosts *hosts)
-{
-	struct resolve *r = ctx;
-
-	r->hosts = hosts;
-	pen_inbox_post(&r->g->inbox, &r->call);
-}
-
-static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nexthop,
-	enum pen_tls_demand demand, uint64_t token)
-{
-	struct pen_gateway *g = ctx;
-	struct resolve *r = calloc(1, sizeof(*r));
-
-	(void)demand;
-	(void)transport; // there is only SMTP
-	if (r == NULL)
-		return; // the scheduler's own time-out asks again
-	*r = (struct resolve){.call = {.fn = resolve_answered}, .g = g, .token = token};
-	if (pen_dns_resolve(g->dns, nexthop, resolved_elsewhere, r) != 0)
-		free(r);
 }
 
 static bool op_send(void *ctx, uint32_t worker, struct pen_ring_msg msg)
@@ -204,7 +143,9 @@ static void op_forget(void *ctx, struct pen_message *m)
 
 const struct pen_sched_ops pen_queue_ops = {
 	.route = op_route,
-	.resolve = op_resolve,
+	.resolve = pen_resolve_op,
+	.prepare = pen_prepare_op,
+	.session = pen_session_op,
 	.send = op_send,
 	.record = op_record,
 	.submit = op_submit,

@@ -444,5 +444,5 @@ int pen_verbs_register(struct pen_gateway *g)
 		if (err != 0)
 			return err;
 	}
-	return 0;
+	return pen_tls_verbs_register(g);
 }

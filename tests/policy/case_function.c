@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Cases about one pure function: "function NAME" and its lines.
+
+#include "policy_case.h"
+
+#include "pen_requiretls.h"
+#include "pen_sts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- REQUIRETLS policy lists: "list TABLES", "find DOMAIN RESULT"
+
+static void check_requiretls(
+	struct policy_case *c, const struct pen_requiretls_list *list, const struct case_line *l)
+{
+	struct pen_requiretls_result r;
+
+	pen_requiretls_find(list, pen_span_cstr(l->word[1]), &r);
+	const char *got = r.failed ? "error" : pen_requiretls_name(r.level);
+	if (strcmp(got, l->word[2]) != 0)
+		case_fail(c, "%s is %s, expected %s", l->word[1], got, l->word[2]);
+}
+
+static void run_requiretls(struct policy_case *c)
+{
+	static const struct pen_map_where where = {"main.cf", 1, "smtp_requiretls_policy"};
+	struct pen_report report = {0};
+	struct pen_requiretls_list *list = NULL;
+
+	for (int i = 0; i < c->n; i++) {
+		struct case_line *l = &c->line[i];
+		if (strcmp(l->word[0], "list") == 0)
+			list = pen_requiretls_list_new(l->rest, &where, &report);
+		if (strcmp(l->word[0], "find") != 0)
+			continue;
+		if (list == NULL)
+			case_fail(c, "the list is refused");
+		else if (l->n == 3)
+			check_requiretls(c, list, l);
+	}
+	pen_requiretls_list_free(list);
+}
+
+// ---- MTA-STS
+
+static void run_pattern(struct policy_case *c)
+{
+	for (int i = 0; i < c->n; i++) {
+		struct case_line *l = &c->line[i];
+		if (strcmp(l->word[0], "match") != 0 || l->n != 4)
+			continue;
+		bool got = pen_sts_pattern_match(l->word[1], l->word[2]);
+		if (got != (strcmp(l->word[3], "yes") == 0))
+			case_fail(c, "%s and %s: %s", l->word[1], l->word[2],
+				got ? "a match" : "no match");
+	}
+}
+
+static const char *wanted(const struct policy_case *c)
+{
+	for (int i = 0; i < c->n; i++) {
+		if (strcmp(c->line[i].word[0], "want") == 0 && c->line[i].n > 1)
+			return c->line[i].word[1];
+	}
+	return "";
+}
+
+static void run_record(struct policy_case *c)
+{
+	struct pen_span txt[8];
+	char id[PEN_STS_ID_MAX + 1] = "";
+	uint32_t n = 0;
+
+	for (int i = 0; i < c->n && n < 8; i++) {
+		if (strcmp(c->line[i].word[0], "txt") == 0)
+			txt[n++] = pen_span_cstr(c->line[i].word[1]);
+	}
+	case_expect_text(c, "the id", pen_sts_record(txt, n, id) ? id : "none", wanted(c));
+}
+
+static void run_body(struct policy_case *c)
+{
+	static const char *const modes[] = {[PEN_STS_NONE] = "none",
+		[PEN_STS_TESTING] = "testing",
+		[PEN_STS_ENFORCE] = "enforce"};
+	struct pen_sts_policy p;
+	char body[4096] = "";
+
+	for (int i = 0; i < c->n; i++) {
+		if (strcmp(c->line[i].word[0], "body") == 0)
+			snprintf(body + strlen(body), sizeof(body) - strlen(body), "%s\r\n",
+				c->line[i].rest);
+	}
+	const char *wrong = pen_sts_parse(pen_span_cstr(body), &p);
+	case_expect_text(c, "the mode", wrong != NULL ? "invalid" : modes[p.mode], wanted(c));
+	if (wrong == NULL)
+		pen_sts_policy_fini(&p);
+}
+
+bool case_function(struct policy_case *c)
+{
+	static const struct {
+		const char *name;
+		void (*run)(struct policy_case *c);
+	} functions[] = {{"requiretls", run_requiretls}, {"sts-pattern", run_pattern},
+		{"sts-record", run_record}, {"sts-body", run_body}};
+	const struct case_line *l = &c->line[0];
+
+	if (c->n == 0 || strcmp(l->word[0], "function") != 0 || l->n < 2)
+		return false;
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		if (strcmp(functions[i].name, l->word[1]) == 0) {
+			functions[i].run(c);
+			return true;
+		}
+	}
+	case_fail(c, "no function %s", l->word[1]);
+	return true;
+}
