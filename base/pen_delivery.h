@@ -110,6 +110,14 @@ struct pen_lease_host {
 	const char *tls_reason; // failure-reason-code: a static string, or NULL
 };
 
+// The certificates that the server sent, leaf first, for `penstock tls probe`.
+#define PEN_PEER_CHAIN_MAX 16
+struct pen_peer_chain {
+	uint32_t n, used;
+	uint32_t length[PEN_PEER_CHAIN_MAX];
+	uint8_t der[65536]; // one behind the other
+};
+
 struct pen_lease {
 	// Set by the scheduler before OPEN, then read-only.
 	uint64_t id;
@@ -127,6 +135,7 @@ struct pen_lease {
 	// The end of a message is held back until the results of all before it on
 	// this connection are on disk: a crash repeats at most one message of it.
 	bool hold_dots;
+	struct pen_peer_chain *chain; // filled in by the worker; NULL: nobody asks
 	uint8_t nhosts;
 	struct pen_lease_host host[PEN_LEASE_HOSTS_MAX];
 

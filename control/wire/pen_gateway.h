@@ -75,6 +75,7 @@ struct pen_gateway {
 	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
 	struct tls_hosts *tls_hosts;
+	uint32_t probes; // under way
 	struct pen_reply_counts replies;
 };
 

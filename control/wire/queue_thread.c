@@ -7,6 +7,7 @@
 #include "pen_err.h"
 #include "pen_log.h"
 #include "pen_sched_admin.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -111,6 +112,8 @@ static uint32_t drain_workers(struct pen_gateway *g)
 		for (uint32_t n = 0; n < 1024 && pen_worker_recv(w, &m); n++, did++) {
 			// Looked at before the scheduler frees it; started after it has
 			// recorded the result.
+			if (pen_probe_event(g, &m))
+				continue;
 			barrier_note(g, &b, w, &m);
 			pen_sched_on_event(g->sched, m);
 			if (b != NULL && b->n == BARRIER_MAX) {
@@ -155,7 +158,7 @@ static pen_time_us sleep_for(struct pen_gateway *g, pen_time_us now, pen_time_us
 	pen_time_us due = pen_sched_next(g->sched) - now;
 
 	pen_sched_stats(g->sched, &st);
-	if (st.leases > 0)
+	if (st.leases > 0 || g->probes > 0)
 		return pen_time_min(idle, due);
 	return pen_time_min(due, PEN_US_PER_S);
 }
@@ -173,7 +176,7 @@ static void *queue_main(void *arg)
 		did += drain_workers(g);
 		did += pen_sched_poll(g->sched, 4096);
 		publish(g, now);
-		if (g->stopping && pen_sched_idle(g->sched))
+		if (g->stopping && pen_sched_idle(g->sched) && g->probes == 0)
 			return NULL;
 		if (did > 0) {
 			idle = IDLE_MIN;

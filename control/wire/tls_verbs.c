@@ -3,6 +3,7 @@
 // Control verbs about TLS policy: MTA-STS policies and TLSRPT reports.
 
 #include "pen_gateway.h"
+#include "probe.h"
 
 #include <stdlib.h>
 
@@ -80,7 +81,7 @@ int pen_tls_verbs_register(struct pen_gateway *g)
 		const char *verb;
 		pen_control_fn *fn;
 	} verbs[] = {{"explain", pen_explain_verb}, {"tlsrpt.list", on_list},
-		{"tlsrpt.show", on_show}, {"tlsrpt.send", on_send}};
+		{"tlsrpt.show", on_show}, {"tlsrpt.send", on_send}, {"tls.probe", pen_probe_verb}};
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		int err = pen_control_register(g->control, verbs[i].verb, verbs[i].fn, g);

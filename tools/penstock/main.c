@@ -53,6 +53,12 @@ static const struct verb verbs[] = {
 		"  --sender S       the sender of the mail\n"
 		"  --requiretls     for mail with REQUIRETLS (RFC 8689)\n"
 		"  --tls-optional   for mail with the header TLS-Required: no\n"},
+	{"tls", "probe", "DESTINATION [--requiretls]", "try TLS with a host, without mail",
+		verb_tls_probe,
+		"Connects to a domain's hosts, or to [host]:port, as mail would, and shows the\n"
+		"protocol, the cipher, the certificates and whether they are what the policy\n"
+		"demands. A second connection shows whether the session can be resumed.\n"
+		"  --requiretls   for mail with REQUIRETLS (RFC 8689)\n"},
 	{"tlsrpt", "list", "", "list TLS reports", verb_tlsrpt_list,
 		"Lists what is counted today for domains that ask for TLS reports (RFC 8460),\n"
 		"the reports that wait to be sent, and those sent in the last 30 days.\n"},
@@ -147,8 +153,8 @@ static bool parse(struct cli *cli, int argc, char **argv)
 // Options that no verb knows; some verbs have their own.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tlsrpt_list ||
-		v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
+	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tls_probe ||
+		v->fn == verb_tlsrpt_list || v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {

@@ -51,6 +51,7 @@ int verb_stop(struct cli *cli);
 int verb_config_check(struct cli *cli);
 int verb_config_show(struct cli *cli);
 int verb_explain(struct cli *cli);
+int verb_tls_probe(struct cli *cli);
 int verb_tlsrpt_list(struct cli *cli);
 int verb_tlsrpt_show(struct cli *cli);
 int verb_tlsrpt_send(struct cli *cli);
