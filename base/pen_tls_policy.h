@@ -127,6 +127,10 @@ struct pen_tls_report {
 	char *policy_domain;
 	char **string; // policy-string, NULL-terminated; may be NULL
 	char **mx;     // mx-host patterns, NULL-terminated; may be NULL
+	// Sessions go on, but are reported as this in place of success: the MTA-STS
+	// policy could not be had, is in testing mode and does not name the host, or
+	// no TLSA record can be used. PEN_TLSRPT_NONE: what the session showed.
+	enum pen_tlsrpt_result note;
 };
 
 struct pen_tls_policy {

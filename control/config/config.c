@@ -92,7 +92,7 @@ static void load_tables(struct pen_config *c, const char *file, struct pen_repor
 		file, pen_params_line(&c->params, "transport_maps"), "transport_maps"};
 	char *egress = join(c->directory, c->params.egress_config);
 
-	pen_maps_open(&c->transport_maps, c->params.transport_maps, &where, r);
+	pen_maps_open_plain(&c->transport_maps, c->params.transport_maps, &where, r);
 	if (egress == NULL || pen_egress_read(&c->egress, egress, r) == -ENOMEM)
 		pen_report_error(r, file, 0, "out of memory");
 	free(egress);

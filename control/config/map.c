@@ -33,6 +33,8 @@ void pen_map_free(struct pen_map *m)
 {
 	if (m == NULL)
 		return;
+	for (size_t i = 0; i < m->n && map_is_pattern(m); i++)
+		map_pattern_free(&m->entry[i]);
 	free(m->name);
 	free(m->file);
 	free(m->entry);
@@ -51,12 +53,17 @@ size_t pen_map_count(const struct pen_map *m)
 	return m->n;
 }
 
+bool pen_map_fixed(const struct pen_map *m)
+{
+	return m->type != MAP_CIDR && !map_is_pattern(m);
+}
+
 static struct pen_span entry_key(const struct pen_map *m, const struct map_entry *e)
 {
 	return pen_span(m->text.p + e->key, e->key_len);
 }
 
-static struct pen_span entry_value(const struct pen_map *m, const struct map_entry *e)
+struct pen_span map_value(const struct pen_map *m, const struct map_entry *e)
 {
 	return pen_span(m->text.p + e->value, e->value_len);
 }
@@ -121,7 +128,7 @@ enum map_added map_add(struct pen_map *m, struct pen_span key, struct pen_span v
 	return MAP_ADDED;
 }
 
-static bool find_hash(const struct pen_map *m, struct pen_span key, struct pen_span *value)
+static bool find_hash(const struct pen_map *m, struct pen_span key, size_t *index)
 {
 	uint8_t folded[KEY_MAX];
 
@@ -131,36 +138,80 @@ static bool find_hash(const struct pen_map *m, struct pen_span key, struct pen_s
 		folded[i] = (uint8_t)tolower(key.p[i]);
 	uint32_t found = m->slot[slot_for(m, pen_span(folded, key.n))];
 	if (found != 0)
-		*value = entry_value(m, &m->entry[found - 1]);
+		*index = found - 1;
 	return found != 0;
 }
 
-static bool find_cidr(const struct pen_map *m, struct pen_span key, struct pen_span *value)
+static enum pen_map_status find_index(
+	const struct pen_map *m, struct pen_span key, struct pen_map_hit *hit)
 {
-	struct pen_addr addr;
+	struct map_matcher *with = NULL;
+	struct pen_addr addr = {0};
 
-	if (pen_addr_parse(&addr, key) != 0)
-		return false;
-	for (size_t i = 0; i < m->n; i++) {
-		if (pen_cidr_has(&m->entry[i].net, &addr) == m->entry[i].negated)
-			continue;
-		*value = entry_value(m, &m->entry[i]);
-		return true;
+	hit->index = 0;
+	switch (m->type) {
+	case MAP_FAIL:
+		return PEN_MAP_FAILED;
+	case MAP_STATIC:
+		return PEN_MAP_FOUND;
+	case MAP_HASH:
+		return find_hash(m, key, &hit->index) ? PEN_MAP_FOUND : PEN_MAP_MISSING;
+	case MAP_CIDR:
+		if (pen_addr_parse(&addr, key) != 0)
+			return PEN_MAP_MISSING;
+		return map_rules_find(m, key, &addr, &with, &hit->index);
+	default:
+		break;
 	}
-	return false;
+	enum pen_map_status found = map_rules_find(m, key, &addr, &with, &hit->index);
+	if (found == PEN_MAP_FOUND && m->entry[hit->index].expands) {
+		hit->lasts = false;
+		if (!map_pattern_expand(m, &m->entry[hit->index], key, with, &hit->value))
+			found = PEN_MAP_FAILED;
+	}
+	map_matcher_free(with);
+	return found;
+}
+
+static void describe(const struct pen_map *m, struct pen_map_hit *hit)
+{
+	const struct map_entry *e = &m->entry[hit->index];
+
+	if (hit->lasts)
+		hit->value = map_value(m, e);
+	hit->key = entry_key(m, e);
+	hit->file = m->file;
+	hit->line = e->line;
+}
+
+enum pen_map_status pen_map_lookup(
+	const struct pen_map *m, struct pen_span key, struct pen_map_hit *hit)
+{
+	*hit = (struct pen_map_hit){.map = m, .lasts = true};
+	enum pen_map_status found = find_index(m, key, hit);
+	if (found == PEN_MAP_FOUND)
+		describe(m, hit);
+	return found;
 }
 
 bool pen_map_find(const struct pen_map *m, struct pen_span key, struct pen_span *value)
 {
-	switch (m->type) {
-	case MAP_STATIC:
-		*value = entry_value(m, &m->entry[0]);
-		return true;
-	case MAP_CIDR:
-		return find_cidr(m, key, value);
-	default:
-		return find_hash(m, key, value);
-	}
+	struct pen_map_hit hit;
+
+	if (pen_map_lookup(m, key, &hit) != PEN_MAP_FOUND)
+		return false;
+	*value = hit.value;
+	return true;
+}
+
+bool pen_map_entry(const struct pen_map *m, size_t index, struct pen_map_hit *out)
+{
+	*out = (struct pen_map_hit){.map = m, .lasts = true, .index = index};
+	if (index >= m->n || m->entry[index].rule != MAP_RESULT)
+		return false;
+	describe(m, out);
+	out->lasts = !m->entry[index].expands;
+	return true;
 }
 
 void pen_map_each(const struct pen_map *m,
@@ -168,9 +219,11 @@ void pen_map_each(const struct pen_map *m,
 		unsigned line),
 	void *ctx)
 {
-	for (size_t i = 0; i < m->n; i++)
-		fn(ctx, entry_key(m, &m->entry[i]), entry_value(m, &m->entry[i]), m->file,
-			m->entry[i].line);
+	for (size_t i = 0; i < m->n; i++) {
+		const struct map_entry *e = &m->entry[i];
+		if (e->rule == MAP_RESULT)
+			fn(ctx, entry_key(m, e), map_value(m, e), m->file, e->line);
+	}
 }
 
 // item_len returns the extent of one list item: commas and spaces inside
@@ -190,21 +243,26 @@ static size_t item_len(struct pen_span s)
 	return s.n;
 }
 
-int pen_maps_open(struct pen_maps *maps, const char *list, const struct pen_map_where *where,
-	struct pen_report *r)
+bool pen_list_next(struct pen_span *rest, struct pen_span *item)
 {
-	struct pen_span rest = pen_span_cstr(list);
+	while (rest->n > 0 && (rest->p[0] == ',' || isspace(rest->p[0])))
+		*rest = pen_span_from(*rest, 1);
+	if (rest->n == 0)
+		return false;
+	*item = pen_span(rest->p, item_len(*rest));
+	*rest = pen_span_from(*rest, item->n);
+	return true;
+}
+
+static int open_list(struct pen_maps *maps, const char *list, const struct pen_map_where *where,
+	bool plain, struct pen_report *r)
+{
+	struct pen_span rest = pen_span_cstr(list), item;
 	unsigned errors = r->errors;
 
 	*maps = (struct pen_maps){0};
-	for (;;) {
-		while (rest.n > 0 && (rest.p[0] == ',' || isspace(rest.p[0])))
-			rest = pen_span_from(rest, 1);
-		if (rest.n == 0)
-			return r->errors > errors ? -EINVAL : 0;
-		size_t n = item_len(rest);
-		struct pen_map *m = pen_map_open(pen_span(rest.p, n), where, r);
-		rest = pen_span_from(rest, n);
+	while (pen_list_next(&rest, &item)) {
+		struct pen_map *m = map_open(item, where, plain, r);
 		if (m == NULL)
 			continue;
 		void *grown = realloc(maps->map, (maps->n + 1) * sizeof(struct pen_map *));
@@ -215,6 +273,19 @@ int pen_maps_open(struct pen_maps *maps, const char *list, const struct pen_map_
 		maps->map = grown;
 		maps->map[maps->n++] = m;
 	}
+	return r->errors > errors ? -EINVAL : 0;
+}
+
+int pen_maps_open(struct pen_maps *maps, const char *list, const struct pen_map_where *where,
+	struct pen_report *r)
+{
+	return open_list(maps, list, where, false, r);
+}
+
+int pen_maps_open_plain(struct pen_maps *maps, const char *list, const struct pen_map_where *where,
+	struct pen_report *r)
+{
+	return open_list(maps, list, where, true, r);
 }
 
 void pen_maps_fini(struct pen_maps *maps)
@@ -225,11 +296,23 @@ void pen_maps_fini(struct pen_maps *maps)
 	*maps = (struct pen_maps){0};
 }
 
-bool pen_maps_find(const struct pen_maps *maps, struct pen_span key, struct pen_span *value)
+enum pen_map_status pen_maps_lookup(
+	const struct pen_maps *maps, struct pen_span key, struct pen_map_hit *hit)
 {
 	for (size_t i = 0; i < maps->n; i++) {
-		if (pen_map_find(maps->map[i], key, value))
-			return true;
+		enum pen_map_status found = pen_map_lookup(maps->map[i], key, hit);
+		if (found != PEN_MAP_MISSING)
+			return found;
 	}
-	return false;
+	return PEN_MAP_MISSING;
+}
+
+bool pen_maps_find(const struct pen_maps *maps, struct pen_span key, struct pen_span *value)
+{
+	struct pen_map_hit hit;
+
+	if (pen_maps_lookup(maps, key, &hit) != PEN_MAP_FOUND)
+		return false;
+	*value = hit.value;
+	return true;
 }

@@ -38,7 +38,8 @@ static void an_empty_file_gives_postfix_defaults(void **state)
 	assert_string_equal(params.config_directory, "/etc/penstock");
 	assert_int_equal(params.message_size_limit, 10240000);
 	assert_int_equal(params.maximal_queue_lifetime, 5 * 86400 * PEN_US_PER_S);
-	assert_int_equal(params.smtp_tls_security_level, PEN_TLS_MAY);
+	assert_string_equal(params.smtp_tls_security_level, "");
+	assert_int_equal(pen_params_line(&params, "smtp_use_tls"), 0);
 	assert_true(params.smtp_randomize_addresses);
 	assert_int_equal(params.mynetworks.n, 2);
 	assert_int_equal(params.mynetworks.item[1].bits, 128);
@@ -70,7 +71,7 @@ static void values_are_expanded_and_typed(void **state)
 	assert_int_equal(params.maximal_queue_lifetime, 2 * 86400 * PEN_US_PER_S);
 	assert_int_equal(params.message_size_limit, 20 << 20);
 	assert_true(params.soft_bounce);
-	assert_int_equal(params.smtp_tls_security_level, PEN_TLS_ENCRYPT);
+	assert_string_equal(params.smtp_tls_security_level, "encrypt");
 	assert_int_equal(params.smtpd_listen.item[1].port, 587);
 	assert_int_equal(params.smtpd_listen.item[1].addr.family, PEN_FAMILY_IP6);
 	assert_int_equal(params.dns_forwarders.item[0].port, 5353);
@@ -85,14 +86,14 @@ static void bad_values_are_all_refused_with_line_value_and_range(void **state)
 	assert_int_equal(load("smtpd_recipient_limit = many\n"
 			      "smtp_connect_timeout = 2y\n"
 			      "soft_bounce = maybe\n"
-			      "smtp_tls_security_level = dane\n"
+			      "smtp_tls_ciphers = good\n"
 			      "mynetworks = 10.0.0.1/8\n"
 			      "smtpd_listen = localhost:25\n"
 			      "myhostname = bad_-.example..com\n"
 			      "message_size_limit = 1\n"
 			      "dns_stub_zones = example.test\n"
 			      "smtp_rset_timeout = $smtp_rset_timeout\n"
-			      "smtp_mx_address_limit = 6\n"
+			      "smtp_mx_address_limit = 33\n"
 			      "bounce_size_limit =\n"),
 		-22);
 	assert_string_equal(report_lines_text(&lines),
@@ -113,10 +114,10 @@ static void bad_values_are_all_refused_with_line_value_and_range(void **state)
 		"main.cf:3: error: soft_bounce = maybe: accepted is yes or no\n"
 		"main.cf:2: error: smtp_connect_timeout = 2y: accepted is a time from 1s to 1h: a "
 		"number with s, m, h, d or w (none means s)\n"
-		"main.cf:11: error: smtp_mx_address_limit = 6: accepted is a number from 1 to 5\n"
+		"main.cf:11: error: smtp_mx_address_limit = 33: accepted is a number from 0 to 32\n"
 		"main.cf:10: error: smtp_rset_timeout: $smtp_rset_timeout refers to itself\n"
-		"main.cf:4: error: smtp_tls_security_level = dane: accepted is one of none, may, "
-		"encrypt\n"
+		"main.cf:4: error: smtp_tls_ciphers = good: accepted is one of medium, high, null, "
+		"low, export\n"
 		"main.cf:9: error: dns_stub_zones = example.test: accepted is a list of "
 		"zone=address@port such as example.test=127.0.0.1@5353; \"example.test\" is "
 		"none\n");
