@@ -185,7 +185,7 @@ static struct event_base *fake_event_base(struct pen_dns *dns)
 
 static void write_file(const char *name, const char *text)
 {
-	char path[512], now[512];
+	char path[512], now[520];
 
 	snprintf(path, sizeof(path), "%s/%s", fake_dir, name);
 	snprintf(now, sizeof(now), "%s+", path);
