@@ -823,6 +823,47 @@ static void the_cache_is_bounded(void **state)
 	assert_null(sts_cache_find(&service->cache, "two.example"));
 }
 
+static struct pen_sts_info listed;
+static unsigned nlisted;
+
+static void on_listed(void *ctx, const struct pen_sts_info *info)
+{
+	(void)ctx;
+	listed = *info;
+	nlisted++;
+}
+
+static void what_is_known_can_be_listed(void **state)
+{
+	(void)state;
+	pen_wall_us now = fake_env.wall();
+
+	publish("one.example", "1");
+	publish("three.example", "5");
+	publish("html.example", "1");
+	fake_host_file("one.example", POLICY("testing", "a.example", "604800"));
+	ask("one.example");
+	ask("html.example");
+	pen_sts_each(service, NULL, on_listed, NULL);
+	assert_int_equal(nlisted, 2);
+	pen_sts_each(service, "one.example", on_listed, NULL);
+	assert_int_equal(nlisted, 3);
+	assert_string_equal(listed.domain, "one.example");
+	assert_string_equal(listed.policy->id, "1");
+	assert_true(listed.fetched >= now && listed.used >= now && !listed.busy);
+	assert_int_equal(listed.expires, listed.fetched + 604800 * PEN_US_PER_S);
+	assert_int_equal(listed.failure, PEN_TLSRPT_NONE);
+	assert_string_equal(listed.why, "");
+	pen_sts_each(service, "html.example", on_listed, NULL);
+	assert_null(listed.policy);
+	assert_int_equal(listed.failure, PEN_TLSRPT_STS_POLICY_FETCH_ERROR);
+	assert_true(listed.retry > now + 299 * PEN_US_PER_S);
+	fake_dns_hold("_mta-sts.three.example", PEN_DNS_TXT);
+	pen_sts_lookup(service, "three.example", on_policy, NULL);
+	pen_sts_each(service, "three.example", on_listed, NULL);
+	assert_true(listed.busy && listed.policy == NULL);
+}
+
 static void bad_set_up_is_one_sentence(void **state)
 {
 	(void)state;
@@ -897,6 +938,7 @@ int main(void)
 		TEST(a_broken_policy_is_its_own_domains_alone),
 		TEST(fetches_in_flight_are_bounded),
 		TEST(the_cache_is_bounded),
+		TEST(what_is_known_can_be_listed),
 		TEST(bad_set_up_is_one_sentence),
 		TEST(stopping_in_the_middle_leaves_nothing_behind),
 	};
