@@ -2,7 +2,7 @@
 #pragma once
 
 // MTA-STS (RFC 8461): parse the record and the policy, match hosts, and keep a
-// cache that survives restarts. Pure: fetching is pen_sts_fetch.h.
+// cache that survives restarts. Pure: fetching is pen_sts_service.h.
 
 #include "pen_span.h"
 #include "pen_time.h"
