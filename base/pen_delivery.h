@@ -141,7 +141,7 @@ struct pen_lease {
 
 	// Set by the worker: valid from READY on (session) and at ENDED (result).
 	uint8_t host_used;     // index of the host that answered, or was last tried
-	bool host_tried;       // a connection was made or a policy skip recorded
+	bool host_tried;       // a connection was begun, or a host was skipped for its policy
 	bool ready;            // EHLO succeeded
 	bool tls;              // the session is encrypted
 	bool starttls_offered; // in plaintext
@@ -157,7 +157,13 @@ struct pen_lease {
 	uint32_t messages;     // transactions that were begun
 	pen_time_us opened_at; // first SYN
 	pen_time_us ready_at;
-	struct pen_dsn result; // klass 2 after a clean end
+	// klass 2 after a clean end. klass 5 with scope SITE and without `ready`
+	// bounces the mail that the lease was opened for: the last host's refusal is
+	// final, and no other host failed for a temporary reason. Its origin is
+	// POLICY (REQUIRETLS, a skipped host), or PEER at stage STARTTLS
+	// (smtp_tls_refused_is_final) or GREETING (smtp_skip_5xx_greeting = no). Any
+	// other klass 5 says nothing about mail.
+	struct pen_dsn result;
 
 	// Private to the side that owns the object at the moment.
 	uint32_t worker;   // scheduler: index of the worker

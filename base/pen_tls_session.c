@@ -108,9 +108,8 @@ void pen_tls_begin(const struct pen_tls_policy *p, bool plain, struct pen_tls_fi
 	}
 }
 
-static void go_plain(const struct pen_tls_policy *p, struct pen_tls_field *st)
+static void go_plain(struct pen_tls_field *st)
 {
-	(void)p;
 	mark_level(st, PEN_MARK_OK);
 	st->final = PEN_TLS_NONE;
 }
@@ -142,18 +141,22 @@ void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, boo
 	if (p->level == PEN_TLS_NONE) {
 		mark_level(st, PEN_MARK_OK);
 	} else if (plain) {
-		go_plain(p, st);
+		go_plain(st);
 	} else if (offered && engine) {
 		out->action = PEN_TLS_START;
+	} else if (offered &&
+		   (pen_tls_required(p->level) || p->requiretls >= PEN_REQUIRETLS_STARTTLS)) {
+		// Our own trouble: nobody has broken the policy, and nothing bounces.
+		leave(out, 4, 5, PEN_STAGE_STARTTLS,
+			"TLS is required, but our TLS engine is unavailable for host ", peer, "");
+		out->why.origin = PEN_ORIGIN_LOCAL;
 	} else if (offered) {
-		if (!no_starttls(p, "TLS is required, but our TLS engine is unavailable for host ",
-			    peer, "", 5, st, out))
-			go_plain(p, st);
+		go_plain(st);
 	} else if (no_starttls(p, "TLS is required, but was not offered by host ", peer, "", 4, st,
 			   out)) {
 		out->event = PEN_TLSRPT_STARTTLS_NOT_SUPPORTED;
 	} else {
-		go_plain(p, st);
+		go_plain(st);
 	}
 }
 
@@ -161,13 +164,13 @@ void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_tls_rules 
 	const struct pen_dsn *said, const char *peer, struct pen_tls_field *st,
 	struct pen_tls_verdict *out)
 {
-	char text[PEN_DSN_TEXT_MAX];
+	char who[PEN_DSN_TEXT_MAX];
 
 	start_over(out);
 	out->event = PEN_TLSRPT_STARTTLS_NOT_SUPPORTED;
-	snprintf(text, sizeof(text), "refused to start TLS: %.400s", said->text);
-	if (!no_starttls(p, "TLS is required, but host ", peer, text, 4, st, out)) {
-		go_plain(p, st);
+	snprintf(who, sizeof(who), "%s refused to start TLS", peer);
+	if (!no_starttls(p, "TLS is required, but host ", who, said->text, 4, st, out)) {
+		go_plain(st);
 		return;
 	}
 	if (p->requiretls < PEN_REQUIRETLS_STARTTLS) {

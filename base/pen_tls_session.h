@@ -82,7 +82,7 @@ struct pen_tls_rules {
 	bool remembered; // it has: for the text of the refusal
 };
 
-// Before the connection. `peer` is "host[addr]:port" throughout. `plain`: this
+// Before the connection. `peer` is "host[addr]" throughout, as in other texts. `plain`: this
 // is the retry without TLS that RETRY_PLAIN asked for.
 void pen_tls_begin(const struct pen_tls_policy *p, bool plain, struct pen_tls_field *st,
 	struct pen_tls_verdict *out);

@@ -113,7 +113,10 @@ static void fill_lease(struct bench *b, struct bench_lease *l)
 	static const struct pen_tls_policy levels[3] = {
 		{.level = PEN_TLS_NONE}, {.level = PEN_TLS_MAY}, {.level = PEN_TLS_ENCRYPT}};
 
+	static const struct pen_smtp_rules rules = PEN_SMTP_RULES_DEFAULT;
+
 	l->lease = (struct pen_lease){
+		.rules = &rules,
 		.source = b->set.source,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.nhosts = 1,

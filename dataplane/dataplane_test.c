@@ -202,12 +202,17 @@ static void put(struct pen_worker *w, uint32_t type, void *p)
 
 static void fill_lease(struct pen_lease *l)
 {
-	*l = (struct pen_lease){.source = pen_addr_ip4(0x0a000001),
+	static const struct pen_smtp_rules rules = PEN_SMTP_RULES_DEFAULT;
+	static const struct pen_tls_policy policy = {.level = PEN_TLS_MAY};
+
+	*l = (struct pen_lease){.rules = &rules,
+		.source = pen_addr_ip4(0x0a000001),
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.nhosts = 2};
 	l->timeouts.connect = 50 * PEN_US_PER_MS;
 	for (int i = 0; i < 2; i++)
 		l->host[i] = (struct pen_lease_host){.name = "mx.example.net",
+			.tls = &policy,
 			.addr = pen_addr_ip4(0x0a000002u + (uint32_t)i),
 			.port = 25};
 }

@@ -143,6 +143,7 @@ static void on_ready(void *ctx, pen_time_us now)
 	struct session *s = ctx;
 
 	(void)now;
+	pen_attempt_ready(&s->attempt);
 	s->post_ready = true;
 	session_post_later(s);
 }
@@ -229,12 +230,11 @@ static struct session *get_session(struct session_worker *sw)
 static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_us now)
 {
 	struct session *s = get_session(sw);
+	struct pen_attempt attempt;
 
-	l->ready = l->tls = false;
-	l->host_used = 0;
+	pen_attempt_init(&attempt, l);
 	l->messages = 0;
 	l->opened_at = l->ready_at = now;
-	l->result.klass = 0;
 	l->tls_protocol[0] = l->tls_cipher[0] = '\0';
 	if (s == NULL) {
 		refuse_lease(sw, l);
@@ -250,6 +250,7 @@ static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_
 	pen_wheel_node_init(&s->timer);
 	s->sw = sw;
 	s->lease = l;
+	s->attempt = attempt;
 	lease_map_put(&sw->map, l, s);
 	PEN_COUNT(sw->ctr.leases);
 	session_connect(s, now);

@@ -8,6 +8,9 @@
 //        ^                                                   |
 //        +---------- the next host, or the same without TLS -+
 //
+// Which host is next is pen_attempt's to say. With smtp_address_race_delay two
+// connections may be CONNECTING; there is never more than one SMTP session.
+//
 // Ownership: a delivery goes back (DELIVERY_DONE) when the SMTP client has
 //          reported it and no byte of its content is referenced by TCP any more.
 //          The lease goes back last.
@@ -30,6 +33,9 @@
 	X(connect_unreachable, "connections to unreachable hosts")                                 \
 	X(connect_local, "connections not begun for want of a port, an object or a route")         \
 	X(next_hosts, "leases that went on to their next host")                                    \
+	X(hosts_skipped, "hosts passed over for want of a source address of their family")         \
+	X(races, "connections begun beside one that was slow to answer")                           \
+	X(races_won, "such connections that were the first to be established")                     \
 	X(handshakes, "TLS handshakes begun")                                                      \
 	X(handshakes_done, "TLS handshakes completed")                                             \
 	X(handshakes_failed, "TLS handshakes failed")                                              \
@@ -68,6 +74,9 @@ struct session {
 	struct session_worker *sw;
 	struct pen_lease *lease;
 	struct pen_tcp_conn *conn;
+	struct pen_tcp_conn *rival; // CONNECTING: raced against conn
+	pen_time_us connect_by, rival_by;
+	struct pen_attempt attempt;
 	void *tls;
 	struct pen_delivery *queue, *queue_tail; // not taken by the SMTP client yet
 	struct pen_delivery *done, *done_tail;   // DELIVERY_DONE to be posted
@@ -77,8 +86,8 @@ struct session {
 	uint64_t dot_at[SESSION_DOTS]; // stream offsets of final dots not acknowledged
 	uint8_t ndots;
 	uint8_t phase;
-	uint8_t next_host;
-	bool plain;    // this connection is a retry without TLS
+	uint8_t rival_host;
+	bool may_race; // no rival was started yet
 	bool left_dot; // `left` ends with a final dot
 	bool dirty, in_outbox;
 	bool post_ready;  // LEASE_READY to be posted
@@ -87,8 +96,6 @@ struct session {
 	bool aborted;
 	bool smtp_over;
 	bool peer_fin;
-	bool retry_plain; // connect to the same host again, without TLS
-	bool soft;        // some host failed for a temporary reason
 	bool fin_sent;
 };
 
@@ -125,8 +132,15 @@ void session_post_later(struct session *s);
 // session.c: every delivery and the lease go back.
 void session_finish(struct session *s, pen_time_us now);
 
-// session_connect.c: tries hosts from next_host on until one SYN leaves.
+// session_connect.c: tries hosts until one SYN leaves.
 void session_connect(struct session *s, pen_time_us now);
+// CONNECTING: a time limit has passed, or the race is to begin.
+void session_connect_timer(struct session *s, pen_time_us now);
+// CONNECTING: gives up, rival included; session_disconnected runs.
+void session_connect_abort(struct session *s, pen_time_us now);
+// Our address and name for the host of this session.
+const struct pen_addr *session_source(const struct pen_lease *l, const struct pen_lease_host *h);
+const char *session_helo(const struct pen_lease *l, const struct pen_lease_host *h);
 // The connection is gone and SMTP is over: another host, or the end.
 void session_disconnected(struct session *s, pen_time_us now);
 

@@ -9,36 +9,41 @@
 
 #include <errno.h>
 
-static void connect_failed(struct session *s, enum pen_dsn_origin origin, const char *why)
+const struct pen_addr *session_source(const struct pen_lease *l, const struct pen_lease_host *h)
 {
-	struct pen_lease *l = s->lease;
-	const struct pen_lease_host *h = &l->host[l->host_used];
-	char addr[PEN_ADDR_STR_MAX];
-
-	pen_dsn_set(&l->result, 4, 4, 1, PEN_SCOPE_SITE, origin, PEN_STAGE_CONNECT,
-		"connect to %s[%s]:%u: %s", h->name, pen_addr_str(&h->addr, addr), h->port, why);
+	return h->addr.family == PEN_FAMILY_IP6 ? &l->source6 : &l->source;
 }
 
-// 0, or the reason in lease->result.
-static int connect_host(struct session *s, pen_time_us now)
+const char *session_helo(const struct pen_lease *l, const struct pen_lease_host *h)
+{
+	return h->addr.family == PEN_FAMILY_IP6 ? l->helo6 : l->helo;
+}
+
+// 0, or negative with the reason reported to the attempt.
+static int connect_host(
+	struct session *s, uint8_t host, struct pen_tcp_conn **conn, pen_time_us now)
 {
 	struct session_worker *sw = s->sw;
-	struct pen_lease *l = s->lease;
-	const struct pen_lease_host *h = &l->host[l->host_used];
-	int port = pen_worker_port_of(sw->env->self, &l->source);
-	int rc;
+	const struct pen_lease_host *h = &s->lease->host[host];
+	const struct pen_addr *source = session_source(s->lease, h);
+	int port, rc;
 
+	*conn = NULL;
+	if (source->family == PEN_FAMILY_NONE) {
+		PEN_COUNT(sw->ctr.hosts_skipped);
+		pen_attempt_no_source(&s->attempt);
+		return -EAFNOSUPPORT;
+	}
 	PEN_COUNT(sw->ctr.connects);
-	if (port < 0)
-		rc = -ENODEV;
-	else
-		rc = pen_tcp_connect(
-			sw->env->tcp[port], &l->source, &h->addr, h->port, s, &s->conn, now);
+	port = pen_worker_port_of(sw->env->self, source);
+	rc = port < 0
+		     ? -ENODEV
+		     : pen_tcp_connect(sw->env->tcp[port], source, &h->addr, h->port, s, conn, now);
 	if (rc == 0)
 		return 0;
-	s->conn = NULL;
+	*conn = NULL;
 	PEN_COUNT(sw->ctr.connect_local);
-	connect_failed(s, PEN_ORIGIN_LOCAL,
+	pen_attempt_no_connection(&s->attempt, host, PEN_ORIGIN_LOCAL,
 		rc == -ENODEV          ? "the source address is on no port of this gateway"
 		: rc == -ENOBUFS       ? "no connection object is free"
 		: rc == -EADDRNOTAVAIL ? "no local port is free"
@@ -47,32 +52,34 @@ static int connect_host(struct session *s, pen_time_us now)
 	return rc;
 }
 
-static void note_failure(struct session *s)
+static void arm_connecting(struct session *s, pen_time_us now)
 {
-	if (s->lease->result.klass != 5)
-		s->soft = true;
+	pen_time_us at = s->connect_by;
+
+	if (s->rival != NULL)
+		at = pen_time_min(at, s->rival_by);
+	else if (s->may_race)
+		at = pen_time_min(at, now + s->lease->rules->race_delay);
+	pen_wheel_arm(&s->sw->wheel, &s->timer, at);
 }
 
 void session_connect(struct session *s, pen_time_us now)
 {
 	struct pen_lease *l = s->lease;
 
-	while (s->next_host < l->nhosts) {
-		l->host_used = s->next_host++;
-		if (connect_host(s, now) == 0) {
-			s->phase = SESSION_CONNECTING;
-			pen_wheel_arm(&s->sw->wheel, &s->timer, now + l->timeouts.connect);
-			return;
-		}
-		note_failure(s);
+	for (bool again = l->host_tried; pen_attempt_next(&s->attempt); again = true) {
+		if (s->attempt.plain)
+			PEN_COUNT(s->sw->ctr.plaintext_retries);
+		else if (again)
+			PEN_COUNT(s->sw->ctr.next_hosts);
+		if (connect_host(s, l->host_used, &s->conn, now) != 0)
+			continue;
+		s->phase = SESSION_CONNECTING;
+		s->connect_by = now + l->timeouts.connect;
+		s->may_race = l->rules->race_delay > 0 && !s->attempt.plain;
+		arm_connecting(s, now);
+		return;
 	}
-	if (l->nhosts == 0)
-		pen_dsn_set(&l->result, 4, 4, 4, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL,
-			PEN_STAGE_CONNECT, "no host to connect to");
-	// A host that failed for a temporary reason may take the mail later, so
-	// another one's hard refusal is not the last word.
-	if (s->soft && l->result.klass == 5)
-		l->result.klass = 4;
 	session_finish(s, now);
 }
 
@@ -87,36 +94,47 @@ void session_disconnected(struct session *s, pen_time_us now)
 	s->ndots = 0;
 	s->smtp_over = s->peer_fin = s->fin_sent = s->close_told = false;
 	if (s->aborted || l->ready || (s->close_asked && s->queue == NULL)) {
+		pen_attempt_stop(&s->attempt);
 		session_finish(s, now);
 		return;
-	}
-	if (s->retry_plain) {
-		s->retry_plain = false;
-		s->plain = true;
-		s->next_host = l->host_used;
-		PEN_COUNT(s->sw->ctr.plaintext_retries);
-	} else {
-		s->plain = false;
-		note_failure(s);
-		if (s->next_host < l->nhosts)
-			PEN_COUNT(s->sw->ctr.next_hosts);
 	}
 	session_connect(s, now);
 }
 
-// ---- how an attempt ends ----
+// ---- two connections at a time ----
 
-static void on_connected(void *ctx, struct pen_tcp_conn *c, pen_time_us now)
+static void start_rival(struct session *s, pen_time_us now)
 {
-	struct session *s = ctx;
-	struct session_worker *sw = s->sw;
+	int host;
 
-	(void)c;
-	PEN_COUNT(sw->ctr.connected);
-	s->phase = SESSION_TALKING;
-	pen_smtp_client_init(&s->smtp, s->lease, s->plain, &session_smtp_callbacks[sw->tls != NULL],
-		s, &sw->smtp_ctr, now);
-	session_mark(s);
+	s->may_race = false;
+	// One that cannot be begun has had its turn; so has the next, until one can.
+	while ((host = pen_attempt_rival(&s->attempt)) >= 0) {
+		if (connect_host(s, (uint8_t)host, &s->rival, now) != 0)
+			continue;
+		PEN_COUNT(s->sw->ctr.races);
+		s->rival_host = (uint8_t)host;
+		s->rival_by = now + s->lease->timeouts.connect;
+		return;
+	}
+}
+
+// `c` is forgotten first, so that its on_closed finds nothing to do.
+static void drop(struct pen_tcp_conn **conn, pen_time_us now)
+{
+	struct pen_tcp_conn *c = *conn;
+
+	*conn = NULL;
+	if (c != NULL)
+		pen_tcp_abort(c, now);
+}
+
+static void rival_takes_over(struct session *s, bool lost)
+{
+	pen_attempt_replace(&s->attempt, s->rival_host, lost);
+	s->conn = s->rival;
+	s->connect_by = s->rival_by;
+	s->rival = NULL;
 }
 
 static void count_failure(struct session_worker *sw, enum pen_tcp_close why)
@@ -137,29 +155,97 @@ static void count_failure(struct session_worker *sw, enum pen_tcp_close why)
 	}
 }
 
+// One of the connections, or the only one, did not come about.
+static void connection_failed(
+	struct session *s, bool rival, enum pen_tcp_close why, pen_time_us now)
+{
+	uint8_t host = rival ? s->rival_host : s->lease->host_used;
+
+	count_failure(s->sw, why);
+	pen_attempt_no_connection(&s->attempt, host, PEN_ORIGIN_LOCAL, pen_tcp_close_name(why));
+	if (rival) {
+		s->rival = NULL;
+	} else if (s->rival != NULL) {
+		rival_takes_over(s, true);
+	} else {
+		s->conn = NULL;
+		session_disconnected(s, now);
+		return;
+	}
+	s->may_race = true; // two may run again
+	arm_connecting(s, now);
+}
+
+void session_connect_timer(struct session *s, pen_time_us now)
+{
+	if (s->rival != NULL && now >= s->rival_by) {
+		pen_tcp_abort(s->rival, now); // on_closed does the rest
+		return;
+	}
+	if (now >= s->connect_by) {
+		pen_tcp_abort(s->conn, now);
+		return;
+	}
+	if (s->may_race)
+		start_rival(s, now);
+	arm_connecting(s, now);
+}
+
+void session_connect_abort(struct session *s, pen_time_us now)
+{
+	drop(&s->rival, now);
+	drop(&s->conn, now);
+	session_disconnected(s, now);
+}
+
+// ---- how an attempt ends ----
+
+static void on_connected(void *ctx, struct pen_tcp_conn *c, pen_time_us now)
+{
+	struct session *s = ctx;
+	struct session_worker *sw = s->sw;
+
+	PEN_COUNT(sw->ctr.connected);
+	if (c == s->rival) {
+		PEN_COUNT(sw->ctr.races_won);
+		drop(&s->conn, now);
+		rival_takes_over(s, false);
+	} else {
+		drop(&s->rival, now);
+	}
+	s->phase = SESSION_TALKING;
+	pen_smtp_client_init(&s->smtp, s->lease, s->attempt.plain,
+		&session_smtp_callbacks[sw->tls != NULL], s, &sw->smtp_ctr, now);
+	if (s->phase == SESSION_HANDSHAKE)
+		session_tls_start(s, now);
+	session_mark(s);
+}
+
 static void on_closed(void *ctx, struct pen_tcp_conn *c, enum pen_tcp_close why, pen_time_us now)
 {
 	struct session *s = ctx;
 
-	(void)c;
-	s->conn = NULL;
+	bool rival = c == s->rival;
+
+	// The loser of a race was forgotten before.
+	if (c != s->conn && !rival)
+		return;
 	switch (s->phase) {
 	case SESSION_CONNECTING:
-		count_failure(s->sw, why);
 		// Our own deadline aborts the attempt: for the log it is a time-out.
 		if (why == PEN_TCP_CLOSED_ABORTED)
 			why = PEN_TCP_CLOSED_TIMEOUT;
-		if (!s->aborted)
-			connect_failed(s, PEN_ORIGIN_LOCAL, pen_tcp_close_name(why));
-		session_disconnected(s, now);
+		connection_failed(s, rival, why, now);
 		break;
 	case SESSION_TALKING:
 	case SESSION_HANDSHAKE:
 		// The SMTP client says what was lost; the pump goes on from there.
+		s->conn = NULL;
 		pen_smtp_client_eof(&s->smtp, now);
 		session_mark(s);
 		break;
 	case SESSION_CLOSING:
+		s->conn = NULL;
 		session_disconnected(s, now);
 		break;
 	default:

@@ -183,13 +183,10 @@ static void begin_close(struct session *s, pen_time_us now)
 	bool failed_tls = s->phase == SESSION_HANDSHAKE;
 
 	s->phase = SESSION_CLOSING;
-	if (failed_tls && !s->aborted) {
+	if (failed_tls && !s->aborted)
 		PEN_COUNT(s->sw->ctr.handshakes_failed);
-		s->retry_plain = s->lease->host[s->lease->host_used].tls->level == PEN_TLS_MAY;
-		// However it failed: for the outcome it is TLS that did not come about.
-		s->lease->result.subject = 7;
-		s->lease->result.detail = 5;
-	}
+	if (!s->lease->ready && !s->aborted)
+		pen_attempt_ended(&s->attempt, pen_smtp_client_how(&s->smtp), &s->lease->result);
 	if (s->conn == NULL)
 		session_disconnected(s, now);
 	else if (s->aborted || failed_tls || pen_tcp_acked(s->conn) < pen_tcp_queued(s->conn))
@@ -211,7 +208,7 @@ void session_abort(struct session *s, const char *why, pen_time_us now)
 	switch (s->phase) {
 	case SESSION_CONNECTING:
 		s->lease->result = dsn;
-		pen_tcp_abort(s->conn, now);
+		session_connect_abort(s, now);
 		break;
 	case SESSION_TALKING:
 	case SESSION_HANDSHAKE:
@@ -241,7 +238,7 @@ void session_pump(struct session *s, pen_time_us now)
 			pen_dsn_set(&s->lease->result, 2, 0, 0, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
 				PEN_STAGE_CONNECT, "closed before it was needed");
 			s->aborted = true;
-			pen_tcp_abort(s->conn, now);
+			session_connect_abort(s, now);
 		}
 		return;
 	case SESSION_TALKING:
@@ -268,7 +265,7 @@ void session_timer(struct session *s, pen_time_us now)
 {
 	switch (s->phase) {
 	case SESSION_CONNECTING:
-		pen_tcp_abort(s->conn, now);
+		session_connect_timer(s, now);
 		break;
 	case SESSION_TALKING:
 	case SESSION_HANDSHAKE:

@@ -15,23 +15,16 @@
 
 static void tls_fail(struct session *s, pen_time_us now)
 {
-	const struct pen_lease *l = s->lease;
-	const struct pen_lease_host *h = &l->host[l->host_used];
-	const char *error = s->tls != NULL ? s->sw->tls->error(s->tls) : "out of memory";
-	char addr[PEN_ADDR_STR_MAX];
-	struct pen_dsn why;
+	const struct pen_session_tls *tls = s->sw->tls;
+	const char *error = s->tls != NULL ? tls->error(s->tls) : "no TLS engine for this policy";
 
-	pen_addr_str(&h->addr, addr);
 	if (s->phase == SESSION_HANDSHAKE) {
-		pen_dsn_set(&why, 4, 7, 5, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_TLS,
-			"Cannot start TLS with %s[%s]: handshake failure: %s", h->name, addr,
-			error);
+		if (s->tls != NULL)
+			tls->peer(s->tls, &s->lease->tls_peer);
 	} else {
 		PEN_COUNT(s->sw->ctr.tls_failed);
-		pen_dsn_set(&why, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-			"TLS connection with %s[%s] failed: %s", h->name, addr, error);
 	}
-	pen_smtp_client_fail(&s->smtp, &why, now);
+	pen_smtp_client_tls_failed(&s->smtp, error, now);
 }
 
 static int send_ciphertext(void *ctx, const uint8_t *p, size_t n)
@@ -51,6 +44,8 @@ static void handshake_done(struct session *s, pen_time_us now)
 	PEN_COUNT(s->sw->ctr.handshakes_done);
 	snprintf(l->tls_protocol, sizeof(l->tls_protocol), "%s", tls->protocol(s->tls));
 	snprintf(l->tls_cipher, sizeof(l->tls_cipher), "%s", tls->cipher(s->tls));
+	l->tls_bits = (uint16_t)tls->bits(s->tls);
+	tls->peer(s->tls, &l->tls_peer);
 	s->phase = SESSION_TALKING;
 	pen_smtp_client_tls_up(&s->smtp, now);
 }
@@ -72,7 +67,8 @@ void session_tls_start(struct session *s, pen_time_us now)
 	const struct pen_lease_host *h = &l->host[l->host_used];
 
 	PEN_COUNT(s->sw->ctr.handshakes);
-	s->tls = tls->stream_new(s->sw->tls_thread, h, &l->source, l->helo, send_ciphertext, s);
+	s->tls = tls->stream_new(
+		s->sw->tls_thread, h, session_source(l, h), session_helo(l, h), send_ciphertext, s);
 	if (s->tls == NULL) {
 		tls_fail(s, now);
 		return;

@@ -15,9 +15,11 @@
 // Memory:  the struct is embedded by the owner (at most 1 KiB) and allocates
 //          nothing.
 // Follows: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and
-//          3463 (enhanced codes), 3207 (STARTTLS); time-outs as Postfix.
+//          3463 (enhanced codes), 3207 (STARTTLS), 3461 (DSN), 8689
+//          (REQUIRETLS), 2033 (LMTP); time-outs as Postfix. What TLS policy
+//          demands of a session is decided in pen_tls_session.h.
 
-#include "pen_delivery.h"
+#include "pen_attempt.h"
 #include "pen_smtp_client_counters.h"
 
 struct pen_smtp_client;
@@ -29,9 +31,10 @@ struct pen_smtp_client_callbacks {
 	// EHLO (and TLS, when used) is done; lease->size_limit is set.
 	void (*on_ready)(void *ctx, pen_time_us now);
 	// 220 to STARTTLS: start the handshake on the raw stream. The owner calls
-	// pen_smtp_client_tls_up or pen_smtp_client_fail later. Bytes that the
-	// server sent behind the 220 in plaintext were discarded (RFC 3207,
-	// command injection).
+	// pen_smtp_client_tls_up or pen_smtp_client_tls_failed later. Bytes that
+	// the server sent behind the 220 in plaintext were discarded (RFC 3207,
+	// command injection). With a policy's `wrapper` it runs inside init. NULL:
+	// TLS cannot be had.
 	void (*on_starttls)(void *ctx, pen_time_us now);
 	// All recipients of d have a result (klass != 0) or, with d->attempted
 	// false, it was not tried. The content may still be referenced by sent
@@ -58,9 +61,10 @@ struct pen_smtp_out {
 // session ended for another reason than that MAIL. lease->result serves as
 // scratch from the first failure on; on_end's result points to it.
 //
-// lease: read for HELO name, time-outs, TLS level, limits; written for what the
-// session learned. It must outlive the client. `plain`: a retry without TLS.
-// Starts waiting for the greeting.
+// lease: as pen_attempt_next left it. Read for HELO name, time-outs, the policy
+// of host_used, limits; written for what the session learned. It must outlive
+// the client. `plain`: a retry without TLS. Starts waiting for the greeting, or
+// for TLS.
 void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease, bool plain,
 	const struct pen_smtp_client_callbacks *cb, void *ctx, struct pen_smtp_client_counters *ctr,
 	pen_time_us now);
@@ -77,13 +81,16 @@ bool pen_smtp_client_pull(
 // for its reply (called once per delivery, in order).
 void pen_smtp_client_dot_acked(struct pen_smtp_client *c);
 
-// The handshake succeeded: EHLO again over the encrypted stream.
+// The handshake succeeded, and lease->tls_peer says what it showed: EHLO again
+// over the encrypted stream, or QUIT.
 void pen_smtp_client_tls_up(struct pen_smtp_client *c, pen_time_us now);
+// It failed for `error` (lease->tls_peer: a certificate may have ended it), or
+// the encrypted stream broke later.
+void pen_smtp_client_tls_failed(struct pen_smtp_client *c, const char *error, pen_time_us now);
 
-// The transport ended: the peer closed (eof), or it failed for `why` (reset,
-// handshake failure, connect time-out...). Deliveries under way get a result,
-// on_end runs. A close in answer to QUIT is a clean end. Call eof for a reset,
-// too: its text says what we were doing, and an idle session is not a failure.
+// The transport ended: the peer closed (eof), or we end it for `why`. Deliveries under way get a
+// result, on_end runs. A close in answer to QUIT is a clean end. Call eof for a reset, too: its
+// text says what we were doing, and an idle session is not a failure.
 void pen_smtp_client_eof(struct pen_smtp_client *c, pen_time_us now);
 void pen_smtp_client_fail(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now);
 
@@ -102,3 +109,5 @@ pen_time_us pen_smtp_client_deadline(const struct pen_smtp_client *c);
 void pen_smtp_client_tick(struct pen_smtp_client *c, pen_time_us now);
 
 bool pen_smtp_client_ended(const struct pen_smtp_client *c);
+// For pen_attempt_ended, when the session ended without having been ready.
+enum pen_attempt_end pen_smtp_client_how(const struct pen_smtp_client *c);

@@ -14,6 +14,7 @@
 	X(bad_replies, "byte streams that were not SMTP replies")                                  \
 	X(protocol_errors, "replies of a kind that does not fit the command")                      \
 	X(early_replies, "replies that came when none was outstanding")                            \
+	X(early_blocked, "sessions ended because a reply inside TLS came before MAIL")             \
 	X(early_final_replies, "messages refused while their content was being sent")              \
 	X(late_bytes, "bytes dropped because the session was over")                                \
 	X(greetings_refused, "greetings other than 2xx")                                           \
@@ -22,9 +23,14 @@
 	X(starttls, "STARTTLS commands that were accepted")                                        \
 	X(starttls_refused, "STARTTLS commands that were refused")                                 \
 	X(starttls_not_offered, "sessions ended because TLS is required but not offered")          \
+	X(tls_unwanted, "sessions ended because of the server's certificate")                      \
+	X(tls_broken, "sessions lost between the reply to STARTTLS and the EHLO inside TLS")       \
+	X(requiretls_missing, "sessions ended because REQUIRETLS is required but not offered")     \
+	X(loops, "sessions ended because the server has our own name")                             \
 	X(starttls_injected_bytes, "plaintext bytes dropped behind the reply to STARTTLS")         \
 	X(transactions, "MAIL commands sent")                                                      \
-	X(messages_accepted, "final dots answered with 2xx")                                       \
+	X(messages_accepted, "final dots answered with 2xx (LMTP: for each recipient)")            \
+	X(requiretls, "MAIL commands sent with REQUIRETLS")                                        \
 	X(mail_refused, "MAIL commands refused")                                                   \
 	X(rcpt_refused, "RCPT commands refused")                                                   \
 	X(data_refused, "DATA commands refused")                                                   \

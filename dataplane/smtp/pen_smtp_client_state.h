@@ -38,15 +38,20 @@ struct pen_smtp_client {
 	struct pen_delivery *old;
 	bool old_active; // with `old` NULL: a lone dot
 	uint32_t old_dot;
+	uint32_t old_at; // LMTP: recipients of `old` before this one are answered
 	uint32_t dots_sent, dots_acked;
 	uint32_t unstored; // results that are not on disk yet (lease->hold_dots)
 
 	uint8_t state;       // enum smtp_client_state
 	uint8_t armed_stage; // the stage `deadline` belongs to
 	bool cmd_sent;       // the command of a one-command state was pulled
-	bool pipelining, size, eight_bit, starttls;
+	bool pipelining, size, eight_bit, starttls, requiretls;
+	bool loops;       // the reply to EHLO has our own name
+	bool mid_reply;   // a part of a reply was read
 	bool closing;     // no more deliveries
 	bool plain;       // a retry without TLS
+	bool tls_begun;   // TLS was agreed on: never plaintext again here
+	uint8_t how;      // enum pen_attempt_end
 	bool dry;         // the owner had no delivery: ask again after a wake
 	bool result_set;  // lease->result holds why the session failed
 	bool need_rset;   // before the next MAIL

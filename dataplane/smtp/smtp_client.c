@@ -26,16 +26,21 @@ void pen_smtp_client_init(struct pen_smtp_client *c, struct pen_lease *lease, bo
 	c->ctx = ctx;
 	c->ctr = ctr;
 	c->begun_at = now;
-	lease->ready = false;
-	lease->tls = false;
+	lease->ready = lease->tls = lease->starttls_offered = false;
+	lease->requiretls = lease->headers_only = lease->dsn = false;
+	lease->tls_peer = (struct pen_tls_peer){0};
+	lease->tls_bits = 0;
+	lease->tls_protocol[0] = lease->tls_cipher[0] = '\0';
 	lease->size_limit = 0;
 	PEN_COUNT(ctr->sessions);
 	smtp_client_enter(c, SMTP_GREETING, now);
+	if (smtp_client_host(c)->tls->wrapper)
+		smtp_client_tls_wrapper(c, now);
 }
 
 const char *smtp_client_peer(const struct pen_smtp_client *c, char out[SMTP_PEER_MAX])
 {
-	const struct pen_lease_host *h = &c->lease->host[c->lease->host_used];
+	const struct pen_lease_host *h = smtp_client_host(c);
 	char addr[PEN_ADDR_STR_MAX];
 
 	snprintf(out, SMTP_PEER_MAX, "%s[%s]", h->name,
@@ -261,7 +266,11 @@ static const char *activity(const struct pen_smtp_client *c)
 		[PEN_STAGE_RSET] = "sending RSET",
 		[PEN_STAGE_QUIT] = "sending QUIT",
 	};
-	return doing[smtp_client_stage(c)];
+	enum pen_smtp_stage stage = smtp_client_stage(c);
+
+	if (stage == PEN_STAGE_EHLO && c->lease->lmtp)
+		return "performing the LHLO handshake";
+	return doing[stage];
 }
 
 static void ended_by(struct pen_smtp_client *c, enum smtp_client_cause cause, pen_time_us now)
@@ -281,6 +290,7 @@ static void ended_by(struct pen_smtp_client *c, enum smtp_client_cause cause, pe
 			smtp_client_stage(c), "lost connection with %s while %s", peer,
 			activity(c));
 	}
+	smtp_client_tls_lost(c, &why);
 	smtp_client_fail(c, &why, cause, now);
 }
 
@@ -324,14 +334,6 @@ void pen_smtp_client_tick(struct pen_smtp_client *c, pen_time_us now)
 	}
 }
 
-void pen_smtp_client_tls_up(struct pen_smtp_client *c, pen_time_us now)
-{
-	PEN_ASSERT(c->state == SMTP_TLS);
-	c->lease->tls = true;
-	pen_reply_init(&c->reply);
-	smtp_client_enter(c, SMTP_EHLO, now);
-}
-
 void pen_smtp_client_wake(struct pen_smtp_client *c, pen_time_us now)
 {
 	(void)now;
@@ -368,6 +370,11 @@ bool pen_smtp_client_ended(const struct pen_smtp_client *c)
 	return c->state == SMTP_ENDED;
 }
 
+enum pen_attempt_end pen_smtp_client_how(const struct pen_smtp_client *c)
+{
+	return (enum pen_attempt_end)c->how;
+}
+
 void pen_smtp_client_feed(struct pen_smtp_client *c, const uint8_t *p, size_t n, pen_time_us now)
 {
 	size_t at = 0;
@@ -384,6 +391,7 @@ void pen_smtp_client_feed(struct pen_smtp_client *c, const uint8_t *p, size_t n,
 		}
 		enum pen_reply_status st = pen_reply_feed(&c->reply, p + at, n - at, &used);
 		at += used;
+		c->mid_reply = st != PEN_REPLY_DONE;
 		switch (st) {
 		case PEN_REPLY_MORE:
 			break;

@@ -40,6 +40,19 @@ enum smtp_client_cause {
 #define SMTP_PEER_MAX (PEN_HOST_NAME_MAX + PEN_ADDR_STR_MAX + 3)
 const char *smtp_client_peer(const struct pen_smtp_client *c, char out[SMTP_PEER_MAX]);
 
+static inline const struct pen_lease_host *smtp_client_host(const struct pen_smtp_client *c)
+{
+	return &c->lease->host[c->lease->host_used];
+}
+
+// Our name, as told to hosts of this family.
+static inline const char *smtp_client_helo(const struct pen_smtp_client *c)
+{
+	const struct pen_lease *l = c->lease;
+
+	return smtp_client_host(c)->addr.family == PEN_FAMILY_IP6 ? l->helo6 : l->helo;
+}
+
 // The stage whose reply (or whose sending) is next; NONE when idle.
 enum pen_smtp_stage smtp_client_stage(const struct pen_smtp_client *c);
 // True when a reply of the server is owed to us.
@@ -64,6 +77,21 @@ void smtp_client_finish(struct pen_smtp_client *c, pen_time_us now);
 // Says QUIT, then ends with `why`. Only between transactions.
 void smtp_client_quit_with(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now);
 
+// "host X <what>: <reply>" as a failure of the session.
+void smtp_client_session_refusal(const struct pen_smtp_client *c, enum pen_smtp_stage stage,
+	const char *what, struct pen_dsn *out);
+// Ends the session for what the present reply says: QUIT first, unless a server
+// that says 421 closes by itself.
+void smtp_client_refuse(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now);
+
+// smtp_client_tls.c: what the policy says at each step.
+void smtp_client_tls_wrapper(struct pen_smtp_client *c, pen_time_us now);
+// EHLO or HELO succeeded.
+void smtp_client_hello_done(struct pen_smtp_client *c, pen_time_us now);
+void smtp_client_starttls_reply(struct pen_smtp_client *c, pen_time_us now);
+// The connection was lost or timed out: *why becomes what that means to TLS.
+void smtp_client_tls_lost(struct pen_smtp_client *c, struct pen_dsn *why);
+
 // A complete reply is in c->reply; ready_reply is its part for SMTP_READY.
 void smtp_client_on_reply(struct pen_smtp_client *c, pen_time_us now);
 void smtp_client_ready_reply(struct pen_smtp_client *c, pen_time_us now);
@@ -72,6 +100,9 @@ void smtp_client_on_ehlo_line(struct pen_smtp_client *c);
 // "host X said: ... (in reply to Y command)" as an outcome.
 void smtp_client_refusal(const struct pen_smtp_client *c, enum pen_dsn_scope scope,
 	enum pen_smtp_stage stage, struct pen_dsn *out);
+// smtp_tls_block_early_mail_reply: true if a reply has come before the first
+// MAIL inside TLS, and that has ended the session.
+bool smtp_client_block_early(struct pen_smtp_client *c, pen_time_us now);
 // The reply is not one that fits: ends the session.
 void smtp_client_protocol_error(struct pen_smtp_client *c, pen_time_us now);
 // Ends the present transaction if nothing of it is outstanding.

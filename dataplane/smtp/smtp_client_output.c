@@ -8,7 +8,7 @@
 #include "pen_err.h"
 #include "smtp_scan.h"
 
-#define PARTS_MAX 6
+#define PARTS_MAX 12
 
 // Commands are put together from parts each time a piece is needed, so that an
 // address longer than the buffer needs no room of its own.
@@ -35,19 +35,77 @@ static struct pen_span number(struct command *m, uint64_t v)
 	return pen_span(p, (size_t)(end - p));
 }
 
-static void compose(const struct pen_smtp_client *c, struct command *m)
+static void compose_mail(const struct pen_smtp_client *c, struct command *m)
 {
 	const struct pen_delivery *d = c->cur.d;
+	const struct pen_lease *l = c->lease;
 
+	add(m, PEN_SPAN_LIT("MAIL FROM:<"));
+	add(m, d->sender);
+	if (c->size) {
+		add(m, PEN_SPAN_LIT("> SIZE="));
+		add(m, number(m, d->content.n));
+	} else {
+		add(m, PEN_SPAN_LIT(">"));
+	}
+	if (d->eight_bit && c->eight_bit)
+		add(m, PEN_SPAN_LIT(" BODY=8BITMIME"));
+	if (l->dsn && d->envid.n > 0) {
+		add(m, PEN_SPAN_LIT(" ENVID="));
+		add(m, d->envid);
+	}
+	// A bounce of what asked for REQUIRETLS must not take the text along where
+	// REQUIRETLS could not be asked for.
+	if (l->dsn && (l->headers_only || d->ret == PEN_RET_HDRS))
+		add(m, PEN_SPAN_LIT(" RET=HDRS"));
+	else if (l->dsn && d->ret == PEN_RET_FULL)
+		add(m, PEN_SPAN_LIT(" RET=FULL"));
+	if (l->requiretls)
+		add(m, PEN_SPAN_LIT(" REQUIRETLS"));
+}
+
+static void compose_rcpt(const struct pen_smtp_client *c, struct command *m)
+{
+	static const struct pen_span events[] = {
+		[PEN_NOTIFY_SUCCESS] = PEN_SPAN_LIT("SUCCESS"),
+		[PEN_NOTIFY_FAILURE] = PEN_SPAN_LIT("FAILURE"),
+		[PEN_NOTIFY_SUCCESS | PEN_NOTIFY_FAILURE] = PEN_SPAN_LIT("SUCCESS,FAILURE"),
+		[PEN_NOTIFY_DELAY] = PEN_SPAN_LIT("DELAY"),
+		[PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY] = PEN_SPAN_LIT("SUCCESS,DELAY"),
+		[PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY] = PEN_SPAN_LIT("FAILURE,DELAY"),
+		[PEN_NOTIFY_SUCCESS | PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY] =
+			PEN_SPAN_LIT("SUCCESS,FAILURE,DELAY"),
+	};
+	const struct pen_delivery_rcpt *r = &c->cur.d->rcpt[c->cur.rcpt_sent];
+
+	add(m, PEN_SPAN_LIT("RCPT TO:<"));
+	add(m, r->addr);
+	add(m, PEN_SPAN_LIT(">"));
+	if (!c->lease->dsn)
+		return;
+	if (r->notify != 0) {
+		// NEVER stands alone (RFC 3461 4.1).
+		bool never = (r->notify & PEN_NOTIFY_NEVER) != 0;
+		add(m, PEN_SPAN_LIT(" NOTIFY="));
+		add(m, never ? PEN_SPAN_LIT("NEVER") : events[r->notify & 14]);
+	}
+	if (r->orcpt.n > 0) {
+		add(m, PEN_SPAN_LIT(" ORCPT="));
+		add(m, r->orcpt);
+	}
+}
+
+static void compose(const struct pen_smtp_client *c, struct command *m)
+{
 	m->n = 0;
 	switch (c->cmd) {
 	case CMD_EHLO:
-		add(m, PEN_SPAN_LIT("EHLO "));
-		add(m, pen_span_cstr(c->lease->helo));
+		add(m, c->lease->lmtp ? PEN_SPAN_LIT("LHLO ") : PEN_SPAN_LIT("EHLO "));
+		add(m, pen_span_cstr(smtp_client_helo(c)));
 		break;
 	case CMD_HELO:
 		add(m, PEN_SPAN_LIT("HELO "));
-		add(m, pen_span_cstr(c->lease->helo));
+		add(m, pen_span_cstr(smtp_client_helo(c)));
 		break;
 	case CMD_STARTTLS:
 		add(m, PEN_SPAN_LIT("STARTTLS"));
@@ -56,21 +114,10 @@ static void compose(const struct pen_smtp_client *c, struct command *m)
 		add(m, PEN_SPAN_LIT("RSET"));
 		break;
 	case CMD_MAIL:
-		add(m, PEN_SPAN_LIT("MAIL FROM:<"));
-		add(m, d->sender);
-		if (c->size) {
-			add(m, PEN_SPAN_LIT("> SIZE="));
-			add(m, number(m, d->content.n));
-		} else {
-			add(m, PEN_SPAN_LIT(">"));
-		}
-		if (d->eight_bit && c->eight_bit)
-			add(m, PEN_SPAN_LIT(" BODY=8BITMIME"));
+		compose_mail(c, m);
 		break;
 	case CMD_RCPT:
-		add(m, PEN_SPAN_LIT("RCPT TO:<"));
-		add(m, d->rcpt[c->cur.rcpt_sent].addr);
-		add(m, PEN_SPAN_LIT(">"));
+		compose_rcpt(c, m);
 		break;
 	case CMD_DATA:
 		add(m, PEN_SPAN_LIT("DATA"));
@@ -95,6 +142,8 @@ static void command_sent(struct pen_smtp_client *c, pen_time_us now)
 		PEN_COUNT(c->ctr->transactions);
 		if (t->d->eight_bit && !c->eight_bit)
 			PEN_COUNT(c->ctr->eight_bit_not_offered);
+		if (c->lease->requiretls)
+			PEN_COUNT(c->ctr->requiretls);
 		t->mail_sent = true;
 		t->d->started_at = now;
 		c->lease->messages++;
@@ -193,6 +242,8 @@ static enum smtp_client_cmd next_command(struct pen_smtp_client *c, pen_time_us 
 			smtp_client_enter(c, SMTP_QUIT, now);
 			return CMD_QUIT;
 		}
+		if (smtp_client_block_early(c, now))
+			return CMD_NONE;
 		if (c->dry || ((c->old_active || c->rset_wait) && !c->pipelining))
 			return CMD_NONE;
 		if (!txn_begin(c, now))
@@ -258,6 +309,7 @@ static bool dot_pull(
 		return true;
 	c->old = t->d;
 	c->old_active = true;
+	c->old_at = 0;
 	if (t->d != NULL) {
 		out->final_dot = true;
 		t->d->dot = PEN_DOT_SENT;

@@ -100,7 +100,10 @@ static void data_reply(struct pen_smtp_client *c, pen_time_us now)
 
 	// A server that refused MAIL, took a recipient all the same and now wants
 	// content would deliver an empty message: leave it.
-	if (c->reply.klass == 2 || (c->reply.klass == 3 && t->stray_rcpt)) {
+	// LMTP servers must not want content for nobody (RFC 2033 4.2): nobody
+	// could tell how many replies it will get.
+	if (c->reply.klass == 2 || (c->reply.klass == 3 && t->stray_rcpt) ||
+		(c->reply.klass == 3 && t->rcpt_ok == 0 && c->lease->lmtp)) {
 		smtp_client_protocol_error(c, now);
 		return;
 	}
@@ -123,6 +126,36 @@ static void data_reply(struct pen_smtp_client *c, pen_time_us now)
 	}
 }
 
+// The next recipient of `old` that the present reply belongs to, or NULL.
+static struct pen_delivery_rcpt *lmtp_rcpt(struct pen_smtp_client *c)
+{
+	struct pen_delivery *d = c->old;
+
+	while (c->old_at < d->nrcpt && d->rcpt[c->old_at].result.klass != 0)
+		c->old_at++;
+	return c->old_at < d->nrcpt ? &d->rcpt[c->old_at] : NULL;
+}
+
+static void lmtp_dot_reply(struct pen_smtp_client *c, pen_time_us now)
+{
+	struct pen_delivery *d = c->old;
+	struct pen_delivery_rcpt *r = lmtp_rcpt(c);
+
+	d->dot = PEN_DOT_ACKED;
+	if (c->reply.klass == 2) {
+		PEN_COUNT(c->ctr->messages_accepted);
+		pen_reply_to_dsn(&c->reply, PEN_SCOPE_RECIPIENT, PEN_STAGE_DOT, &r->result);
+	} else {
+		PEN_COUNT(c->ctr->dot_refused);
+		smtp_client_refusal(c, PEN_SCOPE_RECIPIENT, PEN_STAGE_DOT, &r->result);
+	}
+	if (lmtp_rcpt(c) != NULL)
+		return;
+	c->old = NULL;
+	c->old_active = false;
+	smtp_client_done(c, d, now);
+}
+
 static void dot_reply(struct pen_smtp_client *c, pen_time_us now)
 {
 	struct pen_delivery *d = c->old;
@@ -130,6 +163,10 @@ static void dot_reply(struct pen_smtp_client *c, pen_time_us now)
 
 	if (c->reply.klass == 3) {
 		smtp_client_protocol_error(c, now);
+		return;
+	}
+	if (c->lease->lmtp) {
+		lmtp_dot_reply(c, now);
 		return;
 	}
 	c->old = NULL;
@@ -196,6 +233,31 @@ static void early_final(struct pen_smtp_client *c, pen_time_us now)
 	}
 }
 
+static bool blocks_early(const struct pen_smtp_client *c)
+{
+	return c->lease->rules->block_early_reply && c->lease->tls && c->lease->messages == 0;
+}
+
+// A reply to a command that somebody else put before ours.
+static void early_blocked(struct pen_smtp_client *c, pen_time_us now)
+{
+	struct pen_dsn why;
+	char peer[SMTP_PEER_MAX];
+
+	PEN_COUNT(c->ctr->early_blocked);
+	pen_dsn_set(&why, 4, 7, 0, PEN_SCOPE_SESSION, PEN_ORIGIN_POLICY, PEN_STAGE_MAIL,
+		"host %s replied before the MAIL command was sent", smtp_client_peer(c, peer));
+	smtp_client_fail(c, &why, CAUSE_PEER, now);
+}
+
+bool smtp_client_block_early(struct pen_smtp_client *c, pen_time_us now)
+{
+	if (!c->mid_reply || !blocks_early(c))
+		return false;
+	early_blocked(c, now);
+	return true;
+}
+
 // Nobody asked: an idle server that says good-bye, or nonsense.
 static void unsolicited(struct pen_smtp_client *c, pen_time_us now)
 {
@@ -206,6 +268,10 @@ static void unsolicited(struct pen_smtp_client *c, pen_time_us now)
 		return;
 	}
 	PEN_COUNT(c->ctr->early_replies);
+	if (blocks_early(c)) {
+		early_blocked(c, now);
+		return;
+	}
 	if (c->reply.klass < 4) {
 		smtp_client_protocol_error(c, now);
 		return;

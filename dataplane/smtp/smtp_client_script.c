@@ -10,7 +10,11 @@ struct script {
 	const char *name;
 	const char *at; // the line that runs
 	size_t feed_step, pull_max;
+	const struct smtp_script_options *opt;
+	struct pen_smtp_rules rules;
+	struct pen_attempt attempt;
 	struct pen_lease lease;
+	struct pen_tls_peer tls_peer;
 	struct pen_smtp_client client;
 	pen_time_us now;
 	bool hold, ended;
@@ -189,18 +193,69 @@ static void offer(struct script *s, const char *arg)
 	for (unsigned i = 0; i < nrcpt; i++) {
 		snprintf(s->addrs[k][i], sizeof(s->addrs[k][i]), "r%u@b.example", i);
 		d->rcpt[i].addr = pen_span_cstr(s->addrs[k][i]);
+		d->rcpt[i].orcpt = pen_span_cstr(s->opt->orcpt);
+		d->rcpt[i].notify = s->opt->notify[i % 2];
 	}
+	d->envid = pen_span_cstr(s->opt->envid);
+	d->ret = s->opt->ret;
 	s->offered[k] = d;
 	pen_smtp_client_wake(&s->client, s->now);
+}
+
+static void expect_text(struct script *s, const char *what, const char *got, const char *want)
+{
+	CHECK(s, strcmp(got, want) == 0, "%s was '%s'", what, got);
+}
+
+static void describe_peer(struct script *s, const char *words)
+{
+	bool matched = strstr(words, "matched") != NULL;
+
+	s->tls_peer = (struct pen_tls_peer){.certificate = strstr(words, "none") == NULL,
+		.trusted = strstr(words, "trusted") != NULL,
+		.matched = matched,
+		.tlsa_unusable = strstr(words, "unusable") != NULL,
+		.failure = matched ? PEN_TLSRPT_NONE : PEN_TLSRPT_CERTIFICATE_HOST_MISMATCH};
+}
+
+// What the script asks about the session; false: not one of these letters.
+static bool run_check(struct script *s, char letter, const char *arg)
+{
+	static const char *const hows[] = {"end", "retry", "passed"};
+	const struct pen_lease_host *h = &s->lease.host[0];
+	char text[PEN_TLS_FIELD_MAX + 64];
+
+	switch (letter) {
+	case 'A':
+		expect_text(s, "how", hows[pen_smtp_client_how(&s->client)], arg);
+		return true;
+	case 'B':
+		pen_tls_field_str(&s->lease.tls_field, text);
+		expect_text(s, "tls field", text, arg);
+		return true;
+	case 'M':
+		snprintf(text, sizeof(text), "%s%s%s",
+			pen_tlsrpt_result_name((enum pen_tlsrpt_result)h->tls_event),
+			h->tls_reason != NULL ? " " : "",
+			h->tls_reason != NULL ? h->tls_reason : "");
+		expect_text(s, "event", text, arg);
+		return true;
+	case 'V':
+		describe_peer(s, arg);
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void run_line(struct script *s, const char *line)
 {
 	const char *arg = strstr(line, ": ");
-	struct pen_dsn why;
 
 	s->at = line;
 	arg = arg != NULL ? arg + 2 : "";
+	if (run_check(s, line[0], arg))
+		return;
 	switch (line[0]) {
 	case 'S':
 		// One feed, so that whole pieces stay whole.
@@ -241,14 +296,14 @@ static void run_line(struct script *s, const char *line)
 		pen_smtp_client_eof(&s->client, s->now);
 		break;
 	case 'F':
-		pen_dsn_set(&why, 4, 7, 5, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_TLS, "%s",
-			arg);
-		pen_smtp_client_fail(&s->client, &why, s->now);
+		s->lease.tls_peer = s->tls_peer;
+		pen_smtp_client_tls_failed(&s->client, arg, s->now);
 		break;
 	case 'K':
 		pen_smtp_client_dot_acked(&s->client);
 		break;
 	case 'U':
+		s->lease.tls_peer = s->tls_peer;
 		pen_smtp_client_tls_up(&s->client, s->now);
 		break;
 	case 'H':
@@ -273,15 +328,30 @@ static void run_line(struct script *s, const char *line)
 	settle(s);
 }
 
-static void run_once(struct script *s, const struct smtp_script_options *opt,
-	const char *const *script, struct pen_smtp_client_counters *ctr)
+static void set_up(struct script *s, const struct smtp_script_options *opt)
 {
 	struct pen_lease_host *h = &s->lease.host[0];
+	struct pen_tls_policy *policy = pen_tls_policy_plain(opt->tls, "mx");
 
+	policy->requiretls = opt->requiretls;
+	policy->requiretls_strict = true;
+	policy->wrapper = opt->wrapper;
+	snprintf(policy->nexthop, sizeof(policy->nexthop), "%s",
+		opt->nexthop != NULL ? opt->nexthop : "");
+	s->opt = opt;
 	s->now = 1000 * PEN_US_PER_S;
-	s->lease.helo = s->lease.helo6 = "me.example";
+	s->rules = PEN_SMTP_RULES_DEFAULT;
+	s->rules.refused_is_final = opt->refused_is_final;
+	s->rules.block_early_reply = opt->block_early;
+	s->rules.skip_5xx_greeting = !opt->keep_5xx_greeting;
+	s->rules.discard_keywords = opt->discard;
+	s->lease.rules = &s->rules;
+	s->lease.plain_retry = opt->plain_retry;
+	s->lease.lmtp = opt->lmtp;
+	s->lease.helo = opt->helo != NULL ? opt->helo : "me.example";
+	s->lease.helo6 = "me6.example";
 	h->name = "mx";
-	h->tls = pen_tls_policy_plain(opt->tls, "mx");
+	h->tls = policy;
 	h->addr = pen_addr_ip4(0xc0000201);
 	h->port = 25;
 	s->lease.nhosts = 1;
@@ -289,8 +359,25 @@ static void run_once(struct script *s, const struct smtp_script_options *opt,
 	s->lease.max_messages = opt->max_messages;
 	s->lease.max_age = opt->max_age;
 	s->lease.hold_dots = opt->hold_dots;
+	describe_peer(s, "trusted matched");
+	pen_attempt_init(&s->attempt, &s->lease);
+	CHECK(s, pen_attempt_next(&s->attempt), "the policy forbids the host");
+	if (opt->plain) {
+		pen_attempt_ended(&s->attempt, PEN_ATTEMPT_RETRY_PLAIN, &s->lease.result);
+		CHECK(s, pen_attempt_next(&s->attempt) && s->attempt.plain, "no plain retry");
+	}
+}
+
+static void run_once(struct script *s, const struct smtp_script_options *opt,
+	const char *const *script, struct pen_smtp_client_counters *ctr)
+{
+	struct pen_smtp_client_callbacks cb = callbacks;
+
+	set_up(s, opt);
+	if (opt->no_engine)
+		cb.on_starttls = NULL;
 	s->at = "init";
-	pen_smtp_client_init(&s->client, &s->lease, false, &callbacks, s, ctr, s->now);
+	pen_smtp_client_init(&s->client, &s->lease, s->attempt.plain, &cb, s, ctr, s->now);
 	settle(s);
 	for (; *script != NULL; script++)
 		run_line(s, *script);
@@ -302,6 +389,7 @@ static void run_once(struct script *s, const struct smtp_script_options *opt,
 	CHECK(s, s->ndone == s->next, "%u of %u deliveries reported", s->ndone, s->next);
 	for (unsigned i = 0; i < s->noffered; i++)
 		free(s->offered[i]);
+	pen_tls_policy_unref(s->lease.host[0].tls);
 }
 
 void smtp_script_run(const char *name, const struct smtp_script_options *opt,

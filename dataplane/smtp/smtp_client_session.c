@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// From the greeting to the first transaction: EHLO, HELO, STARTTLS.
+// From the greeting to the first transaction: EHLO, HELO. For TLS see
+// smtp_client_tls.c.
 
 #include "smtp_client.h"
 
-// "host X <what>: <reply>" as a failure of the session.
-static void session_refusal(
-	struct pen_smtp_client *c, enum pen_smtp_stage stage, const char *what, struct pen_dsn *out)
+void smtp_client_session_refusal(const struct pen_smtp_client *c, enum pen_smtp_stage stage,
+	const char *what, struct pen_dsn *out)
 {
 	char peer[SMTP_PEER_MAX];
 	struct pen_dsn said;
@@ -18,8 +18,7 @@ static void session_refusal(
 	out->reply = said.reply;
 }
 
-// A server that says 421 closes by itself; others expect QUIT.
-static void refuse_session(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now)
+void smtp_client_refuse(struct pen_smtp_client *c, const struct pen_dsn *why, pen_time_us now)
 {
 	if (c->reply.code == 421) {
 		PEN_COUNT(c->ctr->replies_421);
@@ -27,12 +26,6 @@ static void refuse_session(struct pen_smtp_client *c, const struct pen_dsn *why,
 	} else {
 		smtp_client_quit_with(c, why, now);
 	}
-}
-
-static void forget_capabilities(struct pen_smtp_client *c)
-{
-	c->pipelining = c->size = c->eight_bit = c->starttls = false;
-	c->lease->size_limit = 0;
 }
 
 static void greeting_reply(struct pen_smtp_client *c, pen_time_us now)
@@ -43,11 +36,12 @@ static void greeting_reply(struct pen_smtp_client *c, pen_time_us now)
 		smtp_client_enter(c, SMTP_EHLO, now);
 		return;
 	}
-	// smtp_skip_5xx_greeting: another host of the site may be in better health.
 	PEN_COUNT(c->ctr->greetings_refused);
-	session_refusal(c, PEN_STAGE_GREETING, "refused to talk to me", &why);
-	why.klass = 4;
-	refuse_session(c, &why, now);
+	smtp_client_session_refusal(c, PEN_STAGE_GREETING, "refused to talk to me", &why);
+	// Another host of the site may be in better health.
+	if (c->lease->rules->skip_5xx_greeting)
+		why.klass = 4;
+	smtp_client_refuse(c, &why, now);
 }
 
 static uint64_t parse_size(struct pen_span s)
@@ -62,13 +56,58 @@ static uint64_t parse_size(struct pen_span s)
 	return v;
 }
 
+// The server has our own name: mail for it would come back to us. Other ports
+// belong to filters and to servers on the same host.
+static bool is_me(const struct pen_smtp_client *c, struct pen_span name)
+{
+	return !c->lease->lmtp && smtp_client_host(c)->port == 25 &&
+	       pen_span_ieq(name, pen_span_cstr(smtp_client_helo(c)));
+}
+
+static const struct {
+	struct pen_span word;
+	uint32_t bit;
+} keywords[] = {
+	{PEN_SPAN_LIT("PIPELINING"), PEN_EHLO_PIPELINING},
+	{PEN_SPAN_LIT("SIZE"), PEN_EHLO_SIZE},
+	{PEN_SPAN_LIT("8BITMIME"), PEN_EHLO_8BITMIME},
+	{PEN_SPAN_LIT("STARTTLS"), PEN_EHLO_STARTTLS},
+	{PEN_SPAN_LIT("DSN"), PEN_EHLO_DSN},
+	{PEN_SPAN_LIT("REQUIRETLS"), PEN_EHLO_REQUIRETLS},
+};
+
+static void keyword(struct pen_smtp_client *c, uint32_t bit, struct pen_span arg)
+{
+	switch (bit & ~c->lease->rules->discard_keywords) {
+	case PEN_EHLO_PIPELINING:
+		c->pipelining = true;
+		break;
+	case PEN_EHLO_8BITMIME:
+		c->eight_bit = true;
+		break;
+	case PEN_EHLO_STARTTLS:
+		c->starttls = true;
+		break;
+	case PEN_EHLO_DSN:
+		c->lease->dsn = true;
+		break;
+	case PEN_EHLO_REQUIRETLS:
+		c->requiretls = true;
+		break;
+	case PEN_EHLO_SIZE:
+		c->size = true;
+		c->lease->size_limit = parse_size(arg);
+		break;
+	}
+}
+
 void smtp_client_on_ehlo_line(struct pen_smtp_client *c)
 {
 	struct pen_span line = pen_span_trim(pen_span(c->reply.line, c->reply.line_len));
 	struct pen_span word = line, arg = {0};
 
-	if (c->reply.lines == 1 || c->reply.klass != 2)
-		return; // the first line names the server
+	if (c->reply.klass != 2)
+		return;
 	for (size_t i = 0; i < line.n; i++) {
 		if (line.p[i] == ' ' || line.p[i] == '=') {
 			word = pen_span(line.p, i);
@@ -76,55 +115,25 @@ void smtp_client_on_ehlo_line(struct pen_smtp_client *c)
 			break;
 		}
 	}
-	if (pen_span_ieq(word, PEN_SPAN_LIT("PIPELINING"))) {
-		c->pipelining = true;
-	} else if (pen_span_ieq(word, PEN_SPAN_LIT("8BITMIME"))) {
-		c->eight_bit = true;
-	} else if (pen_span_ieq(word, PEN_SPAN_LIT("STARTTLS"))) {
-		c->starttls = true;
-	} else if (pen_span_ieq(word, PEN_SPAN_LIT("SIZE"))) {
-		c->size = true;
-		c->lease->size_limit = parse_size(arg);
+	if (c->reply.lines == 1) { // it names the server
+		c->loops = is_me(c, word);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
+		if (pen_span_ieq(word, keywords[i].word))
+			keyword(c, keywords[i].bit, arg);
 	}
 }
 
-static void become_ready(struct pen_smtp_client *c, pen_time_us now)
+static void refuse_loop(struct pen_smtp_client *c, pen_time_us now)
 {
-	c->lease->ready = true;
-	c->lease->ready_at = now;
-	PEN_COUNT(c->ctr->sessions_ready);
-	smtp_client_enter(c, SMTP_READY, now);
-	c->cb->on_ready(c->ctx, now);
-}
-
-static enum pen_tls_level tls_level(const struct pen_smtp_client *c)
-{
-	return c->plain ? PEN_TLS_NONE : c->lease->host[c->lease->host_used].tls->level;
-}
-
-// EHLO or HELO succeeded: TLS first, if it may be or must be.
-static void hello_done(struct pen_smtp_client *c, pen_time_us now)
-{
+	const char *domain = smtp_client_host(c)->tls->nexthop;
 	struct pen_dsn why;
-	char peer[SMTP_PEER_MAX];
 
-	if (c->lease->tls || tls_level(c) == PEN_TLS_NONE) {
-		become_ready(c, now);
-	} else if (c->starttls && c->cb->on_starttls != NULL) {
-		smtp_client_enter(c, SMTP_STARTTLS, now);
-	} else if (tls_level(c) == PEN_TLS_MAY) {
-		become_ready(c, now);
-	} else if (c->starttls) {
-		pen_dsn_set(&why, 4, 7, 5, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_STARTTLS,
-			"TLS is required, but our TLS engine is unavailable");
-		smtp_client_quit_with(c, &why, now);
-	} else {
-		PEN_COUNT(c->ctr->starttls_not_offered);
-		pen_dsn_set(&why, 4, 7, 4, PEN_SCOPE_SESSION, PEN_ORIGIN_POLICY, PEN_STAGE_STARTTLS,
-			"TLS is required, but was not offered by host %s",
-			smtp_client_peer(c, peer));
-		smtp_client_quit_with(c, &why, now);
-	}
+	PEN_COUNT(c->ctr->loops);
+	pen_dsn_set(&why, 4, 4, 6, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_EHLO,
+		"mail%s%s loops back to myself", domain[0] != '\0' ? " for " : "", domain);
+	smtp_client_quit_with(c, &why, now);
 }
 
 static void ehlo_reply(struct pen_smtp_client *c, pen_time_us now)
@@ -133,13 +142,17 @@ static void ehlo_reply(struct pen_smtp_client *c, pen_time_us now)
 
 	if (c->reply.klass == 2) {
 		smtp_client_on_ehlo_line(c);
-		hello_done(c, now);
+		if (c->loops)
+			refuse_loop(c, now);
+		else
+			smtp_client_hello_done(c, now);
 		return;
 	}
-	if (c->reply.code == 421) {
+	// LMTP has no HELO to fall back to.
+	if (c->reply.code == 421 || c->lease->lmtp) {
 		PEN_COUNT(c->ctr->helos_refused);
-		session_refusal(c, PEN_STAGE_EHLO, "refused to talk to me", &why);
-		refuse_session(c, &why, now);
+		smtp_client_session_refusal(c, PEN_STAGE_EHLO, "refused to talk to me", &why);
+		smtp_client_refuse(c, &why, now);
 		return;
 	}
 	PEN_COUNT(c->ctr->helo_fallbacks);
@@ -151,53 +164,12 @@ static void helo_reply(struct pen_smtp_client *c, pen_time_us now)
 	struct pen_dsn why;
 
 	if (c->reply.klass == 2) {
-		hello_done(c, now);
+		smtp_client_hello_done(c, now);
 		return;
 	}
 	PEN_COUNT(c->ctr->helos_refused);
-	session_refusal(c, PEN_STAGE_HELO, "refused to talk to me", &why);
-	refuse_session(c, &why, now);
-}
-
-static void starttls_reply(struct pen_smtp_client *c, pen_time_us now)
-{
-	struct pen_dsn why;
-
-	if (c->reply.klass == 2) {
-		PEN_COUNT(c->ctr->starttls);
-		// What the plaintext EHLO said is not to be trusted (RFC 3207 4.2).
-		forget_capabilities(c);
-		smtp_client_enter(c, SMTP_TLS, now);
-		c->cb->on_starttls(c->ctx, now);
-		return;
-	}
-	if (c->reply.klass == 3) {
-		smtp_client_protocol_error(c, now);
-		return;
-	}
-	PEN_COUNT(c->ctr->starttls_refused);
-	if (tls_level(c) == PEN_TLS_MAY && c->reply.code != 421) {
-		become_ready(c, now);
-		return;
-	}
-	if (tls_level(c) == PEN_TLS_MAY) {
-		session_refusal(c, PEN_STAGE_STARTTLS, "refused to start TLS", &why);
-		why.klass = 4;
-		refuse_session(c, &why, now);
-		return;
-	}
-	// Anybody on the path can forge a 5xx: it must not bounce mail by itself.
-	// `reply` still tells it apart for the TLS policy.
-	char peer[SMTP_PEER_MAX];
-	struct pen_dsn said;
-	pen_reply_to_dsn(&c->reply, PEN_SCOPE_SESSION, PEN_STAGE_STARTTLS, &said);
-	bool hard = said.klass == 5;
-	pen_dsn_set(&why, 4, hard ? 7 : said.subject, hard ? 5 : said.detail, PEN_SCOPE_SESSION,
-		PEN_ORIGIN_PEER, PEN_STAGE_STARTTLS,
-		"TLS is required, but host %s refused to start TLS: %s", smtp_client_peer(c, peer),
-		said.text);
-	why.reply = said.reply;
-	refuse_session(c, &why, now);
+	smtp_client_session_refusal(c, PEN_STAGE_HELO, "refused to talk to me", &why);
+	smtp_client_refuse(c, &why, now);
 }
 
 void smtp_client_on_reply(struct pen_smtp_client *c, pen_time_us now)
@@ -226,5 +198,5 @@ void smtp_client_on_reply(struct pen_smtp_client *c, pen_time_us now)
 	else if (c->state == SMTP_HELO)
 		helo_reply(c, now);
 	else
-		starttls_reply(c, now);
+		smtp_client_starttls_reply(c, now);
 }
