@@ -5,8 +5,8 @@
 //
 // Ciphertext from the peer is fed, ciphertext to send comes out through a
 // callback, plaintext is read and written in between. Nothing here knows SMTP
-// or decides policy: a context is made for one kind of trust, and the caller
-// interprets what the handshake reports.
+// or decides policy. Clients that obey a policy are made with pen_tls_profile.h;
+// contexts are for servers, tools and tests.
 //
 // Threads: a context and its streams belong to one thread. Contexts are never
 //          shared between workers or between trust kinds (an opportunistic
@@ -21,7 +21,7 @@ struct pen_tls;
 
 enum pen_tls_trust {
 	PEN_TLS_TRUST_NONE, // opportunistic: any certificate, nothing is verified
-	PEN_TLS_TRUST_PKIX, // verify the chain against `ca_file` (used by the policy issue)
+	PEN_TLS_TRUST_PKIX, // verify the chain against `ca_file`; names are not looked at
 };
 
 struct pen_tls_ctx_config {
@@ -31,6 +31,7 @@ struct pen_tls_ctx_config {
 	const char *cert_file; // PEM chain; server
 	const char *key_file;  // PEM; server
 	const char *ciphers;   // NULL: the built-in list, AES-128-GCM first
+	bool session_tickets;  // server: clients may resume, TLS 1.2 and 1.3
 };
 
 // pen_tls_global_init once per process, before any thread uses TLS. 0 or -EIO.

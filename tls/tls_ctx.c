@@ -3,7 +3,7 @@
 // Contexts: what every connection of one kind has in common. All choices are
 // explicit, because wolfSSL's defaults depend on how it was built.
 
-#include "tls_internal.h"
+#include "tls_client.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -95,24 +95,24 @@ static bool set_trust(
 }
 
 static bool set_identity(
-	WOLFSSL_CTX *wolf, const struct pen_tls_ctx_config *cfg, char *err, size_t cap)
+	WOLFSSL_CTX *wolf, const char *cert_file, const char *key_file, char *err, size_t cap)
 {
-	if (!readable("certificate file", cfg->cert_file, err, cap) ||
-		!readable("key file", cfg->key_file, err, cap))
+	if (!readable("certificate file", cert_file, err, cap) ||
+		!readable("key file", key_file, err, cap))
 		return false;
-	int rc = wolfSSL_CTX_use_certificate_chain_file(wolf, cfg->cert_file);
+	int rc = wolfSSL_CTX_use_certificate_chain_file(wolf, cert_file);
 	if (rc != WOLFSSL_SUCCESS) {
-		say(err, cap, "TLS certificate file %s: %s", cfg->cert_file, reason(rc));
+		say(err, cap, "TLS certificate file %s: %s", cert_file, reason(rc));
 		return false;
 	}
-	rc = wolfSSL_CTX_use_PrivateKey_file(wolf, cfg->key_file, WOLFSSL_FILETYPE_PEM);
+	rc = wolfSSL_CTX_use_PrivateKey_file(wolf, key_file, WOLFSSL_FILETYPE_PEM);
 	if (rc != WOLFSSL_SUCCESS) {
-		say(err, cap, "TLS key file %s: %s", cfg->key_file, reason(rc));
+		say(err, cap, "TLS key file %s: %s", key_file, reason(rc));
 		return false;
 	}
 	if (wolfSSL_CTX_check_private_key(wolf) != WOLFSSL_SUCCESS) {
-		say(err, cap, "TLS key file %s does not belong to the certificate in %s",
-			cfg->key_file, cfg->cert_file);
+		say(err, cap, "TLS key file %s does not belong to the certificate in %s", key_file,
+			cert_file);
 		return false;
 	}
 	return true;
@@ -153,18 +153,36 @@ static int io_send(WOLFSSL *wolf, char *p, int n, void *arg)
 	return n;
 }
 
-// A list without any TLS 1.3 suite must not offer TLS 1.3: a server would choose
-// it and then find no common suite.
-static bool only_tls12(const struct pen_tls_ctx_config *cfg)
+// Which versions are spoken: those that are not excluded and that the list has a
+// suite for. A version without a suite must not be offered: a server would choose
+// it and then find nothing in common.
+struct versions {
+	bool tls12, tls13;
+};
+
+static struct versions versions(const char *ciphers, uint32_t excluded)
 {
-	return cfg->ciphers != NULL && strstr(cfg->ciphers, "TLS13-") == NULL;
+	struct versions v = {false, false};
+
+	for (const char *p = ciphers; *p != '\0';) {
+		size_t n = strcspn(p, ":");
+
+		if (strncmp(p, "TLS13-", 6) == 0)
+			v.tls13 = true;
+		else
+			v.tls12 = true;
+		p += n + (p[n] == ':');
+	}
+	v.tls12 &= (excluded & PEN_TLS_NO_TLS12) == 0;
+	v.tls13 &= (excluded & PEN_TLS_NO_TLS13) == 0;
+	return v;
 }
 
-static bool set_groups(WOLFSSL_CTX *wolf, bool tls12)
+static bool set_groups(WOLFSSL_CTX *wolf, bool tls13)
 {
 	int n = (int)(sizeof(default_groups) / sizeof(default_groups[0]));
 
-	if (!tls12)
+	if (tls13)
 		return wolfSSL_CTX_set_groups(wolf, default_groups, n) == WOLFSSL_SUCCESS;
 	for (int i = 0; i < n; i++) {
 		if (wolfSSL_CTX_UseSupportedCurve(wolf, (word16)default_groups[i]) !=
@@ -175,11 +193,9 @@ static bool set_groups(WOLFSSL_CTX *wolf, bool tls12)
 }
 
 static bool set_protocol(
-	WOLFSSL_CTX *wolf, const struct pen_tls_ctx_config *cfg, char *err, size_t cap)
+	WOLFSSL_CTX *wolf, const char *ciphers, struct versions v, char *err, size_t cap)
 {
-	const char *ciphers = cfg->ciphers != NULL ? cfg->ciphers : default_ciphers;
-
-	if (wolfSSL_CTX_SetMinVersion(wolf, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS) {
+	if (v.tls12 && wolfSSL_CTX_SetMinVersion(wolf, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS) {
 		say(err, cap, "TLS: this wolfSSL cannot be held to TLS 1.2 and above");
 		return false;
 	}
@@ -188,16 +204,9 @@ static bool set_protocol(
 			ciphers);
 		return false;
 	}
-	if (!set_groups(wolf, only_tls12(cfg))) {
+	if (!set_groups(wolf, v.tls13)) {
 		say(err, cap, "TLS: this wolfSSL lacks P-256 or X25519");
 		return false;
-	}
-	// No stored sessions: a resumed session skips the certificate, so nothing
-	// is resumed unless the policy that accepted it is known.
-	wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
-	if (cfg->server) {
-		wolfSSL_CTX_no_ticket_TLSv13(wolf);
-		wolfSSL_CTX_NoTicketTLSv12(wolf);
 	}
 	// One flight, one write: fewer and fuller TCP segments.
 	wolfSSL_CTX_set_group_messages(wolf);
@@ -206,31 +215,101 @@ static bool set_protocol(
 	return true;
 }
 
-static WOLFSSL_METHOD *method(const struct pen_tls_ctx_config *cfg)
+static WOLFSSL_METHOD *method(bool server, struct versions v)
 {
-	if (only_tls12(cfg))
-		return cfg->server ? wolfTLSv1_2_server_method() : wolfTLSv1_2_client_method();
-	return cfg->server ? wolfSSLv23_server_method() : wolfSSLv23_client_method();
+	if (v.tls12 && v.tls13)
+		return server ? wolfSSLv23_server_method() : wolfSSLv23_client_method();
+	if (v.tls12)
+		return server ? wolfTLSv1_2_server_method() : wolfTLSv1_2_client_method();
+	return server ? wolfTLSv1_3_server_method() : wolfTLSv1_3_client_method();
+}
+
+static struct pen_tls_ctx *make(
+	bool server, const char *ciphers, uint32_t excluded, char *err, size_t cap)
+{
+	struct versions v;
+	struct pen_tls_ctx *ctx;
+
+	ciphers = ciphers != NULL ? ciphers : default_ciphers;
+	v = versions(ciphers, excluded);
+	if (!v.tls12 && !v.tls13) {
+		say(err, cap, "TLS: no protocol is left for the cipher list \"%s\"", ciphers);
+		return NULL;
+	}
+	ctx = calloc(1, sizeof(*ctx));
+	if (ctx == NULL || (ctx->wolf = wolfSSL_CTX_new(method(server, v))) == NULL) {
+		say(err, cap, "TLS: wolfSSL could not make a context (out of memory?)");
+		free(ctx);
+		return NULL;
+	}
+	ctx->server = server;
+	if (!set_protocol(ctx->wolf, ciphers, v, err, cap)) {
+		pen_tls_ctx_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+// wolfSSL's own store of sessions is one table for the process, behind locks,
+// and knows nothing of policies: it is always off.
+static bool set_sessions(WOLFSSL_CTX *wolf, const struct pen_tls_ctx_config *cfg)
+{
+	wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
+	if (!cfg->server)
+		return true;
+	// Its tickets are sealed with a key of this context, which it changes itself.
+	if (cfg->session_tickets)
+		return wolfSSL_CTX_UseSessionTicket(wolf) == WOLFSSL_SUCCESS;
+	wolfSSL_CTX_no_ticket_TLSv13(wolf);
+	wolfSSL_CTX_NoTicketTLSv12(wolf);
+	return true;
 }
 
 struct pen_tls_ctx *pen_tls_ctx_new(const struct pen_tls_ctx_config *cfg, char *err, size_t err_cap)
 {
-	struct pen_tls_ctx *ctx = calloc(1, sizeof(*ctx));
+	struct pen_tls_ctx *ctx = make(cfg->server, cfg->ciphers, 0, err, err_cap);
 
-	if (ctx == NULL) {
-		say(err, err_cap, "TLS: out of memory");
+	if (ctx == NULL)
+		return NULL;
+	if (!set_trust(ctx->wolf, cfg, err, err_cap) ||
+		(cfg->server &&
+			!set_identity(ctx->wolf, cfg->cert_file, cfg->key_file, err, err_cap))) {
+		pen_tls_ctx_free(ctx);
 		return NULL;
 	}
-	ctx->server = cfg->server;
-	ctx->wolf = wolfSSL_CTX_new(method(cfg));
-	if (ctx->wolf == NULL) {
-		say(err, err_cap, "TLS: wolfSSL could not make a context (out of memory?)");
-		free(ctx);
+	if (!set_sessions(ctx->wolf, cfg)) {
+		say(err, err_cap, "TLS: this wolfSSL cannot make session tickets");
+		pen_tls_ctx_free(ctx);
 		return NULL;
 	}
-	if (!set_protocol(ctx->wolf, cfg, err, err_cap) ||
-		!set_trust(ctx->wolf, cfg, err, err_cap) ||
-		(cfg->server && !set_identity(ctx->wolf, cfg, err, err_cap))) {
+	return ctx;
+}
+
+struct pen_tls_ctx *tls_client_ctx_new(
+	const struct tls_client_spec *spec, char *err, size_t err_cap)
+{
+	struct pen_tls_ctx *ctx = make(false, spec->ciphers, spec->exclude_protocols, err, err_cap);
+
+	if (ctx == NULL)
+		return NULL;
+	if (spec->cert_file != NULL &&
+		!set_identity(ctx->wolf, spec->cert_file, spec->key_file, err, err_cap)) {
+		pen_tls_ctx_free(ctx);
+		return NULL;
+	}
+	// The library judges nothing: with its own verification on, it would keep
+	// the intermediates that connections bring along. tls_on_peer is asked for
+	// every certificate all the same.
+	wolfSSL_CTX_set_verify(ctx->wolf, WOLFSSL_VERIFY_NONE, tls_on_peer);
+	if (spec->session_lifetime <= 0) {
+		wolfSSL_CTX_set_session_cache_mode(ctx->wolf, WOLFSSL_SESS_CACHE_OFF);
+		return ctx;
+	}
+	wolfSSL_CTX_set_session_cache_mode(ctx->wolf, WOLFSSL_SESS_CACHE_NO_INTERNAL);
+	wolfSSL_CTX_sess_set_new_cb(ctx->wolf, tls_on_session);
+	wolfSSL_CTX_set_timeout(ctx->wolf, (unsigned)spec->session_lifetime);
+	if (wolfSSL_CTX_UseSessionTicket(ctx->wolf) != WOLFSSL_SUCCESS) {
+		say(err, err_cap, "TLS: this wolfSSL cannot use session tickets");
 		pen_tls_ctx_free(ctx);
 		return NULL;
 	}

@@ -3,7 +3,7 @@
 // Failures in words: which side gave up, and why. Texts come from wolfSSL's
 // error codes and the alert registry, never from the bytes of the connection.
 
-#include "tls_internal.h"
+#include "tls_client.h"
 
 #include <stdio.h>
 
@@ -60,6 +60,8 @@ enum pen_tls_status tls_fail(struct pen_tls *t, int wolf_error)
 	size_t n;
 
 	t->state = TLS_FAILED;
+	if (t->client != NULL)
+		tls_client_failed(t, wolf_error);
 	wolfSSL_get_alert_history(t->wolf, &h);
 	if (wolf_error == FATAL_ERROR && h.last_rx.level == alert_fatal) {
 		snprintf(t->error, sizeof(t->error), "TLS: the peer sent alert %d (%s)%s",

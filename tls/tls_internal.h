@@ -20,6 +20,16 @@ struct pen_tls_ctx {
 	bool server;
 };
 
+// What a profile's context is made of: no trust, which is the profile's own.
+struct tls_client_spec {
+	uint32_t exclude_protocols; // PEN_TLS_NO_ bits
+	const char *ciphers;        // NULL: the built-in list
+	const char *cert_file, *key_file;
+	int64_t session_lifetime; // seconds; 0: no sessions
+};
+struct pen_tls_ctx *tls_client_ctx_new(
+	const struct tls_client_spec *spec, char *err, size_t err_cap);
+
 enum tls_state {
 	TLS_HANDSHAKING,
 	TLS_OPEN,
@@ -41,6 +51,7 @@ struct pen_tls {
 	enum tls_state state;
 	bool handshaken; // done in wolfSSL; `out` may still hold its last flight
 	int verify_error;
+	struct tls_client *client; // tls_client.h; NULL: not of a profile
 	char error[160];
 };
 

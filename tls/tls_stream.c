@@ -2,7 +2,7 @@
 
 // Streams: one connection's handshake, records and end.
 
-#include "tls_internal.h"
+#include "tls_client.h"
 
 #include "pen_err.h"
 
@@ -39,6 +39,7 @@ void pen_tls_free(struct pen_tls *t)
 	if (t == NULL)
 		return;
 	wolfSSL_free(t->wolf);
+	tls_client_free(t->client);
 	free(t->out);
 	free(t);
 }
@@ -111,6 +112,10 @@ enum pen_tls_status pen_tls_handshake(struct pen_tls *t)
 			return flush(t) ? PEN_TLS_WANT_INPUT : PEN_TLS_WANT_OUTPUT;
 		}
 		t->handshaken = true;
+		// Keys and messages of the handshake are of no use any more.
+		wolfSSL_FreeHandshakeResources(t->wolf);
+		if (t->client != NULL)
+			tls_client_established(t);
 	}
 	if (!flush(t))
 		return PEN_TLS_WANT_OUTPUT;
