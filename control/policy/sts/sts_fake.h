@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// For sts_service_test: a DNS that answers what it was told, clocks that can be
+// For the tests of the service: a DNS that answers what it was told, clocks that can be
 // moved, and a policy host (sts_host.py) as a child process.
 
 #include "sts_service.h"
