@@ -86,7 +86,8 @@ static void a_key_with_a_transport_or_a_parent_never_matches(void **state)
 		"smtp_tls_per_site=inline:{smtp:[mail.example.com]:587=MUST,.example.com=MUST}\n"));
 	assert_int_equal(tls_bed_decide(&bed, "[mail.example.com]:587", "mail.example.com")->level,
 		PEN_TLS_MAY);
-	assert_int_equal(tls_bed_decide(&bed, "a.example.com", "mx.example.com")->level, PEN_TLS_MAY);
+	assert_int_equal(
+		tls_bed_decide(&bed, "a.example.com", "mx.example.com")->level, PEN_TLS_MAY);
 }
 
 static void keywords_have_no_case_and_unknown_ones_defer(void **state)
@@ -121,8 +122,8 @@ static void a_failing_table_defers_with_a_temporary_lookup_error(void **state)
 	assert_int_equal(p->skip.detail, 0);
 	assert_string_equal(p->skip.text, "Temporary lookup error");
 	// The host's lookup may fail although the next hop's does not.
-	assert_true(tls_bed_load(&bed,
-		"smtp_tls_per_site=pcre:{{/^example.com$$/ MAY}, {/^(a+)+$$/ NONE}}\n"));
+	assert_true(tls_bed_load(
+		&bed, "smtp_tls_per_site=pcre:{{/^example.com$$/ MAY}, {/^(a+)+$$/ NONE}}\n"));
 	p = tls_bed_decide(
 		&bed, "example.com", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example");
 	assert_true(p->skipped);
@@ -138,14 +139,16 @@ static void policy_maps_turn_the_table_off_with_a_warning(void **state)
 	assert_string_equal(report_lines_text(&bed.lines),
 		"/etc/penstock/main.cf:3: warning: smtp_tls_per_site: ignored, because "
 		"smtp_tls_policy_maps is set\n");
-	assert_int_equal(tls_bed_decide(&bed, "example.com", "mx1.example.com")->level, PEN_TLS_MAY);
+	assert_int_equal(
+		tls_bed_decide(&bed, "example.com", "mx1.example.com")->level, PEN_TLS_MAY);
 }
 
 static void a_security_level_stands_in_for_the_booleans(void **state)
 {
 	(void)state;
-	assert_true(tls_bed_load(&bed, "smtp_tls_security_level=encrypt\nsmtp_enforce_tls=yes\n"
-				       "smtp_tls_per_site=inline:{m.example=MAY,n.example=NONE}\n"));
+	assert_true(
+		tls_bed_load(&bed, "smtp_tls_security_level=encrypt\nsmtp_enforce_tls=yes\n"
+				   "smtp_tls_per_site=inline:{m.example=MAY,n.example=NONE}\n"));
 	assert_int_equal(tls_bed_decide(&bed, "m.example", "mx")->level, PEN_TLS_ENCRYPT);
 	assert_int_equal(tls_bed_decide(&bed, "n.example", "mx")->level, PEN_TLS_NONE);
 	assert_int_equal(tls_bed_decide(&bed, "o.example", "mx")->level, PEN_TLS_ENCRYPT);

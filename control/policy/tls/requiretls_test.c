@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "pen_requiretls.h"
 #include "pen_test.h"
 #include "tls_bed.h"
-#include "pen_requiretls.h"
 
 #define TABLE                                                                                      \
 	"inline:{{.example = disable}, {.foo.example = enforce}, "                                 \

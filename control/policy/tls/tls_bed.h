@@ -29,9 +29,9 @@ static const void *tls_bed_profile(
 	struct tls_bed *b = ctx;
 	uint32_t i = b->nspecs;
 
-	if (i >= 64 || (b->refuse != NULL &&
-			       ((spec->anchor_file != NULL && strstr(spec->anchor_file, b->refuse)) ||
-				       strstr(spec->ciphers, b->refuse)))) {
+	if (i >= 64 || (b->refuse != NULL && ((spec->anchor_file != NULL &&
+						      strstr(spec->anchor_file, b->refuse)) ||
+						     strstr(spec->ciphers, b->refuse)))) {
 		snprintf(err, cap, "cannot be loaded");
 		return NULL;
 	}
@@ -76,8 +76,8 @@ static inline bool tls_bed_load(struct tls_bed *b, const char *text)
 		err = pen_params_load(&b->config.params, &cf, &env, &b->lines.report);
 	pen_main_cf_fini(&cf);
 	if (err == 0)
-		b->settings = pen_tls_settings_new(
-			&b->config, tls_bed_profile, b, &b->lines.report);
+		b->settings =
+			pen_tls_settings_new(&b->config, tls_bed_profile, b, &b->lines.report);
 	return b->settings != NULL;
 }
 
