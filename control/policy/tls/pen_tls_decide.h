@@ -21,22 +21,28 @@
 struct pen_tls_settings;
 
 // What a profile is made of (tls/pen_tls_profile.h without its dependency).
-// Equal specs are one profile. Strings belong to the settings.
+// Equal specs are one profile. Strings belong to the settings, except in a call for
+// a value that a pattern table made: those are the caller's and must be copied.
 struct pen_tls_profile_spec {
 	uint8_t trust;              // enum pen_tls_profile_trust
 	uint32_t exclude_protocols; // PEN_TLS_NO_ bits
-	const char *ciphers;     // resolved names, ":"-separated; "" none is left: a set-up failure
-	const char *anchor_file; // or NULL
+	const char *ciphers; // resolved names, ":"-separated; "" none is left: a set-up failure
+	// tafile= or smtp_tls_trust_anchor_file; several are joined by newlines. NULL: none.
+	const char *anchor_file;
 };
 
 // The profile for a spec: a pointer to put into policies, or NULL with a reason.
-// Called while settings load for all that tables name, and later for the rest.
+// Called while settings load for all that tables name and main.cf can lead to, and
+// in pen_tls_host_decide for values that pattern tables make. A level above may
+// whose profile cannot be had defers mail; may then goes without TLS.
 typedef const void *pen_tls_profile_fn(
 	void *ctx, const struct pen_tls_profile_spec *spec, char *err, size_t cap);
 
 // pen_tls_settings_new reads the smtp_tls_* and smtp_requiretls_* parameters and
 // their tables. NULL after reported errors. Broken table values are no error:
-// mail they concern is deferred, and each is reported as a warning.
+// mail they concern is deferred, and each is reported as a warning. The
+// configuration must outlive the settings. `profile` NULL: policies have none, for
+// tools that only explain.
 struct pen_tls_settings *pen_tls_settings_new(
 	const struct pen_config *c, pen_tls_profile_fn *profile, void *ctx, struct pen_report *r);
 void pen_tls_settings_free(struct pen_tls_settings *s);
@@ -49,7 +55,9 @@ struct pen_tls_rule {
 struct pen_tls_attributes; // of a policy table's value; private
 
 struct pen_tls_site_decision {
-	enum pen_tls_level level; // before DANE and STS; INVALID: `why`
+	// Before DANE and STS, and before smtp_tls_per_site's entry for the host;
+	// INVALID: `why`.
+	enum pen_tls_level level;
 	bool invalid;
 	struct pen_dsn why;
 	enum pen_tls_demand demand; // as given
@@ -65,6 +73,9 @@ struct pen_tls_site_decision {
 	void *owned;       // pen_tls_site_decision_fini
 };
 
+// `nexthop_text`: the next hop verbatim as it was routed, which is what tables are
+// keyed by ("example.com:submission" is not "example.com:587"); NULL: canonical.
+// The decision borrows from the settings, until pen_tls_site_decision_fini.
 void pen_tls_site_decide(const struct pen_tls_settings *s, const struct pen_nexthop *nexthop,
 	const char *nexthop_text, enum pen_tls_demand demand, struct pen_tls_site_decision *out);
 void pen_tls_site_decision_fini(struct pen_tls_site_decision *d);
@@ -97,6 +108,10 @@ uint32_t pen_tls_tlsa_names(const struct pen_tls_settings *s,
 	const struct pen_tls_site_decision *site, const struct pen_tls_host_facts *facts,
 	char name[2][256]);
 
+// Precedence: a table's word, then DANE that secures the next hop, then MTA-STS. A
+// `halfdane` host is not secured: whoever forges the unsigned MX chooses it, so an
+// enforced MTA-STS policy stands above.
+//
 // A new policy, one reference; NULL when out of memory. `warning` (512 bytes) is
 // set to what the log should say, or "".
 struct pen_tls_policy *pen_tls_host_decide(const struct pen_tls_settings *s,

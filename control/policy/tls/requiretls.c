@@ -158,8 +158,8 @@ static bool ask(const struct pen_requiretls_list *l, const struct item *it, stru
 	}
 	if (it->map != NULL)
 		snprintf(out->rule, sizeof(out->rule), "%s %.100s line %u: %.*s", l->param,
-			pen_map_name(it->map), hit.line,
-			(int)(hit.key.n < 60 ? hit.key.n : 60), (const char *)hit.key.p);
+			pen_map_name(it->map), hit.line, (int)(hit.key.n < 60 ? hit.key.n : 60),
+			(const char *)hit.key.p);
 	else
 		snprintf(out->rule, sizeof(out->rule), "%s: %s", l->param, it->word);
 	return true;

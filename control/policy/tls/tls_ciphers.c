@@ -57,7 +57,7 @@ bool tls_protocols_parse(struct pen_span list, uint32_t *exclude)
 			low = v;
 		else if (at_most)
 			high = v;
-		else if (not)
+		else if (not )
 			without |= 1u << v;
 		else
 			only |= 1u << v;

@@ -70,8 +70,7 @@ uint32_t tls_tlsa_select(const struct tls_digest_order *order, const struct pen_
 	for (uint32_t i = 0; i < n; i++) {
 		const struct pen_tlsa *r = &record[i];
 		if (fitness(order, r) == FIT &&
-			(r->mtype == 0 ||
-				order->rank[r->mtype] == best[r->usage - 2][r->selector]))
+			(r->mtype == 0 || order->rank[r->mtype] == best[r->usage - 2][r->selector]))
 			use[used++] = r;
 	}
 	*engine_refuses = used == 0 && refused > 0;
@@ -92,8 +91,8 @@ static void skip(struct tls_dane *out, enum pen_tlsrpt_result failure, const cha
 }
 
 // No DANE for this host: what the level then is.
-static void without(struct tls_dane *out, enum pen_tls_level level,
-	enum pen_tlsrpt_result failure, const char *text)
+static void without(struct tls_dane *out, enum pen_tls_level level, enum pen_tlsrpt_result failure,
+	const char *text)
 {
 	if (level == PEN_TLS_DANE_ONLY)
 		skip(out, failure, text);

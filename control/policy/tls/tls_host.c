@@ -69,8 +69,8 @@ static void skip(struct deciding *d, enum pen_tls_level shown, const struct pen_
 	d->p->failure = failure;
 }
 
-static void skip_text(struct deciding *d, enum pen_tls_level shown,
-	enum pen_tlsrpt_result failure, const char *text, const char *more)
+static void skip_text(struct deciding *d, enum pen_tls_level shown, enum pen_tlsrpt_result failure,
+	const char *text, const char *more)
 {
 	struct pen_dsn why;
 
@@ -163,8 +163,8 @@ static bool apply_own_sts(struct deciding *d, bool local)
 		return true;
 	d->sts = sts;
 	d->tlsa_reported = false;
-	bool allowed = sts->mode == PEN_STS_NONE ||
-		       tls_mx_allowed(sts->mx, sts->nmx, d->facts->host);
+	bool allowed =
+		sts->mode == PEN_STS_NONE || tls_mx_allowed(sts->mx, sts->nmx, d->facts->host);
 	if (sts->mode != PEN_STS_ENFORCE) {
 		d->p->report.note = sts->failure;
 		if (!allowed)

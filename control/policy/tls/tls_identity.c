@@ -23,10 +23,10 @@ static uint64_t mix_str(uint64_t h, const char *s)
 
 uint64_t tls_identity(const struct pen_tls_policy *p, uint64_t profile_hash)
 {
-	uint64_t fixed[] = {(uint64_t)(int64_t)p->level, p->skipped, (uint64_t)(int64_t)p->skip_level,
-		p->failure, p->demand, p->requiretls, p->requiretls_strict, p->wrapper,
-		p->offers_credentials, p->no_common_name, p->digest, p->nnames, p->nfingerprints,
-		p->ntlsa, profile_hash};
+	uint64_t fixed[] = {(uint64_t)(int64_t)p->level, p->skipped,
+		(uint64_t)(int64_t)p->skip_level, p->failure, p->demand, p->requiretls,
+		p->requiretls_strict, p->wrapper, p->offers_credentials, p->no_common_name,
+		p->digest, p->nnames, p->nfingerprints, p->ntlsa, profile_hash};
 	uint64_t h = mix(0, fixed, sizeof(fixed));
 
 	h = mix_str(h, p->host);
@@ -39,7 +39,8 @@ uint64_t tls_identity(const struct pen_tls_policy *p, uint64_t profile_hash)
 		h = mix(h, p->fingerprint[i].digest, p->fingerprint[i].n);
 	for (uint32_t i = 0; i < p->ntlsa; i++) {
 		const struct pen_tlsa *t = &p->tlsa[i];
-		h = mix(h ^ (uint64_t)(t->usage << 16 | t->selector << 8 | t->mtype), t->data, t->n);
+		h = mix(h ^ (uint64_t)(t->usage << 16 | t->selector << 8 | t->mtype), t->data,
+			t->n);
 	}
 	return h;
 }

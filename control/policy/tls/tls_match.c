@@ -118,8 +118,8 @@ bool tls_match_fill(const struct tls_match_list *list, struct pen_tls_policy *p)
 		const char *name = m->kind == TLS_MATCH_LITERAL    ? m->name
 				   : m->kind == TLS_MATCH_HOSTNAME ? p->host
 								   : p->nexthop;
-		bool domain = m->kind == TLS_MATCH_LITERAL ? m->domain
-							   : m->kind == TLS_MATCH_DOT_NEXTHOP;
+		bool domain =
+			m->kind == TLS_MATCH_LITERAL ? m->domain : m->kind == TLS_MATCH_DOT_NEXTHOP;
 		if (!tls_name_add(p, name, domain))
 			return false;
 	}

@@ -10,7 +10,12 @@
 // UTF-8, IDNA2008 refuses it, too long). ASCII is not checked any further.
 bool tls_to_ascii(struct pen_span name, char out[256]);
 
-enum tls_match_kind { TLS_MATCH_LITERAL, TLS_MATCH_HOSTNAME, TLS_MATCH_NEXTHOP, TLS_MATCH_DOT_NEXTHOP };
+enum tls_match_kind {
+	TLS_MATCH_LITERAL,
+	TLS_MATCH_HOSTNAME,
+	TLS_MATCH_NEXTHOP,
+	TLS_MATCH_DOT_NEXTHOP
+};
 
 struct tls_match {
 	uint8_t kind; // enum tls_match_kind

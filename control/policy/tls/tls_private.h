@@ -24,7 +24,7 @@ enum tls_class tls_class_of(enum pen_tls_level level); // above none
 struct tls_profile {
 	struct pen_tls_profile_spec spec;
 	const void *profile;
-	bool usable;  // false: a session under it cannot be set up
+	bool usable;   // false: a session under it cannot be set up
 	char why[192]; // not usable: the reason
 	uint64_t hash;
 };
@@ -33,7 +33,7 @@ struct tls_profile {
 struct pen_tls_attributes {
 	enum pen_tls_level level; // INVALID: `why` the value is broken
 	char why[128];
-	char note[128]; // usable, but odd
+	char note[128];                      // usable, but odd
 	char *ciphers, *protocols, *exclude; // NULL: main.cf's
 	char *servername;                    // NULL: main.cf's
 	struct tls_match_list match;         // verify and secure; empty: main.cf's
@@ -48,8 +48,7 @@ struct pen_tls_attributes {
 	const struct tls_profile *profile[TLS_CLASSES];
 };
 
-struct pen_tls_attributes *tls_attributes_parse(
-	struct pen_span value, enum pen_tls_digest digest);
+struct pen_tls_attributes *tls_attributes_parse(struct pen_span value, enum pen_tls_digest digest);
 void tls_attributes_free(struct pen_tls_attributes *a);
 
 struct tls_digest_order {
@@ -95,8 +94,9 @@ bool tls_profiles_prepare(
 	struct pen_tls_settings *s, struct pen_tls_attributes *a, enum pen_tls_level level);
 void tls_profiles_free(struct pen_tls_settings *s);
 
-// Values of all policy tables, parsed, with warnings about broken ones.
-bool tls_values_load(struct pen_tls_settings *s, struct pen_report *r);
+// Values of all policy tables, parsed, with warnings about broken ones; those of
+// inline tables stand in `main_cf`. False when out of memory.
+bool tls_values_load(struct pen_tls_settings *s, const char *main_cf, struct pen_report *r);
 void tls_values_free(struct pen_tls_settings *s);
 
 // What a site decision keeps beyond its public fields.
@@ -124,8 +124,8 @@ struct tls_dane {
 	enum pen_tls_level level;
 	bool skip;
 	struct pen_dsn why;
-	enum pen_tlsrpt_result failure; // of a skip, or to be reported beside `level`
-	bool decides;                   // STS has no say
+	enum pen_tlsrpt_result failure;       // of a skip, or to be reported beside `level`
+	bool decides;                         // STS has no say
 	const struct pen_tlsa_lookup *lookup; // with records, or that failed
 	const char *base;
 	uint32_t n;
@@ -137,7 +137,8 @@ uint32_t tls_dane_names(const struct pen_tls_settings *s, enum pen_tls_level lev
 void tls_dane_decide(const struct pen_tls_settings *s, enum pen_tls_level level,
 	const struct pen_tls_host_facts *facts, struct tls_dane *out);
 // Which of n records are to be used, after digest agility; 0: none.
-// `*lookable`: there was one that only the engine refuses (D11): then these.
+// *engine_refuses: none is, but there are some that only the engine refuses (D11):
+// then those.
 uint32_t tls_tlsa_select(const struct tls_digest_order *order, const struct pen_tlsa *record,
 	uint32_t n, const struct pen_tlsa *use[PEN_TLSA_MAX], bool *engine_refuses);
 

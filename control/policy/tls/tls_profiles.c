@@ -48,10 +48,10 @@ static bool resolve(const struct pen_tls_settings *s, const struct pen_tls_attri
 	const struct pen_params *p = s->params;
 	bool may = c == TLS_CLASS_MAY;
 	const char *grade = a->ciphers != NULL ? a->ciphers
-			    : may	       ? grades[p->smtp_tls_ciphers]
+			    : may              ? grades[p->smtp_tls_ciphers]
 					       : grades[p->smtp_tls_mandatory_ciphers];
 	const char *protocols = a->protocols != NULL ? a->protocols
-				: may		     ? p->smtp_tls_protocols
+				: may                ? p->smtp_tls_protocols
 						     : p->smtp_tls_mandatory_protocols;
 	struct pen_span exclude[4];
 	size_t n = 0;
@@ -64,9 +64,10 @@ static bool resolve(const struct pen_tls_settings *s, const struct pen_tls_attri
 		.ciphers = ciphers,
 	};
 	if (c == TLS_CLASS_PKIX)
-		made->spec.anchor_file = a->anchors != NULL		      ? a->anchors
-					 : *p->smtp_tls_trust_anchor_file ? p->smtp_tls_trust_anchor_file
-									  : NULL;
+		made->spec.anchor_file = a->anchors != NULL ? a->anchors
+					 : *p->smtp_tls_trust_anchor_file
+						 ? p->smtp_tls_trust_anchor_file
+						 : NULL;
 	if (!tls_protocols_parse(pen_span_cstr(protocols), &made->spec.exclude_protocols))
 		return fail(made, "invalid TLS protocol list: ", protocols);
 	exclude[n++] = pen_span_cstr(a->exclude != NULL ? a->exclude : p->smtp_tls_exclude_ciphers);

@@ -90,12 +90,12 @@ static void load_match(struct loading *l)
 	struct pen_tls_settings *s = l->s;
 	const char *wrong;
 
-	if ((wrong = tls_match_add(&s->verify_match,
-		     pen_span_cstr(p->smtp_tls_verify_cert_match), ",:")) != NULL)
+	if ((wrong = tls_match_add(
+		     &s->verify_match, pen_span_cstr(p->smtp_tls_verify_cert_match), ",:")) != NULL)
 		error(l, "smtp_tls_verify_cert_match", "%.80s: %s", p->smtp_tls_verify_cert_match,
 			wrong);
-	if ((wrong = tls_match_add(&s->secure_match,
-		     pen_span_cstr(p->smtp_tls_secure_cert_match), ",:")) != NULL)
+	if ((wrong = tls_match_add(
+		     &s->secure_match, pen_span_cstr(p->smtp_tls_secure_cert_match), ",:")) != NULL)
 		error(l, "smtp_tls_secure_cert_match", "%.80s: %s", p->smtp_tls_secure_cert_match,
 			wrong);
 	if ((wrong = tls_fingerprint_add(&s->defaults->fingerprint,
@@ -151,8 +151,7 @@ static void load_lists(struct loading *l)
 
 static void load_switches(struct loading *l)
 {
-	static const enum pen_tls_level insecure[] = {
-		PEN_TLS_DANE, PEN_TLS_ENCRYPT, PEN_TLS_MAY};
+	static const enum pen_tls_level insecure[] = {PEN_TLS_DANE, PEN_TLS_ENCRYPT, PEN_TLS_MAY};
 	const struct pen_params *p = l->p;
 	struct pen_tls_settings *s = l->s;
 
@@ -218,7 +217,7 @@ static void load_all(struct loading *l)
 	load_lists(l);
 	if (l->r->errors > errors)
 		return;
-	if (!prepare_defaults(l) || !tls_values_load(l->s, l->r)) {
+	if (!prepare_defaults(l) || !tls_values_load(l->s, l->file, l->r)) {
 		pen_report_error(l->r, l->file, 0, "out of memory");
 		return;
 	}

@@ -120,8 +120,8 @@ static void fail_lookup(
 	snprintf(out->warning, sizeof(out->warning),
 		"TLS policy lookup for %.*s: smtp_tls_policy_maps: %.200s lookup error",
 		(int)(key.n < 200 ? key.n : 200), (const char *)key.p, pen_map_name(hit->map));
-	snprintf(out->rule.text, sizeof(out->rule.text), "smtp_tls_policy_maps %.200s: lookup error",
-		pen_map_name(hit->map));
+	snprintf(out->rule.text, sizeof(out->rule.text),
+		"smtp_tls_policy_maps %.200s: lookup error", pen_map_name(hit->map));
 }
 
 // Is the text a domain, so that its parents are keys too?
@@ -229,7 +229,8 @@ static void decide_not_required(const struct pen_tls_settings *s, struct pen_tls
 	enum pen_tls_level most = s->wrapper ? PEN_TLS_ENCRYPT : PEN_TLS_MAY;
 
 	out->level = s->global < most ? s->global : most;
-	snprintf(out->rule.text, sizeof(out->rule.text), "TLS-Required: no, and %s", s->global_rule);
+	snprintf(
+		out->rule.text, sizeof(out->rule.text), "TLS-Required: no, and %s", s->global_rule);
 }
 
 static void decide_requiretls(
@@ -257,8 +258,8 @@ static void decide_wants(const struct pen_tls_settings *s, const struct pen_next
 	const struct tls_site_private *own = out->owned;
 	bool matched = own != NULL && own->keyword != PEN_PER_SITE_NO_MATCH;
 
-	out->want_tlsa = s->dane_possible &&
-			 (out->level == PEN_TLS_DANE || out->level == PEN_TLS_DANE_ONLY);
+	out->want_tlsa =
+		s->dane_possible && (out->level == PEN_TLS_DANE || out->level == PEN_TLS_DANE_ONLY);
 	out->want_sts = s->sts_enable && !out->from_table && !matched && !excused &&
 			out->level > PEN_TLS_NONE && !nexthop->literal &&
 			nexthop->port == PEN_NEXTHOP_PORT;

@@ -81,25 +81,25 @@ static struct pen_tls_attributes *intern(
 	return a->level == PEN_TLS_INVALID || tls_profiles_prepare(s, a, a->level) ? a : NULL;
 }
 
-static void warn(struct pen_report *r, const struct pen_map_hit *hit,
+static void warn(struct pen_report *r, const char *main_cf, const struct pen_map_hit *hit,
 	const struct pen_tls_attributes *a)
 {
 	const struct tls_profile *p =
 		a->level > PEN_TLS_NONE ? a->profile[tls_class_of(a->level)] : NULL;
-	const char *what = a->level == PEN_TLS_INVALID     ? a->why
-			   : p != NULL && !p->usable ? p->why
-						     : a->note;
+	const char *what = a->level == PEN_TLS_INVALID ? a->why
+			   : p != NULL && !p->usable   ? p->why
+						       : a->note;
 
 	if (what[0] == '\0')
 		return;
-	pen_report_warning(r, hit->file, hit->line, "smtp_tls_policy_maps %.200s: %.*s = \"%.*s\": %s",
-		pen_map_name(hit->map), (int)(hit->key.n < 80 ? hit->key.n : 80),
-		(const char *)hit->key.p, (int)(hit->value.n < 120 ? hit->value.n : 120),
-		(const char *)hit->value.p, what);
+	pen_report_warning(r, hit->file != NULL ? hit->file : main_cf, hit->line,
+		"smtp_tls_policy_maps %.200s: %.*s = \"%.*s\": %s", pen_map_name(hit->map),
+		(int)(hit->key.n < 80 ? hit->key.n : 80), (const char *)hit->key.p,
+		(int)(hit->value.n < 120 ? hit->value.n : 120), (const char *)hit->value.p, what);
 }
 
 static bool load_table(struct pen_tls_settings *s, struct interner *in, size_t t,
-	struct pen_report *r)
+	const char *main_cf, struct pen_report *r)
 {
 	const struct pen_map *m = s->policy_maps.map[t];
 	size_t n = pen_map_count(m);
@@ -114,12 +114,12 @@ static bool load_table(struct pen_tls_settings *s, struct interner *in, size_t t
 		s->entry[t][i] = intern(s, in, hit.value);
 		if (s->entry[t][i] == NULL)
 			return false;
-		warn(r, &hit, s->entry[t][i]);
+		warn(r, main_cf, &hit, s->entry[t][i]);
 	}
 	return true;
 }
 
-bool tls_values_load(struct pen_tls_settings *s, struct pen_report *r)
+bool tls_values_load(struct pen_tls_settings *s, const char *main_cf, struct pen_report *r)
 {
 	struct interner in = {0};
 	bool ok;
@@ -127,7 +127,7 @@ bool tls_values_load(struct pen_tls_settings *s, struct pen_report *r)
 	s->entry = calloc(s->policy_maps.n + 1, sizeof(struct pen_tls_attributes **));
 	ok = s->entry != NULL;
 	for (size_t t = 0; ok && t < s->policy_maps.n; t++)
-		ok = load_table(s, &in, t, r);
+		ok = load_table(s, &in, t, main_cf, r);
 	free(in.slot);
 	return ok;
 }
