@@ -307,6 +307,27 @@ static void close_and_abort_end_a_lease_early(struct pen_worker *w)
 	put(w, PEN_CMD_LEASE_ABORT, &l[1]);
 }
 
+static void two_addresses_can_be_waited_for_at_a_time(struct pen_worker *w)
+{
+	struct pen_smtp_rules rules = PEN_SMTP_RULES_DEFAULT;
+	struct pen_lease l;
+	struct heard h = {0};
+	pen_time_us begin = pen_clock_mono();
+
+	fill_lease(&l);
+	rules.race_delay = 10 * PEN_US_PER_MS;
+	l.rules = &rules;
+	l.timeouts.connect = PEN_US_PER_S;
+	put(w, PEN_CMD_LEASE_OPEN, &l);
+	listen_to(w, &h, 1);
+	assert_int_equal(h.ended, 1);
+	assert_int_equal(l.host_used, 1);
+	// One after the other would take two seconds.
+	assert_true(pen_clock_mono() - begin < 1800 * PEN_US_PER_MS);
+	assert_string_equal(
+		l.result.text, "connect to mx.example.net[10.0.0.3]:25: Connection timed out");
+}
+
 struct stopper {
 	pthread_t thread;
 	struct pen_dataplane *d;
@@ -333,6 +354,7 @@ static void the_null_device_runs_the_whole_glue(void **state)
 	everything_comes_back_from_a_host_that_does_not_answer(w);
 	a_lease_beyond_the_pool_is_refused(w);
 	close_and_abort_end_a_lease_early(w);
+	two_addresses_can_be_waited_for_at_a_time(w);
 
 	// A stop in the middle of an attempt gives everything back.
 	struct pen_lease l;

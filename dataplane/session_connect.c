@@ -19,30 +19,42 @@ const char *session_helo(const struct pen_lease *l, const struct pen_lease_host 
 	return h->addr.family == PEN_FAMILY_IP6 ? l->helo6 : l->helo;
 }
 
-// 0, or negative with the reason reported to the attempt.
-static int connect_host(
+static int begin_connection(
 	struct session *s, uint8_t host, struct pen_tcp_conn **conn, pen_time_us now)
 {
 	struct session_worker *sw = s->sw;
 	const struct pen_lease_host *h = &s->lease->host[host];
 	const struct pen_addr *source = session_source(s->lease, h);
-	int port, rc;
+	int rc = -EAFNOSUPPORT;
 
 	*conn = NULL;
-	if (source->family == PEN_FAMILY_NONE) {
-		PEN_COUNT(sw->ctr.hosts_skipped);
-		pen_attempt_no_source(&s->attempt);
-		return -EAFNOSUPPORT;
+	if (source->family != PEN_FAMILY_NONE) {
+		int port = pen_worker_port_of(sw->env->self, source);
+		PEN_COUNT(sw->ctr.connects);
+		rc = port < 0 ? -ENODEV
+			      : pen_tcp_connect(sw->env->tcp[port], source, &h->addr, h->port, s,
+					conn, now);
+		if (rc != 0)
+			PEN_COUNT(sw->ctr.connect_local);
 	}
-	PEN_COUNT(sw->ctr.connects);
-	port = pen_worker_port_of(sw->env->self, source);
-	rc = port < 0
-		     ? -ENODEV
-		     : pen_tcp_connect(sw->env->tcp[port], source, &h->addr, h->port, s, conn, now);
+	if (rc != 0)
+		*conn = NULL;
+	return rc;
+}
+
+// 0, or negative with the reason reported to the attempt.
+static int connect_host(struct session *s, pen_time_us now)
+{
+	uint8_t host = s->lease->host_used;
+	int rc = begin_connection(s, host, &s->conn, now);
+
 	if (rc == 0)
 		return 0;
-	*conn = NULL;
-	PEN_COUNT(sw->ctr.connect_local);
+	if (rc == -EAFNOSUPPORT) {
+		PEN_COUNT(s->sw->ctr.hosts_skipped);
+		pen_attempt_no_source(&s->attempt);
+		return rc;
+	}
 	pen_attempt_no_connection(&s->attempt, host, PEN_ORIGIN_LOCAL,
 		rc == -ENODEV          ? "the source address is on no port of this gateway"
 		: rc == -ENOBUFS       ? "no connection object is free"
@@ -72,7 +84,7 @@ void session_connect(struct session *s, pen_time_us now)
 			PEN_COUNT(s->sw->ctr.plaintext_retries);
 		else if (again)
 			PEN_COUNT(s->sw->ctr.next_hosts);
-		if (connect_host(s, l->host_used, &s->conn, now) != 0)
+		if (connect_host(s, now) != 0)
 			continue;
 		s->phase = SESSION_CONNECTING;
 		s->connect_by = now + l->timeouts.connect;
@@ -105,18 +117,16 @@ void session_disconnected(struct session *s, pen_time_us now)
 
 static void start_rival(struct session *s, pen_time_us now)
 {
-	int host;
+	int host = pen_attempt_rival(&s->attempt);
 
 	s->may_race = false;
-	// One that cannot be begun has had its turn; so has the next, until one can.
-	while ((host = pen_attempt_rival(&s->attempt)) >= 0) {
-		if (connect_host(s, (uint8_t)host, &s->rival, now) != 0)
-			continue;
-		PEN_COUNT(s->sw->ctr.races);
-		s->rival_host = (uint8_t)host;
-		s->rival_by = now + s->lease->timeouts.connect;
+	// What stops a rival for want of our own means is no failure of its host.
+	if (host < 0 || begin_connection(s, (uint8_t)host, &s->rival, now) != 0)
 		return;
-	}
+	PEN_COUNT(s->sw->ctr.races);
+	pen_attempt_race(&s->attempt, (uint8_t)host);
+	s->rival_host = (uint8_t)host;
+	s->rival_by = now + s->lease->timeouts.connect;
 }
 
 // `c` is forgotten first, so that its on_closed finds nothing to do.

@@ -27,6 +27,7 @@ static struct {
 	pen_time_us now;
 	struct pen_tcp_conn conn[CONNS];
 	unsigned nconn;
+	bool full; // no object for another connection
 	uint32_t ready, done, ended;
 	// TLS
 	enum pen_session_tls_status handshake;
@@ -45,12 +46,14 @@ size_t pen_tcp_conn_size(void)
 int pen_tcp_connect(struct pen_tcp *t, const struct pen_addr *local, const struct pen_addr *remote,
 	uint16_t remote_port, void *ctx, struct pen_tcp_conn **out, pen_time_us now)
 {
-	struct pen_tcp_conn *c = &w.conn[w.nconn++];
+	struct pen_tcp_conn *c = &w.conn[w.nconn];
 
 	(void)t;
 	(void)remote_port;
 	(void)now;
-	assert_true(w.nconn <= CONNS);
+	if (w.full)
+		return -ENOBUFS;
+	assert_true(w.nconn++ < CONNS);
 	*c = (struct pen_tcp_conn){.local = *local, .remote = *remote, .ctx = ctx, .open = true};
 	*out = c;
 	return 0;
@@ -707,6 +710,23 @@ static void the_loser_of_a_race_is_tried_again_when_the_winner_is_of_no_use(void
 	tear_down();
 }
 
+static void a_rival_that_we_have_no_means_for_is_no_failure(void **state)
+{
+	(void)state;
+	set_up(2, PEN_TLS_MAY);
+	rules.race_delay = 250 * PEN_US_PER_MS;
+	command(PEN_CMD_LEASE_OPEN, &lease);
+	w.full = true;
+	pass(PEN_US_PER_S);
+	assert_int_equal(w.nconn, 1);
+	assert_int_equal(count("races"), 0);
+	w.full = false;
+	fails(0);
+	assert_int_equal(w.nconn, 2);
+	assert_int_equal(host_of(1), 1);
+	tear_down();
+}
+
 static void an_end_from_outside_ends_both(void **state)
 {
 	(void)state;
@@ -739,6 +759,7 @@ int main(void)
 		cmocka_unit_test(a_race_goes_on_when_one_of_two_fails),
 		cmocka_unit_test(both_time_limits_of_a_race_are_kept),
 		cmocka_unit_test(the_loser_of_a_race_is_tried_again_when_the_winner_is_of_no_use),
+		cmocka_unit_test(a_rival_that_we_have_no_means_for_is_no_failure),
 		cmocka_unit_test(an_end_from_outside_ends_both),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,17 +170,22 @@ void pen_attempt_ready(struct pen_attempt *a)
 
 // ---- racing ----
 
-// A host that its policy forbids is no rival; it has its turn later.
+// A host that its policy forbids, or that we have no address to reach from, is
+// no rival; it has its turn later.
 static bool may_race(const struct pen_attempt *a, int i)
 {
+	const struct pen_lease *l = a->lease;
+	bool six = l->host[i].addr.family == PEN_FAMILY_IP6;
 	struct pen_tls_field field;
 	struct pen_tls_verdict v;
 
+	if ((six ? &l->source6 : &l->source)->family == PEN_FAMILY_NONE)
+		return false;
 	pen_tls_begin(a->lease->host[i].tls, false, &field, &v);
 	return v.action == PEN_TLS_GO_ON;
 }
 
-int pen_attempt_rival(struct pen_attempt *a)
+int pen_attempt_rival(const struct pen_attempt *a)
 {
 	const struct pen_lease *l = a->lease;
 	const struct pen_lease_host *mine = &l->host[l->host_used];
@@ -200,9 +205,12 @@ int pen_attempt_rival(struct pen_attempt *a)
 			break;
 		}
 	}
-	if (best >= 0)
-		a->tried |= 1u << best;
 	return best;
+}
+
+void pen_attempt_race(struct pen_attempt *a, uint8_t rival)
+{
+	a->tried |= 1u << rival;
 }
 
 void pen_attempt_replace(struct pen_attempt *a, uint8_t rival, bool lost)

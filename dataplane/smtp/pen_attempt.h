@@ -74,9 +74,10 @@ struct pen_tls_rules pen_attempt_rules(const struct pen_lease *lease);
 // ---- racing (RFC 8305) ----
 
 // A host to try beside the present one, which is slow to answer: of the other
-// family under the same name if there is one, or the next. It has had its turn
-// then. -1: none.
-int pen_attempt_rival(struct pen_attempt *a);
+// family under the same name if there is one, or the next. -1: none.
+int pen_attempt_rival(const struct pen_attempt *a);
+// Its connection was begun: it has had its turn.
+void pen_attempt_race(struct pen_attempt *a, uint8_t rival);
 // `rival` takes the place of host_used, whose connection is gone or given up.
 // Given up (`lost` false): it may have another turn.
 void pen_attempt_replace(struct pen_attempt *a, uint8_t rival, bool lost);
