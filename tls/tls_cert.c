@@ -9,6 +9,7 @@
 #include <wolfssl/options.h>
 
 #include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/hash.h>
 
 _Static_assert(KEYID_SIZE <= TLS_NAME_HASH, "wolfSSL's hash of a name fits");

@@ -104,7 +104,8 @@ static void judge(struct tls_client *c, const WOLFSSL_BUFFER_INFO *certs, int n)
 	c->refused = c->profile->trust == PEN_TLS_PROFILE_PKIX && !c->peer.trusted;
 }
 
-// What wolfSSL holds against a certificate that it could use: for us to judge.
+// What wolfSSL holds against a certificate that it could use: for us to judge. A
+// key usage without "digital signature" is none of ours: others take it too.
 static bool is_opinion(int error)
 {
 	switch (error) {
@@ -136,13 +137,6 @@ int tls_on_peer(int preverify, WOLFSSL_X509_STORE_CTX *store)
 	if (own && preverify == 0 && !is_opinion(store->error)) {
 		t->verify_error = store->error; // no key to go on with
 		return 0;
-	}
-	if (own && preverify == 0 && store->error == KEYUSE_SIGNATURE_E &&
-		c->profile->trust == PEN_TLS_PROFILE_PKIX && !c->refused) {
-		c->refused = true;
-		c->peer.trusted = c->peer.matched = false;
-		c->peer.failure = PEN_TLSRPT_VALIDATION_FAILURE;
-		c->peer.reason = tls_chain_reason(TLS_CHAIN_PURPOSE);
 	}
 	if (!c->refused)
 		return 1;

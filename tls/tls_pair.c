@@ -40,13 +40,37 @@ static int pipe_send(void *ctx, const uint8_t *p, size_t n)
 	return 0;
 }
 
+static void join(struct tls_pair *p, struct pen_tls *client, struct pen_tls_ctx *server)
+{
+	p->chunk = SIZE_MAX;
+	p->client = (struct pipe_end){.tls = client, .room = SIZE_MAX};
+	p->server = (struct pipe_end){
+		.tls = pen_tls_new(server, NULL, pipe_send, &p->server), .room = SIZE_MAX};
+	PEN_ASSERT(p->client.tls != NULL && p->server.tls != NULL);
+}
+
 void pair_init(struct tls_pair *p, struct pen_tls_ctx *client, struct pen_tls_ctx *server)
 {
-	*p = (struct tls_pair){.chunk = SIZE_MAX};
-	p->client.room = p->server.room = SIZE_MAX;
-	p->client.tls = pen_tls_new(client, "mx.test", pipe_send, &p->client);
-	p->server.tls = pen_tls_new(server, NULL, pipe_send, &p->server);
-	PEN_ASSERT(p->client.tls != NULL && p->server.tls != NULL);
+	join(p, pen_tls_new(client, "mx.test", pipe_send, &p->client), server);
+}
+
+void pair_init_policy(
+	struct tls_pair *p, const struct pen_tls_client_config *client, struct pen_tls_ctx *server)
+{
+	join(p, pen_tls_client_new(0, client, pipe_send, &p->client), server);
+}
+
+struct pen_tls_profile *pair_profile(const struct pen_tls_profile_config *cfg)
+{
+	struct pen_tls_profile_config one = *cfg;
+	char err[256] = "";
+
+	one.workers = one.workers > 0 ? one.workers : 1;
+	struct pen_tls_profile *p = pen_tls_profile_new(&one, err, sizeof(err));
+	if (p == NULL)
+		fprintf(stderr, "%s\n", err);
+	PEN_ASSERT(p != NULL);
+	return p;
 }
 
 static void end_fini(struct pipe_end *end)

@@ -8,7 +8,7 @@
 // most `chunk` bytes.
 
 #include "pen_buf.h"
-#include "pen_tls.h"
+#include "pen_tls_profile.h"
 
 #define CERT(name) PEN_TEST_CERTS "/" name
 
@@ -24,12 +24,16 @@ struct tls_pair {
 	size_t chunk;
 };
 
+struct pen_tls_profile *pair_profile(const struct pen_tls_profile_config *cfg);
 struct pen_tls_ctx *pair_ctx(const struct pen_tls_ctx_config *cfg);
 // A server context with the certificate and key PEN_TEST_CERTS/<name>.{pem,key}.
 struct pen_tls_ctx *pair_server_ctx(const char *cert, const char *key);
 struct pen_tls_ctx *pair_client_ctx(enum pen_tls_trust trust, const char *ca_file);
 
 void pair_init(struct tls_pair *p, struct pen_tls_ctx *client, struct pen_tls_ctx *server);
+// The same with a client that obeys a policy, on worker 0 of its profile.
+void pair_init_policy(
+	struct tls_pair *p, const struct pen_tls_client_config *client, struct pen_tls_ctx *server);
 void pair_fini(struct tls_pair *p);
 // pair_feed moves at most `chunk` bytes to `to`; false when there were none.
 bool pair_feed(struct tls_pair *p, struct pipe_end *to);

@@ -5,6 +5,7 @@
 #include "tls_client.h"
 
 #include "pen_err.h"
+#include "pen_time.h"
 
 #include <errno.h>
 #include <stdio.h>
