@@ -16,7 +16,8 @@
 static void tls_fail(struct session *s, pen_time_us now)
 {
 	const struct pen_session_tls *tls = s->sw->tls;
-	const char *error = s->tls != NULL ? tls->error(s->tls) : "no TLS engine for this policy, or no memory";
+	const char *error =
+		s->tls != NULL ? tls->error(s->tls) : "no TLS engine for this policy, or no memory";
 
 	if (s->phase == SESSION_HANDSHAKE) {
 		if (s->tls != NULL)
