@@ -76,7 +76,7 @@ struct pen_smtp_timeouts {
 struct pen_smtp_rules {
 	uint32_t session_limit;    // smtp_mx_session_limit: sessions that passed EHLO; 0 = no limit
 	bool last_error_wins;      // smtp_last_error_wins
-	bool refused_is_final;     // smtp_tls_refused_is_final
+	bool refused_is_final;     // smtp_tls_refused_is_final: no other host is asked
 	bool skip_5xx_greeting;    // smtp_skip_5xx_greeting
 	bool block_early_reply;    // smtp_tls_block_early_mail_reply
 	uint32_t discard_keywords; // smtp_discard_ehlo_keywords, PEN_EHLO_ bits
@@ -161,7 +161,7 @@ struct pen_lease {
 	// bounces the mail that the lease was opened for: the last host's refusal is
 	// final, and no other host failed for a temporary reason. Its origin is
 	// POLICY (REQUIRETLS, a skipped host), or PEER at stage STARTTLS
-	// (smtp_tls_refused_is_final) or GREETING (smtp_skip_5xx_greeting = no). Any
+	// or GREETING (smtp_skip_5xx_greeting = no). Any
 	// other klass 5 says nothing about mail.
 	struct pen_dsn result;
 

@@ -160,9 +160,8 @@ void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, boo
 	}
 }
 
-void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_tls_rules *r,
-	const struct pen_dsn *said, const char *peer, struct pen_tls_field *st,
-	struct pen_tls_verdict *out)
+void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said, const char *peer,
+	struct pen_tls_field *st, struct pen_tls_verdict *out)
 {
 	char who[PEN_DSN_TEXT_MAX];
 
@@ -174,13 +173,9 @@ void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_tls_rules 
 		return;
 	}
 	if (p->requiretls < PEN_REQUIRETLS_STARTTLS) {
-		// Anybody on the path can forge a 5xx: unless told otherwise it does
-		// not bounce mail by itself.
-		if (said->klass == 4 || r->refused_is_final) {
-			out->why.klass = said->klass;
-			out->why.subject = said->subject;
-			out->why.detail = said->detail;
-		}
+		out->why.klass = said->klass;
+		out->why.subject = said->subject;
+		out->why.detail = said->detail;
 		out->why.origin = PEN_ORIGIN_PEER;
 		out->why.reply = said->reply;
 	}

@@ -75,7 +75,6 @@ struct pen_tls_verdict {
 
 // What may differ between sessions under one policy.
 struct pen_tls_rules {
-	bool refused_is_final; // smtp_tls_refused_is_final: a 5xx to STARTTLS bounces
 	// The message has waited for smtp_tls_fallback_delay, and this host has not
 	// done TLS with us lately (smtp_tls_downgrade_memory).
 	bool plain_retry;
@@ -89,10 +88,10 @@ void pen_tls_begin(const struct pen_tls_policy *p, bool plain, struct pen_tls_fi
 // After EHLO in plaintext. `engine`: TLS can be had on our side.
 void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, bool engine,
 	const char *peer, struct pen_tls_field *st, struct pen_tls_verdict *out);
-// The server's answer to STARTTLS, 4xx or 5xx.
-void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_tls_rules *r,
-	const struct pen_dsn *said, const char *peer, struct pen_tls_field *st,
-	struct pen_tls_verdict *out);
+// The server's answer to STARTTLS, 4xx or 5xx, whose status is the result when
+// TLS is required.
+void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said, const char *peer,
+	struct pen_tls_field *st, struct pen_tls_verdict *out);
 // No handshake, for `error`; or, with `lost`, the connection ended or timed out
 // between the 220 to STARTTLS and the first MAIL: then *lost is the status.
 void pen_tls_handshake_failed(const struct pen_tls_policy *p, const struct pen_tls_rules *r,

@@ -78,7 +78,7 @@ static bool starttls(const struct pen_tls_policy *p, const struct pen_tls_rules 
 		pen_dsn_set(&said, server == REFUSES_4XX ? 4 : 5, 5, 1, PEN_SCOPE_SESSION,
 			PEN_ORIGIN_PEER, PEN_STAGE_STARTTLS, "502 5.5.1 no");
 		said.reply = 502;
-		pen_tls_refused(p, rules, &said, PEER, st, &e->v);
+		pen_tls_refused(p, &said, PEER, st, &e->v);
 		return false;
 	case BREAKS_HANDSHAKE:
 		pen_tls_handshake_failed(p, rules, "bad record", NULL, PEER, st, &e->v);
@@ -322,10 +322,10 @@ static void a_plaintext_retry_needs_every_condition(void **state)
 	assert_string_equal(run_policy(&p, &young, LOSES_HANDSHAKE, false).outcome, "4.4.2");
 }
 
-static void a_refusal_of_starttls_bounces_only_when_it_is_told_to(void **state)
+static void a_refusal_of_starttls_keeps_the_status_of_the_server(void **state)
 {
 	(void)state;
-	const struct pen_tls_rules final = {.refused_is_final = true};
+	const struct pen_tls_rules final = {0};
 	struct pen_tls_policy p = policy_of(PEN_TLS_ENCRYPT, DISABLE);
 	struct end e = run_policy(&p, &final, REFUSES_5XX, false);
 	assert_string_equal(e.outcome, "5.5.1");
@@ -498,7 +498,7 @@ int main(void)
 		cmocka_unit_test(each_outcome_of_requiretls_follows_from_its_policy),
 		cmocka_unit_test(mail_that_may_not_pass_requiretls_on_asks_for_headers_only),
 		cmocka_unit_test(a_plaintext_retry_needs_every_condition),
-		cmocka_unit_test(a_refusal_of_starttls_bounces_only_when_it_is_told_to),
+		cmocka_unit_test(a_refusal_of_starttls_keeps_the_status_of_the_server),
 		cmocka_unit_test(a_missing_engine_defers_what_needs_tls_and_nothing_else),
 		cmocka_unit_test(a_host_that_policy_skips_is_left_before_the_connection),
 		cmocka_unit_test(a_policy_that_is_broken_by_design_fails_with_its_own_event),

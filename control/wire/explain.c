@@ -50,7 +50,7 @@ static json_t *limits_json(const struct pen_gateway *g)
 static void on_answer(void *ctx, struct pen_hop_answer *a)
 {
 	struct explain *e = ctx;
-	struct pen_tls_rules rules = {.refused_is_final = e->g->smtp_rules.refused_is_final,
+	struct pen_tls_rules rules = {
 		.plain_retry = e->g->config->params.smtp_tls_fallback_delay == 0};
 
 	json_object_set_new(e->result, "hop", pen_hop_json(a, &rules));

@@ -105,7 +105,7 @@ static void configure(struct world *w, uint8_t a, uint8_t b)
 	w->policy.requiretls_strict = true;
 	w->policy.wrapper = (b & 8) != 0 && pen_tls_required(w->policy.level);
 	w->rules = PEN_SMTP_RULES_DEFAULT;
-	w->rules.block_early_reply = w->rules.refused_is_final = (b & 128) != 0;
+	w->rules.block_early_reply = (b & 128) != 0;
 	w->lease.rules = &w->rules;
 	w->lease.lmtp = (b & 4) != 0;
 	w->lease.plain_retry = (b & 128) != 0;

@@ -33,7 +33,6 @@ void pen_attempt_note(struct pen_lease *lease, const struct pen_tls_verdict *v)
 struct pen_tls_rules pen_attempt_rules(const struct pen_lease *lease)
 {
 	return (struct pen_tls_rules){
-		.refused_is_final = lease->rules->refused_is_final,
 		.plain_retry = lease->plain_retry,
 		.remembered = lease->host[lease->host_used].tls_remembered,
 	};
@@ -157,6 +156,12 @@ void pen_attempt_ended(struct pen_attempt *a, enum pen_attempt_end how, const st
 	// greeting to be the end.
 	if (l->result.stage == PEN_STAGE_GREETING && bounces(l))
 		a->final = true;
+	// smtp_tls_refused_is_final: Postfix bounces at once, whatever other hosts
+	// might say.
+	if (l->rules->refused_is_final && l->result.stage == PEN_STAGE_STARTTLS && bounces(l)) {
+		a->final = true;
+		a->soft = false;
+	}
 	if (how == PEN_ATTEMPT_PASSED)
 		a->sessions++;
 	if (l->rules->session_limit != 0 && a->sessions >= l->rules->session_limit)

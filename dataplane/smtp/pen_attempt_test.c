@@ -301,14 +301,13 @@ static void the_rules_of_a_verdict_are_those_of_the_host(void **state)
 	struct world w;
 
 	set_up(&w, 2);
-	w.rules.refused_is_final = true;
 	w.lease.plain_retry = true;
 	w.lease.host[1].tls_remembered = true;
 	unreachable(&w);
 	assert_false(pen_attempt_rules(&w.lease).remembered);
 	assert_true(next(&w));
 	struct pen_tls_rules r = pen_attempt_rules(&w.lease);
-	assert_true(r.remembered && r.plain_retry && r.refused_is_final);
+	assert_true(r.remembered && r.plain_retry);
 }
 
 // ---- racing ----

@@ -311,7 +311,6 @@ static bool world_init(struct world *w, uint64_t seed)
 	w->lease.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT;
 	w->rules = PEN_SMTP_RULES_DEFAULT;
 	w->rules.block_early_reply = draw(w, 2) == 0;
-	w->rules.refused_is_final = draw(w, 2) == 0;
 	w->lease.rules = &w->rules;
 	w->lease.plain_retry = draw(w, 2) == 0;
 	w->lease.lmtp = draw(w, 4) == 0;

@@ -341,7 +341,6 @@ static void set_up(struct script *s, const struct smtp_script_options *opt)
 	s->opt = opt;
 	s->now = 1000 * PEN_US_PER_S;
 	s->rules = PEN_SMTP_RULES_DEFAULT;
-	s->rules.refused_is_final = opt->refused_is_final;
 	s->rules.block_early_reply = opt->block_early;
 	s->rules.skip_5xx_greeting = !opt->keep_5xx_greeting;
 	s->rules.discard_keywords = opt->discard;

@@ -31,7 +31,7 @@ struct smtp_script_options {
 	pen_time_us max_age;
 	bool hold_dots;
 	bool lmtp, wrapper, plain, plain_retry, no_engine;
-	bool refused_is_final, block_early, keep_5xx_greeting;
+	bool block_early, keep_5xx_greeting;
 	enum pen_requiretls requiretls;
 	uint32_t discard;
 	const char *helo;    // "me.example"

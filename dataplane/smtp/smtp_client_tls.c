@@ -94,7 +94,6 @@ void smtp_client_hello_done(struct pen_smtp_client *c, pen_time_us now)
 
 void smtp_client_starttls_reply(struct pen_smtp_client *c, pen_time_us now)
 {
-	struct pen_tls_rules rules = pen_attempt_rules(c->lease);
 	struct pen_tls_verdict v;
 	char peer[SMTP_PEER_MAX];
 	struct pen_dsn said;
@@ -110,8 +109,7 @@ void smtp_client_starttls_reply(struct pen_smtp_client *c, pen_time_us now)
 	}
 	PEN_COUNT(c->ctr->starttls_refused);
 	pen_reply_to_dsn(&c->reply, PEN_SCOPE_SESSION, PEN_STAGE_STARTTLS, &said);
-	pen_tls_refused(
-		policy(c), &rules, &said, smtp_client_peer(c, peer), &c->lease->tls_field, &v);
+	pen_tls_refused(policy(c), &said, smtp_client_peer(c, peer), &c->lease->tls_field, &v);
 	pen_attempt_note(c->lease, &v);
 	if (v.action == PEN_TLS_LEAVE) {
 		smtp_client_refuse(c, &v.why, now);

@@ -99,14 +99,12 @@ static void a_plaintext_retry_does_not_try_tls_again(void **state)
 		"E: ready tls=0 size=0", "B: may:none", BYE);
 }
 
-static void a_5xx_to_starttls_is_final_only_when_told(void **state)
+static void a_5xx_to_starttls_keeps_the_status_of_the_server(void **state)
 {
 	(void)state;
 #define TEXT "TLS is required, but host " MX " refused to start TLS: 502 5.5.1 no"
-	RUN(WITH(.tls = PEN_TLS_ENCRYPT), OFFER, REFUSED, QUIT, "E: end 4.7.4 " TEXT,
+	RUN(WITH(.tls = PEN_TLS_ENCRYPT), OFFER, REFUSED, QUIT, "E: end 5.5.1 " TEXT,
 		"B: !encrypt:none", "M: starttls-not-supported");
-	RUN(WITH(.tls = PEN_TLS_ENCRYPT, .refused_is_final = true), OFFER, REFUSED, QUIT,
-		"E: end 5.5.1 " TEXT);
 	RUN(WITH(.tls = PEN_TLS_DANE, .requiretls = PEN_REQUIRETLS_ENFORCE), OFFER, REFUSED, QUIT,
 		"E: end 5.7.10 " TEXT, "B: !dane/!requiretls:nostarttls");
 }
@@ -179,7 +177,7 @@ int main(void)
 		cmocka_unit_test(a_failed_handshake_may_be_followed_by_a_plaintext_retry),
 		cmocka_unit_test(a_connection_lost_before_ehlo_inside_tls_counts_as_its_failure),
 		cmocka_unit_test(a_plaintext_retry_does_not_try_tls_again),
-		cmocka_unit_test(a_5xx_to_starttls_is_final_only_when_told),
+		cmocka_unit_test(a_5xx_to_starttls_keeps_the_status_of_the_server),
 		cmocka_unit_test(requiretls_is_asked_for_inside_tls_only),
 		cmocka_unit_test(a_wrapped_session_begins_with_tls),
 		cmocka_unit_test(a_reply_that_comes_before_mail_inside_tls_can_end_the_session),

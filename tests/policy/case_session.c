@@ -279,7 +279,7 @@ static bool refused(struct talk *t, int reply)
 	failure(&said, (unsigned)reply / 100, reply == 502 ? 5 : 7, reply == 502 ? 1 : 0,
 		PEN_STAGE_STARTTLS, "no TLS now");
 	said.reply = (uint16_t)reply;
-	pen_tls_refused(t->h->policy, &r, &said, t->peer, &l->tls_field, &t->v);
+	pen_tls_refused(t->h->policy, &said, t->peer, &l->tls_field, &t->v);
 	pen_attempt_note(l, &t->v);
 	if (t->v.action == PEN_TLS_GO_ON)
 		return true;

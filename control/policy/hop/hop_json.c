@@ -148,7 +148,7 @@ static json_t *if_refused(const struct what_if *w)
 	pen_dsn_set(&said, 5, 5, 1, PEN_SCOPE_SESSION, PEN_ORIGIN_PEER, PEN_STAGE_STARTTLS,
 		"502 5.5.1 command not implemented");
 	said.reply = 502;
-	pen_tls_refused(w->p, w->rules, &said, w->peer, &st, &v);
+	pen_tls_refused(w->p, &said, w->peer, &st, &v);
 	if (v.action == PEN_TLS_GO_ON)
 		pen_tls_ready(w->p, false, false, w->peer, &st, &v);
 	return verdict_json(&v, &st);
