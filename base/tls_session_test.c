@@ -190,7 +190,7 @@ static void each_outcome_of_starttls_follows_from_the_level(void **state)
 		R(PEN_TLS_MAY, 0, TLS_ONLY, "sent plain", "may:none", NONE, .plain = true),
 		R(PEN_TLS_ENCRYPT, 0, NO_STARTTLS, "4.7.4", "!encrypt:none", NO_TLS),
 		R(PEN_TLS_ENCRYPT, 0, REFUSES_4XX, "4.5.1", "!encrypt:none", NO_TLS),
-		R(PEN_TLS_ENCRYPT, 0, REFUSES_5XX, "4.7.4", "!encrypt:none", NO_TLS),
+		R(PEN_TLS_ENCRYPT, 0, REFUSES_5XX, "5.5.1", "!encrypt:none", NO_TLS),
 		R(PEN_TLS_ENCRYPT, 0, BREAKS_HANDSHAKE, "4.7.5", "encrypt?", BROKEN),
 		R(PEN_TLS_ENCRYPT, 0, LOSES_HANDSHAKE, "4.4.2", "encrypt?", BROKEN),
 		R(PEN_TLS_ENCRYPT, 0, UNTRUSTED, "sent", "encrypt", NOT_TRUSTED),
