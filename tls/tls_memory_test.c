@@ -4,7 +4,7 @@
 
 #include "pen_test.h"
 
-#include "tls_internal.h"
+#include "tls_client.h"
 #include "tls_pair.h"
 
 #include <malloc.h>
@@ -81,9 +81,72 @@ static void an_idle_stream_costs_less_than_6_kib(void **state)
 	pen_tls_ctx_free(server);
 }
 
+// What a site's connection costs in production: a policy, a chain that is
+// verified, a session that is stored for resumption.
+static void a_stream_with_a_verified_chain_costs_less_than_8_kib(void **state)
+{
+	static const uint32_t versions[] = {PEN_TLS_NO_TLS12, PEN_TLS_NO_TLS13};
+	struct pen_tls_name name = {.name = (char *)(uintptr_t) "mx.test"};
+	struct pen_tls_ctx *server = pair_ctx(&(struct pen_tls_ctx_config){.server = true,
+		.cert_file = CERT("deep-chain.pem"),
+		.key_file = CERT("deep-leaf.key"),
+		.session_tickets = true});
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct pen_tls_profile *profile =
+			pair_profile(&(struct pen_tls_profile_config){.trust = PEN_TLS_PROFILE_PKIX,
+				.ca_file = CERT("ca.pem"),
+				.exclude_protocols = versions[i],
+				.verify_depth = 9,
+				.sessions = 100,
+				.session_lifetime = 3600});
+		struct pen_tls_policy policy = {
+			.level = PEN_TLS_SECURE, .name = &name, .nnames = 1, .profile = profile};
+		struct pen_tls_client_config cfg = {.policy = &policy};
+
+		// Twice: in full, and resumed.
+		for (int round = 0; round < 2; round++) {
+			struct pen_buf seen = PEN_BUF_INIT;
+			struct pen_tls_peer peer;
+			enum pen_tls_status c, s;
+			struct tls_pair p;
+			size_t took;
+
+			pair_init_policy(&p, &cfg, server);
+			pair_handshake(&p, &c, &s);
+			assert_int_equal(c, PEN_TLS_OK);
+			assert_int_equal(pen_tls_write(p.server.tls, (const uint8_t *)"250 ok\r\n",
+						 8, &took),
+				PEN_TLS_OK);
+			assert_int_equal(pair_read_all(&p, &p.client, &seen), PEN_TLS_WANT_INPUT);
+			pen_tls_peer_result(p.client.tls, &peer);
+			assert_true(peer.matched);
+			assert_int_equal(peer.resumed, round);
+			pen_tls_free(p.server.tls);
+			p.server.tls = NULL;
+			// The rest of it is not wolfSSL's memory.
+			size_t own = malloc_usable_size(p.client.tls) +
+				     malloc_usable_size(p.client.tls->client);
+			size_t before = live;
+			pen_tls_free(p.client.tls);
+			p.client.tls = NULL;
+			size_t cost = before - live + own;
+			print_message("%s, %s: %zu bytes\n", i == 0 ? "TLSv1.3" : "TLSv1.2",
+				round ? "resumed" : "in full", cost);
+			assert_true(cost <= 8 * 1024);
+			pair_fini(&p);
+			pen_buf_fini(&seen);
+		}
+		pen_tls_profile_free(profile);
+	}
+	pen_tls_ctx_free(server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stream_with_a_verified_chain_costs_less_than_8_kib),
 		cmocka_unit_test(an_idle_stream_costs_less_than_6_kib),
 	};
 	wolfSSL_SetAllocators(count_malloc, count_free, count_realloc);

@@ -56,24 +56,35 @@ static bool duo_feed(struct duo *d)
 	return true;
 }
 
-static void duo_init(struct duo *d, bool we_serve, int version)
+static SSL_CTX *their_ctx(bool we_serve, int version, const char *cert, const char *key)
 {
 	SSL_CTX *ctx = SSL_CTX_new(we_serve ? TLS_client_method() : TLS_server_method());
 
-	*d = (struct duo){0};
-	if (!we_serve) {
-		assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, CERT("server.pem")), 1);
-		assert_int_equal(
-			SSL_CTX_use_PrivateKey_file(ctx, CERT("server.key"), SSL_FILETYPE_PEM), 1);
-	}
 	SSL_CTX_set_security_level(ctx, 0);
+	if (!we_serve) {
+		assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, cert), 1);
+		assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM), 1);
+	}
 	SSL_CTX_set_min_proto_version(ctx, version);
 	SSL_CTX_set_max_proto_version(ctx, version);
+	return ctx;
+}
+
+static void join(struct duo *d, SSL_CTX *ctx)
+{
+	*d = (struct duo){0};
 	d->theirs = SSL_new(ctx);
-	SSL_CTX_free(ctx);
 	d->to_theirs = BIO_new(BIO_s_mem());
 	d->from_theirs = BIO_new(BIO_s_mem());
 	SSL_set_bio(d->theirs, d->to_theirs, d->from_theirs);
+}
+
+static void duo_init(struct duo *d, bool we_serve, int version)
+{
+	SSL_CTX *ctx = their_ctx(we_serve, version, CERT("server.pem"), CERT("server.key"));
+
+	join(d, ctx);
+	SSL_CTX_free(ctx);
 	if (we_serve)
 		SSL_set_connect_state(d->theirs);
 	else
@@ -226,6 +237,125 @@ static void a_key_update_while_a_write_is_blocked_loses_nothing(void **state)
 	duo_fini(&d);
 }
 
+// ---- sessions
+
+static struct pen_tls_name mx_test = {.name = (char *)(uintptr_t) "mx.test"};
+
+static struct pen_tls_peer talk(const struct pen_tls_policy *policy, SSL_CTX *ctx)
+{
+	struct pen_tls_client_config cfg = {.policy = policy, .session_key = {1, 2}};
+	struct pen_tls_peer peer;
+	struct duo d;
+
+	join(&d, ctx);
+	SSL_set_accept_state(d.theirs);
+	d.ours = pen_tls_client_new(0, &cfg, duo_send, &d);
+	enum pen_tls_status st = duo_handshake(&d);
+	if (st != PEN_TLS_OK) {
+		print_message("%s\n", pen_tls_error(d.ours));
+		ERR_print_errors_fp(stderr);
+	}
+	assert_int_equal(st, PEN_TLS_OK);
+	assert_int_equal(SSL_write(d.theirs, "250 ok", 6), 6);
+	expect_text(&d, "250 ok");
+	pen_tls_peer_result(d.ours, &peer);
+	assert_int_equal(peer.resumed, SSL_session_reused(d.theirs));
+	pen_tls_shutdown(d.ours);
+	SSL_shutdown(d.theirs);
+	duo_fini(&d);
+	return peer;
+}
+
+static void sessions_of_openssl_are_resumed_until_it_loses_its_keys(void **state)
+{
+	static const struct {
+		int version;
+		bool tickets;
+	} cases[] = {{TLS1_3_VERSION, true}, {TLS1_3_VERSION, false}, {TLS1_2_VERSION, true},
+		{TLS1_2_VERSION, false}};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct pen_tls_profile *p =
+			pair_profile(&(struct pen_tls_profile_config){.trust = PEN_TLS_PROFILE_PKIX,
+				.ca_file = CERT("ca.pem"),
+				.sessions = 10,
+				.session_lifetime = 3600});
+		struct pen_tls_policy policy = {
+			.level = PEN_TLS_SECURE, .name = &mx_test, .nnames = 1, .profile = p};
+		SSL_CTX *ctx[2];
+
+		for (int k = 0; k < 2; k++) {
+			ctx[k] = their_ctx(
+				false, cases[i].version, CERT("server.pem"), CERT("server.key"));
+			if (!cases[i].tickets) // stateful: the ticket, or session id, is a key
+				SSL_CTX_set_options(ctx[k], SSL_OP_NO_TICKET);
+			SSL_CTX_set_session_id_context(ctx[k], (const unsigned char *)"t", 1);
+		}
+		print_message("version %x, tickets %d\n", cases[i].version, cases[i].tickets);
+		assert_false(talk(&policy, ctx[0]).resumed);
+		for (int n = 0; n < 3; n++) {
+			struct pen_tls_peer peer = talk(&policy, ctx[0]);
+			// Stateful TLS 1.3 tickets are for one use; there is a new one each time.
+			assert_true(peer.resumed && peer.matched && peer.trusted);
+		}
+		struct pen_tls_peer peer = talk(&policy, ctx[1]);
+		assert_true(!peer.resumed && peer.matched && peer.trusted);
+		assert_true(talk(&policy, ctx[1]).resumed);
+		SSL_CTX_free(ctx[0]);
+		SSL_CTX_free(ctx[1]);
+		pen_tls_profile_free(p);
+	}
+}
+
+// An RSA key of 5120 bits: this wolfSSL computes with up to 4096.
+static void a_key_that_is_too_long_ends_the_handshake_cleanly(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	struct pen_tls_profile *p = pair_profile(&(struct pen_tls_profile_config){.sessions = 0});
+	struct pen_tls_policy policy = {.level = PEN_TLS_MAY, .profile = p};
+	struct pen_tls_client_config cfg = {.policy = &policy};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		SSL_CTX *ctx = their_ctx(false, versions[i], CERT("huge.pem"), CERT("huge.key"));
+		struct duo d;
+
+		join(&d, ctx);
+		SSL_CTX_free(ctx);
+		SSL_set_accept_state(d.theirs);
+		d.ours = pen_tls_client_new(0, &cfg, duo_send, &d);
+		assert_int_equal(duo_handshake(&d), PEN_TLS_FAILED);
+		print_message("%s\n", pen_tls_error(d.ours));
+		assert_true(pen_tls_error(d.ours)[0] != '\0');
+		duo_fini(&d);
+	}
+	pen_tls_profile_free(p);
+}
+
+static void a_client_certificate_is_sent_when_asked_for(void **state)
+{
+	struct pen_tls_profile *p = pair_profile(&(struct pen_tls_profile_config){
+		.cert_file = CERT("client.pem"), .key_file = CERT("client.key")});
+	struct pen_tls_policy policy = {.level = PEN_TLS_MAY, .profile = p};
+	struct pen_tls_client_config cfg = {.policy = &policy};
+	SSL_CTX *ctx = their_ctx(false, TLS1_3_VERSION, CERT("server.pem"), CERT("server.key"));
+	struct duo d;
+
+	(void)state;
+	assert_int_equal(SSL_CTX_load_verify_locations(ctx, CERT("ca.pem"), NULL), 1);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	join(&d, ctx);
+	SSL_CTX_free(ctx);
+	SSL_set_accept_state(d.theirs);
+	d.ours = pen_tls_client_new(0, &cfg, duo_send, &d);
+	assert_int_equal(duo_handshake(&d), PEN_TLS_OK);
+	assert_int_equal(SSL_get_verify_result(d.theirs), X509_V_OK);
+	assert_non_null(SSL_get0_peer_certificate(d.theirs));
+	duo_fini(&d);
+	pen_tls_profile_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +363,9 @@ int main(void)
 		cmocka_unit_test(tls_1_1_is_refused_in_both_roles),
 		cmocka_unit_test(a_key_update_is_answered_between_our_records),
 		cmocka_unit_test(a_key_update_while_a_write_is_blocked_loses_nothing),
+		cmocka_unit_test(sessions_of_openssl_are_resumed_until_it_loses_its_keys),
+		cmocka_unit_test(a_key_that_is_too_long_ends_the_handshake_cleanly),
+		cmocka_unit_test(a_client_certificate_is_sent_when_asked_for),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -4,7 +4,7 @@
 
 #include "pen_test.h"
 
-#include "tls_internal.h"
+#include "tls_client.h"
 #include "tls_pair.h"
 
 static struct pen_tls_ctx *known, *chain, *leaf_only;
@@ -128,6 +128,76 @@ static void the_library_does_not_learn_cas_from_an_override(void **state)
 	pen_tls_ctx_free(ctx);
 }
 
+// ---- the same for profiles
+
+static struct pen_tls_peer meet(struct pen_tls_profile *profile, enum pen_tls_level level,
+	struct pen_tls_ctx *server, enum pen_tls_status *status)
+{
+	struct pen_tls_name name = {.name = (char *)(uintptr_t) "mx.test"};
+	struct pen_tls_policy policy = {
+		.level = level, .name = &name, .nnames = 1, .profile = profile};
+	struct pen_tls_client_config cfg = {.policy = &policy};
+	struct pen_tls_peer peer;
+	enum pen_tls_status s;
+	struct tls_pair p;
+
+	pair_init_policy(&p, &cfg, server);
+	pair_handshake(&p, status, &s);
+	pen_tls_peer_result(p.client.tls, &peer);
+	pair_fini(&p);
+	return peer;
+}
+
+// One profile under all levels: even there nothing is learned, neither from what
+// was tolerated nor from what was trusted.
+static void no_connection_teaches_a_profile_whom_to_trust(void **state)
+{
+	struct pen_tls_profile *p = pair_profile(&(struct pen_tls_profile_config){
+		.trust = PEN_TLS_PROFILE_ANY, .ca_file = CERT("ca.pem"), .verify_depth = 9});
+	struct pen_tls_ctx *deep = pair_server_ctx(CERT("deep-chain.pem"), CERT("deep-leaf.key"));
+	struct pen_tls_ctx *deep_leaf =
+		pair_server_ctx(CERT("deep-leaf.pem"), CERT("deep-leaf.key"));
+	enum pen_tls_status status;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		assert_true(meet(p, PEN_TLS_MAY, chain, &status).matched);
+		assert_false(meet(p, PEN_TLS_SECURE, chain, &status).trusted);
+		assert_false(meet(p, PEN_TLS_SECURE, leaf_only, &status).trusted);
+		assert_true(meet(p, PEN_TLS_SECURE, known, &status).trusted);
+		// A server that forgets its intermediates does not pass because another
+		// one sent them.
+		assert_true(meet(p, PEN_TLS_SECURE, deep, &status).trusted);
+		assert_false(meet(p, PEN_TLS_SECURE, deep_leaf, &status).trusted);
+	}
+	pen_tls_ctx_free(deep);
+	pen_tls_ctx_free(deep_leaf);
+	pen_tls_profile_free(p);
+}
+
+static void a_strict_profile_stays_strict_beside_a_tolerant_one(void **state)
+{
+	struct pen_tls_profile *strict = pair_profile(&(struct pen_tls_profile_config){
+		.trust = PEN_TLS_PROFILE_PKIX, .ca_file = CERT("ca.pem"), .verify_depth = 9});
+	struct pen_tls_profile *any = pair_profile(
+		&(struct pen_tls_profile_config){.trust = PEN_TLS_PROFILE_ANY, .verify_depth = 9});
+	enum pen_tls_status status;
+
+	(void)state;
+	assert_ptr_not_equal(strict->worker[0].ctx, any->worker[0].ctx);
+	for (int round = 0; round < 3; round++) {
+		meet(any, PEN_TLS_MAY, chain, &status);
+		assert_int_equal(status, PEN_TLS_OK);
+		assert_false(meet(strict, PEN_TLS_SECURE, chain, &status).matched);
+		assert_int_equal(status, PEN_TLS_FAILED);
+		assert_false(meet(strict, PEN_TLS_SECURE, leaf_only, &status).matched);
+		assert_int_equal(status, PEN_TLS_FAILED);
+		assert_true(meet(strict, PEN_TLS_SECURE, known, &status).matched);
+	}
+	pen_tls_profile_free(strict);
+	pen_tls_profile_free(any);
+}
+
 static void a_system_bundle_loads_although_some_roots_may_not(void **state)
 {
 	static const char bundle[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -155,6 +225,8 @@ int main(void)
 		cmocka_unit_test(opportunistic_accepts_any_certificate),
 		cmocka_unit_test(an_earlier_connection_does_not_teach_trust),
 		cmocka_unit_test(the_library_does_not_learn_cas_from_an_override),
+		cmocka_unit_test(no_connection_teaches_a_profile_whom_to_trust),
+		cmocka_unit_test(a_strict_profile_stays_strict_beside_a_tolerant_one),
 		cmocka_unit_test(a_system_bundle_loads_although_some_roots_may_not),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
