@@ -130,9 +130,17 @@ static void bind_submission(struct pen_gateway *g)
 		.max_in_flight = 512u << 20,
 		.loops = SUBMISSION_LOOPS,
 		.maillog = g->maillog,
+		.tls = (enum pen_submission_tls)p->smtpd_tls_security_level,
+		.tls_cert_file = p->smtpd_tls_cert_file,
+		.tls_key_file = p->smtpd_tls_key_file,
+		.tls_loglevel = (uint32_t)p->smtpd_tls_loglevel,
+		.requiretls = p->requiretls_enable,
+		.requiretls_header = p->requiretls_esmtp_header,
+		.tls_required = p->tls_required_enable,
+		.in_flow_delay = p->in_flow_delay,
 	};
 	if (pen_submission_new(&cfg, &pen_intake_ops, g, &g->submission, &what) != 0)
-		pen_fatal("smtpd_listen: %s", what);
+		pen_fatal("%s", what);
 	free(listen);
 }
 

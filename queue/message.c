@@ -25,29 +25,69 @@ static uint8_t *copy_span(uint8_t *at, struct pen_span *to, struct pen_span from
 	return at + from.n;
 }
 
-struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
-	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival, uint32_t flags)
+static struct pen_message *message_alloc(
+	uint32_t nrcpt, size_t text, uint8_t *content, uint32_t content_len)
 {
 	size_t fixed = sizeof(struct pen_message) + (size_t)nrcpt * sizeof(struct pen_recipient);
-	size_t text = sender.n;
-
-	for (uint32_t i = 0; i < nrcpt; i++)
-		text += rcpts[i].n;
 	struct pen_message *m = calloc(1, fixed + text);
+
 	if (m == NULL) {
 		free(content);
 		return NULL;
 	}
-	uint8_t *at = (uint8_t *)m + fixed;
-	at = copy_span(at, &m->sender, sender);
 	m->nrcpt = nrcpt;
-	for (uint32_t i = 0; i < nrcpt; i++)
-		at = copy_span(at, &m->rcpt[i].addr, rcpts[i]);
 	m->content = content;
 	m->content_len = content_len;
+	return m;
+}
+
+static void message_begin(struct pen_message *m, pen_wall_us arrival, uint32_t flags)
+{
 	m->arrival = arrival;
 	m->next_attempt = arrival;
 	m->flags = flags;
+}
+
+struct pen_message *pen_message_make(
+	const struct pen_envelope *e, uint8_t *content, uint32_t content_len)
+{
+	size_t text = e->sender.n + e->envid.n;
+
+	PEN_ASSERT(e->envid.n <= PEN_XTEXT_MAX);
+	for (uint32_t i = 0; i < e->nrcpt; i++) {
+		PEN_ASSERT(e->rcpt[i].orcpt.n <= PEN_XTEXT_MAX);
+		text += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n;
+	}
+	struct pen_message *m = message_alloc(e->nrcpt, text, content, content_len);
+	if (m == NULL)
+		return NULL;
+	uint8_t *at = (uint8_t *)&m->rcpt[e->nrcpt];
+	at = copy_span(at, &m->sender, e->sender);
+	at = copy_span(at, &m->envid, e->envid);
+	for (uint32_t i = 0; i < e->nrcpt; i++) {
+		at = copy_span(at, &m->rcpt[i].addr, e->rcpt[i].addr);
+		at = copy_span(at, &m->rcpt[i].orcpt, e->rcpt[i].orcpt);
+		m->rcpt[i].notify = e->rcpt[i].notify;
+	}
+	message_begin(m, e->arrival, e->flags);
+	return m;
+}
+
+struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
+	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival, uint32_t flags)
+{
+	size_t text = sender.n;
+
+	for (uint32_t i = 0; i < nrcpt; i++)
+		text += rcpts[i].n;
+	struct pen_message *m = message_alloc(nrcpt, text, content, content_len);
+	if (m == NULL)
+		return NULL;
+	uint8_t *at = (uint8_t *)&m->rcpt[nrcpt];
+	at = copy_span(at, &m->sender, sender);
+	for (uint32_t i = 0; i < nrcpt; i++)
+		at = copy_span(at, &m->rcpt[i].addr, rcpts[i]);
+	message_begin(m, arrival, flags);
 	return m;
 }
 

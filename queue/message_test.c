@@ -27,6 +27,40 @@ static void a_message_owns_copies_of_its_envelope(void **state)
 	pen_message_free(NULL);
 }
 
+static void what_the_client_asked_for_about_notifications_is_kept(void **state)
+{
+	(void)state;
+	char envid[] = "QQ+2B314", orcpt[] = "rfc822;b+2Bx@example.net";
+	const struct pen_envelope_rcpt rcpts[2] = {
+		{PEN_SPAN_LIT("b@example.net"), pen_span_cstr(orcpt),
+			PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY},
+		{.addr = PEN_SPAN_LIT("c@example.com")},
+	};
+	const struct pen_envelope e = {.sender = PEN_SPAN_LIT("a@example.org"),
+		.envid = pen_span_cstr(envid),
+		.rcpt = rcpts,
+		.nrcpt = 2,
+		.flags = PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS,
+		.arrival = 77};
+	struct pen_message *m = pen_message_make(&e, malloc(3), 3);
+
+	memset(envid, 'x', sizeof(envid));
+	memset(orcpt, 'x', sizeof(orcpt));
+	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@example.org")));
+	assert_true(pen_span_eq(m->envid, PEN_SPAN_LIT("QQ+2B314")));
+	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("b@example.net")));
+	assert_true(pen_span_eq(m->rcpt[0].orcpt, PEN_SPAN_LIT("rfc822;b+2Bx@example.net")));
+	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY);
+	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@example.com")));
+	assert_int_equal(m->rcpt[1].orcpt.n, 0);
+	assert_int_equal(m->rcpt[1].notify, 0);
+	assert_int_equal(m->flags, PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS);
+	assert_int_equal(m->arrival, 77);
+	assert_int_equal(m->next_attempt, 77);
+	assert_int_equal(m->content_len, 3);
+	pen_message_free(m);
+}
+
 static void a_null_sender_stays_empty(void **state)
 {
 	(void)state;
@@ -92,6 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_owns_copies_of_its_envelope),
+		cmocka_unit_test(what_the_client_asked_for_about_notifications_is_kept),
 		cmocka_unit_test(a_null_sender_stays_empty),
 		cmocka_unit_test(every_id_survives_its_text_form),
 		cmocka_unit_test(queue_ids_sort_by_time),

@@ -58,9 +58,29 @@ struct pen_message {
 	struct pen_recipient rcpt[];
 };
 
-// pen_message_new copies the envelope and takes over `content` (malloc'ed).
+// What a message is made of, borrowed for the call. envid and orcpt are xtext, at
+// most PEN_XTEXT_MAX bytes each.
+struct pen_envelope_rcpt {
+	struct pen_span addr, orcpt;
+	uint8_t notify;
+};
+
+struct pen_envelope {
+	struct pen_span sender, envid;
+	const struct pen_envelope_rcpt *rcpt;
+	uint32_t nrcpt;
+	uint32_t flags; // PEN_MESSAGE_
+	pen_wall_us arrival;
+};
+
+#define PEN_XTEXT_MAX 1536
+
+// pen_message_make copies the envelope and takes over `content` (malloc'ed).
 // NULL when out of memory (content is then freed). id and queue_id are set by
 // pen_message_set_id.
+struct pen_message *pen_message_make(
+	const struct pen_envelope *e, uint8_t *content, uint32_t content_len);
+// The same for an envelope that has addresses only.
 struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
 	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival,
 	uint32_t flags);

@@ -101,8 +101,11 @@ static void insert(struct content *c, size_t at, struct pen_span text)
 static void close_header(struct content *c, size_t at)
 {
 	size_t before = c->n;
-	// Content that begins without a field would become a part of ours.
-	bool separate = !c->any_field && at < c->n && c->p[at] != '\r' && c->p[at] != '\n';
+	// The header ends at a line that is neither a field nor empty. Without an empty
+	// line it would become a part of the fields before it, ours among them
+	// (Postfix: non_empty_end_of_header_action = fix_quietly).
+	bool empty = c->n - at >= 2 && c->p[at] == '\r' && c->p[at + 1] == '\n';
+	bool separate = at < c->n && !empty && c->p[at] != '\n';
 
 	if (separate)
 		insert(c, at, PEN_SPAN_LIT("\r\n"));
@@ -214,6 +217,13 @@ void content_replace_header(struct content *c, struct pen_span headers)
 	c->id_n = 0;
 	if (!c->eight_bit)
 		c->eight_bit = has_high_byte(headers.p, headers.n);
+}
+
+void content_append_field(struct content *c, struct pen_span field)
+{
+	insert(c, c->header_end, field);
+	if (c->err == 0)
+		c->header_end += field.n;
 }
 
 uint8_t *content_take(struct content *c, size_t *n)

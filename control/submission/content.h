@@ -47,6 +47,8 @@ void content_add(struct content *c, struct pen_span piece);
 void content_end(struct content *c);
 // Puts `headers` in place of the header block.
 void content_replace_header(struct content *c, struct pen_span headers);
+// Puts a complete field at the end of the header block.
+void content_append_field(struct content *c, struct pen_span field);
 // Gives the bytes away (malloc'ed, trimmed); their budget stays taken.
 uint8_t *content_take(struct content *c, size_t *n);
 // Drops everything, gives the budget back.

@@ -51,13 +51,16 @@ static void missing_fields_are_added_at_the_end_of_the_header(void **state)
 	expect("Subject: only\r\n", OWN "Subject: only\r\n" ADD_ID ADD_DATE);
 }
 
-static void content_without_fields_gets_an_empty_line(void **state)
+static void a_header_that_ends_without_an_empty_line_gets_one(void **state)
 {
 	(void)state;
 	expect("\r\nbody\r\n", OWN ADD_ID ADD_DATE "\r\nbody\r\n");
 	expect("hello world\r\n", OWN ADD_ID ADD_DATE "\r\nhello world\r\n");
 	expect(" leading\r\n", OWN ADD_ID ADD_DATE "\r\n leading\r\n");
-	expect("Subject: a\r\nno field\r\n", OWN "Subject: a\r\n" ADD_ID ADD_DATE "no field\r\n");
+	expect("Subject: a\r\nno field\r\n",
+		OWN "Subject: a\r\n" ADD_ID ADD_DATE "\r\nno field\r\n");
+	expect("Date: d\r\nMessage-Id: <a@b>\r\nno field\r\n",
+		OWN "Date: d\r\nMessage-Id: <a@b>\r\n\r\nno field\r\n");
 }
 
 static void the_content_ends_with_a_line_end(void **state)
@@ -86,6 +89,10 @@ static void what_is_learned_on_the_way(void **state)
 	content_replace_header(&c, PEN_SPAN_LIT("A: b\r\n"));
 	assert_true(pen_span_eq(
 		pen_span(c.p, c.n), PEN_SPAN_LIT("A: b\r\n\r\nReceived: x\r\n\xc3\r\n")));
+	content_append_field(&c, PEN_SPAN_LIT("C: d\r\n"));
+	assert_true(pen_span_eq(content_header(&c), PEN_SPAN_LIT("A: b\r\nC: d\r\n")));
+	assert_true(pen_span_eq(
+		pen_span(c.p, c.n), PEN_SPAN_LIT("A: b\r\nC: d\r\n\r\nReceived: x\r\n\xc3\r\n")));
 	content_reset(&c);
 
 	content_begin(&c, &budget, PEN_SPAN_LIT(OWN), 0);
@@ -121,7 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(missing_fields_are_added_at_the_end_of_the_header),
-		cmocka_unit_test(content_without_fields_gets_an_empty_line),
+		cmocka_unit_test(a_header_that_ends_without_an_empty_line_gets_one),
 		cmocka_unit_test(the_content_ends_with_a_line_end),
 		cmocka_unit_test(what_is_learned_on_the_way),
 		cmocka_unit_test(growth_beyond_the_budget_fails_and_gives_all_back),

@@ -14,15 +14,22 @@
 // top; for clients in mynetworks a missing Message-Id: and Date: are added at the
 // end of the header block (as Postfix does with its default
 // local_header_rewrite_clients); an empty line is put before content that does
-// not begin with a header field; addresses without a domain get @myorigin.
+// not begin with a header field, and below a header that ends without one; addresses
+// without a domain get @myorigin. Mail that is to be REQUIRETLS gets the field
+// Require-TLS-ESMTP: yes when it has none.
 //
-// Threads: pen_submission_done and pen_submission_stats: any thread. The
+// With TLS the handshake and the records of a connection run on its loop's thread.
+// What a client sends in plaintext behind STARTTLS is dropped, and its EHLO
+// forgotten. A handshake has 60 seconds and 64 KiB.
+//
+// Threads: pen_submission_done, _token_back and _stats: any thread. The
 //          others: the thread that made it. Every ops callback runs on a loop's
 //          thread, on several at once when there are several loops.
-// Memory:  about 1 KiB for an idle connection; the contents under way (being
+// Memory:  about 1 KiB for an idle connection, some KiB more with TLS; the contents under way
+// (being
 //          read, or handed over and not answered) are at most max_in_flight
 //          bytes together, beyond it new mail gets 452 4.3.1.
-// Follows: RFC 5321, RFC 5322 3.6.7 (trace); replies and limits as Postfix.
+// Follows: RFC 5321, RFC 5322 3.6.7 (trace), 3207, 3461, 8689; replies and limits as Postfix.
 
 #include "pen_addr.h"
 #include "pen_buf.h"
@@ -36,6 +43,12 @@ struct pen_submission;
 struct pen_submission_listen {
 	struct pen_addr addr;
 	uint16_t port; // 0: the system chooses (tests); see pen_submission_port
+};
+
+enum pen_submission_tls { // smtpd_tls_security_level, in the order of its words
+	PEN_SUBMISSION_TLS_NONE,
+	PEN_SUBMISSION_TLS_MAY,     // STARTTLS is offered
+	PEN_SUBMISSION_TLS_ENCRYPT, // and mail refused without it
 };
 
 struct pen_submission_config {
@@ -56,6 +69,18 @@ struct pen_submission_config {
 	uint32_t client_connections; // per client outside mynetworks, 0: no limit
 	uint64_t max_in_flight;      // bytes
 	uint32_t loops;              // 0: 1
+	enum pen_submission_tls tls;
+	const char *tls_cert_file, *tls_key_file; // PEM; read by pen_submission_new
+	uint32_t tls_loglevel;                    // 1: a line per handshake; 2: and its start
+	bool requiretls;                          // requiretls_enable
+	bool requiretls_header;                   // requiretls_esmtp_header
+	bool tls_required;                        // tls_required_enable
+	// How long a message waits when the queue does not keep up, 0: not at all.
+	pen_time_us in_flow_delay;
+	// Messages handed over and not taken by the queue yet before that happens; 0:
+	// max_connections, so that one burst from all connections passes (in Postfix
+	// the number is that of its server processes).
+	uint32_t in_flow_tokens;
 	struct pen_maillog *maillog; // NULL: no mail log
 };
 
@@ -118,6 +143,10 @@ void pen_submission_free(struct pen_submission *s);
 // 4.3.1; another -errno: 451 4.3.0. `reply`, when not NULL, is said instead; it must be
 // a constant of the program ("554 5.6.0 ...").
 void pen_submission_done(struct pen_submission *s, uint64_t token, int err, const char *reply);
+
+// The queue has taken a message that is not on hold (those give theirs back by
+// themselves, as they do not weigh on the queue).
+void pen_submission_token_back(struct pen_submission *s);
 
 // The port that listen[i] is bound to.
 uint16_t pen_submission_port(const struct pen_submission *s, uint32_t i);

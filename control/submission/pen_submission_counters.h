@@ -17,6 +17,15 @@
 	X(filter_rejected, "messages refused by header checks")                                    \
 	X(filter_discarded, "messages discarded by header checks")                                 \
 	X(filter_held, "messages put on hold by header checks")                                    \
+	X(tls_sessions, "TLS handshakes finished")                                                 \
+	X(tls_failed, "TLS handshakes that failed")                                                \
+	X(tls_timeouts, "of these, handshakes that took too long")                                 \
+	X(tls_too_big, "of these, handshakes in which the client sent too much")                   \
+	X(tls_broken, "TLS sessions that ended with an error")                                     \
+	X(requiretls, "messages marked REQUIRETLS")                                                \
+	X(tls_optional, "messages marked TLS-Required: no")                                        \
+	X(tls_required_unknown, "TLS-Required fields with an unknown value")                       \
+	X(in_flow_pauses, "messages that waited because the queue did not keep up")                \
 	X(messages, "messages handed to the queue")                                                \
 	X(recipients, "recipients handed to the queue")                                            \
 	X(stored, "messages that the queue confirmed")                                             \

@@ -218,17 +218,21 @@ static int loop_init(struct loop *l, struct pen_submission *s, uint32_t index, c
 		l->listen_fd[i] = -1;
 	*what = "out of memory";
 	l->input = malloc(READ_BYTES);
-	l->spans = calloc(s->cfg.recipient_limit, sizeof(*l->spans));
+	l->rcpts = calloc(s->cfg.recipient_limit, sizeof(*l->rcpts));
 	l->conn = calloc(s->cfg.max_connections, sizeof(struct conn *));
 	l->answer = calloc(s->cfg.max_connections, sizeof(*l->answer));
 	l->spare = calloc(s->cfg.max_connections, sizeof(*l->spare));
-	if (!l->input || !l->spans || !l->conn || !l->answer || !l->spare)
+	if (!l->input || !l->rcpts || !l->conn || !l->answer || !l->spare)
 		return -ENOMEM;
+	int err = tls_loop_init(l, what);
+	if (err != 0)
+		return err;
 	for (uint32_t i = 0; i < s->cfg.nlisten; i++) {
 		l->listen_fd[i] = bind_one(s, i);
 		if (l->listen_fd[i] < 0) {
 			char ip[PEN_ADDR_STR_MAX];
-			snprintf(text, sizeof(text), "cannot listen on %s port %u: %s",
+			snprintf(text, sizeof(text),
+				"smtpd_listen: cannot listen on %s port %u: %s",
 				pen_addr_str(&s->listen[i].addr, ip), s->listen[i].port,
 				strerror(-l->listen_fd[i]));
 			*what = text;
@@ -259,8 +263,9 @@ static void loop_fini(struct loop *l)
 		event_base_free(l->base);
 	if (l->wake_fd >= 0)
 		close(l->wake_fd);
+	tls_loop_fini(l);
 	free(l->input);
-	free(l->spans);
+	free(l->rcpts);
 	free(l->conn);
 	free(l->answer);
 	free(l->spare);
@@ -294,6 +299,8 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 	if (s->cfg.recipient_limit == 0)
 		s->cfg.recipient_limit = 1000;
 	s->budget.max = cfg->max_in_flight != 0 ? cfg->max_in_flight : 256u << 20;
+	inflow_init(&s->inflow,
+		cfg->in_flow_tokens != 0 ? cfg->in_flow_tokens : s->cfg.max_connections);
 	s->smtp_cfg = (struct pen_smtp_server_config){
 		.hostname = s->hostname,
 		.banner = s->banner,
@@ -303,6 +310,10 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 		.hard_error_limit = cfg->hard_error_limit,
 		.timeout = cfg->timeout != 0 ? cfg->timeout : 300 * PEN_US_PER_S,
 		.fix_bare_lf = true,
+		.offer_starttls = cfg->tls != PEN_SUBMISSION_TLS_NONE,
+		.require_starttls = cfg->tls == PEN_SUBMISSION_TLS_ENCRYPT,
+		.offer_dsn = true,
+		.offer_requiretls = cfg->requiretls,
 		.offer_pipelining = true,
 		.offer_8bitmime = true,
 		.offer_size = true,

@@ -4,17 +4,28 @@
 // Private to submission: loops, connections and the transaction of each.
 
 #include "content.h"
+#include "inflow.h"
 #include "pen_submission.h"
 
 #include "pen_smtp_server.h"
+#include "pen_tls.h"
 
 #include <event2/event.h>
 #include <pthread.h>
 
 #define READ_BYTES 65536 // per loop; also what a client may send ahead
 #define LISTENERS_MAX 16
+#define CLOSE_GRACE (10 * PEN_US_PER_S) // for the last reply to get through
 
 struct loop;
+struct conn_tls; // submission_tls.c
+
+// A recipient in conn.envelope, behind the one before: its address, then ORCPT.
+struct rcpt_at {
+	uint32_t end;
+	uint16_t orcpt_n;
+	uint8_t notify;
+};
 
 // One connection. It lives until its answer has come, even if the client has
 // left: a token always finds the connection that it was made for, or none.
@@ -26,12 +37,15 @@ struct conn {
 	struct pen_addr client;
 	bool trusted; // in mynetworks
 	bool closing; // the session is over: close once the output is sent
-	pen_time_us close_at;
 	bool eof;
 	bool handed;  // a message is at intake; its answer will come
+	bool paused;  // a message waits for in_flow_delay before it is handed over
+	bool token;   // the message has an in-flow token
 	bool counted; // in the per-client count
 	bool read_on, write_on;
+	pen_time_us until; // closing: when it is enough; paused: when the message goes on
 	struct event *ev_read, *ev_write;
+	struct conn_tls *tls; // from STARTTLS on
 	struct pen_smtp_server smtp;
 	struct pen_buf in; // what waits behind a pending answer
 
@@ -43,10 +57,13 @@ struct conn {
 	} count;
 
 	// The transaction.
-	struct pen_buf envelope; // sender and recipients, one behind the other
+	struct pen_buf envelope; // sender, ENVID and recipients, one behind the other
 	uint32_t sender_n;
-	uint32_t *rcpt_end; // end of each recipient in `envelope`
+	uint16_t envid_n;
+	uint16_t mail_flags; // PEN_SMTP_MAIL_
+	struct rcpt_at *rcpt;
 	uint32_t nrcpt, rcpt_cap;
+	uint32_t flags; // PEN_MESSAGE_, of the finished message
 	uint64_t size_hint;
 	struct content content;
 	uint64_t id;
@@ -72,9 +89,11 @@ struct loop {
 	int wake_fd;
 	struct event *ev_wake, *ev_tick;
 	pen_time_us now;
-	uint8_t *input;         // READ_BYTES
-	struct pen_span *spans; // recipient_limit
-	struct conn **conn;     // by slot, made when first used
+	uint8_t *input; // READ_BYTES
+	uint8_t *plain; // READ_BYTES, decrypted; NULL without TLS
+	struct pen_tls_ctx *tls;
+	struct pen_envelope_rcpt *rcpts; // recipient_limit
+	struct conn **conn;              // by slot, made when first used
 	uint32_t nconn;
 	struct conn *free_list;
 	uint32_t waiting; // messages at intake
@@ -106,6 +125,7 @@ struct pen_submission {
 	char *hostname, *banner, *mail_name, *myorigin;
 	uint16_t port[LISTENERS_MAX];
 	struct content_budget budget;
+	struct inflow inflow;
 	uint64_t connections; // atomic
 	pthread_mutex_t clients_lock;
 	struct client_count *clients; // outside mynetworks
@@ -120,15 +140,53 @@ void conn_answer(struct loop *l, const struct answer *a);
 void conn_tick(struct conn *c, pen_time_us now);
 void conn_shutdown(struct conn *c); // the daemon stops
 void conn_free(struct conn *c);     // memory; the loop has ended
+// Plaintext of the client, as far as the session takes it; the rest waits.
+void conn_plain(struct conn *c, const uint8_t *p, size_t n);
+// The client sends no more.
+void conn_eof(struct conn *c);
+
+// submission_tls.c
+
+// The context of a loop, and its buffer. 0 or -errno, with a sentence in *what.
+int tls_loop_init(struct loop *l, const char **what);
+void tls_loop_fini(struct loop *l);
+// STARTTLS was accepted; the 220 is still to be sent. False: no memory.
+bool tls_begin(struct conn *c);
+// Says goodbye to the client as far as that is possible without waiting.
+void tls_end(struct conn *c);
+void tls_free(struct conn *c);
+// Bytes of the client go to TLS; false: they may not come yet, as the 220 has not
+// been sent.
+bool tls_takes_input(const struct conn *c);
+bool tls_is_up(const struct conn *c);
+// Ciphertext that was read: plaintext comes out through conn_plain. False: the
+// connection has to be closed.
+bool tls_input(struct conn *c, const uint8_t *p, size_t n);
+// What goes to the socket next: replies, encrypted as far as there is room. NULL:
+// the connection has to be closed.
+struct pen_buf *tls_output(struct conn *c);
+void tls_consume(struct conn *c, size_t n);
+// All of the last output was sent.
+void tls_sent(struct conn *c);
+// The handshake takes too long: the connection has to be closed.
+bool tls_late(struct conn *c, pen_time_us now);
+// " (using TLSv1.3 with cipher ...)" for Received:, or nothing. Returns its length.
+size_t tls_received(const struct conn *c, char *out, size_t cap);
 
 // submission_session.c: the SMTP server's decisions
 extern const struct pen_smtp_server_callbacks session_callbacks;
 void session_reset(struct conn *c); // drops the transaction
 void session_answer(struct conn *c, int err, const char *reply);
+void session_tls_up(struct conn *c);
 void session_log_end(struct conn *c);
 
 // submission_message.c: from the finished content to intake
 enum pen_smtp_verdict message_complete(struct conn *c);
+// The pause for want of a token is over: hands the message over. What waits behind
+// it may be fed afterwards.
+void message_resume(struct conn *c);
+// Gives the message's token back, if it has one.
+void message_token_back(struct conn *c);
 size_t message_received(struct conn *c, char *out, size_t cap);
 void message_missing(struct conn *c, char *id, size_t id_cap, char *date, size_t date_cap);
 enum pen_smtp_verdict message_refuse(struct conn *c, const char *stage, const char *reply);
@@ -138,11 +196,28 @@ static inline struct pen_span conn_sender(const struct conn *c)
 	return pen_span(c->envelope.p, c->sender_n);
 }
 
+static inline struct pen_span conn_envid(const struct conn *c)
+{
+	return pen_span(c->envelope.p + c->sender_n, c->envid_n);
+}
+
+static inline uint32_t conn_rcpt_start(const struct conn *c, uint32_t i)
+{
+	return i == 0 ? c->sender_n + c->envid_n : c->rcpt[i - 1].end;
+}
+
 static inline struct pen_span conn_rcpt(const struct conn *c, uint32_t i)
 {
-	uint32_t from = i == 0 ? c->sender_n : c->rcpt_end[i - 1];
+	uint32_t from = conn_rcpt_start(c, i);
 
-	return pen_span(c->envelope.p + from, c->rcpt_end[i] - from);
+	return pen_span(c->envelope.p + from, c->rcpt[i].end - c->rcpt[i].orcpt_n - from);
+}
+
+static inline struct pen_span conn_orcpt(const struct conn *c, uint32_t i)
+{
+	uint32_t n = c->rcpt[i].orcpt_n;
+
+	return pen_span(c->envelope.p + c->rcpt[i].end - n, n);
 }
 
 static inline uint64_t conn_token(const struct conn *c)

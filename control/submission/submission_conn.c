@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define OUT_MAX 65536 // replies that a client may leave unread before we stop reading
-#define CLOSE_GRACE (10 * PEN_US_PER_S)
 
 static void conn_close(struct conn *c);
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -120,11 +119,14 @@ static void conn_close(struct conn *c)
 	if (c->fd < 0)
 		return;
 	session_log_end(c);
+	tls_end(c);
 	drop_events(c);
 	close(c->fd);
 	c->fd = -1;
 	pen_smtp_server_fini(&c->smtp);
+	tls_free(c);
 	pen_buf_fini(&c->in);
+	c->paused = false;
 	if (c->counted)
 		client_leave(s, &c->client);
 	__atomic_sub_fetch(&s->connections, 1, __ATOMIC_RELAXED);
@@ -141,10 +143,11 @@ void conn_free(struct conn *c)
 		close(c->fd);
 		pen_smtp_server_fini(&c->smtp);
 	}
+	tls_free(c);
 	pen_buf_fini(&c->in);
 	content_reset(&c->content);
 	pen_buf_fini(&c->envelope);
-	free(c->rcpt_end);
+	free(c->rcpt);
 	free(c);
 }
 
@@ -152,9 +155,9 @@ void conn_free(struct conn *c)
 static bool conn_flush(struct conn *c)
 {
 	struct loop *l = c->loop;
-	struct pen_buf *out = &c->smtp.out;
+	struct pen_buf *out;
 
-	while (out->n > 0) {
+	while ((out = tls_output(c)) != NULL && out->n > 0) {
 		ssize_t w = send(c->fd, out->p, out->n, MSG_NOSIGNAL);
 		PEN_COUNT(l->ctr.writes);
 		if (w < 0 && errno == EINTR)
@@ -168,14 +171,23 @@ static bool conn_flush(struct conn *c)
 			return false;
 		}
 		PEN_COUNT_N(l->ctr.bytes_out, w);
-		pen_smtp_server_consume(&c->smtp, (size_t)w);
+		tls_consume(c, (size_t)w);
 	}
 	want_write(c, false);
-	if (out->failed || c->closing || (c->eof && !c->handed && c->in.n == 0)) {
+	bool busy = c->handed || c->paused || c->in.n > 0;
+	if (out == NULL || out->failed || c->smtp.out.failed || c->closing || (c->eof && !busy)) {
 		conn_close(c);
 		return false;
 	}
+	tls_sent(c);
 	return true;
+}
+
+// Nothing more is read while the client does not take its replies, or has sent
+// enough ahead of an answer; TCP tells it.
+static bool may_read(const struct conn *c)
+{
+	return !c->eof && c->in.n < READ_BYTES && c->smtp.out.n <= OUT_MAX && tls_takes_input(c);
 }
 
 // Feeds what waited, as far as the session takes it.
@@ -197,15 +209,34 @@ static void feed_fresh(struct conn *c, const uint8_t *p, size_t n)
 		pen_buf_add(&c->in, p + used, n - used);
 }
 
+void conn_plain(struct conn *c, const uint8_t *p, size_t n)
+{
+	if (c->closing)
+		return;
+	if (!pen_smtp_server_pending(&c->smtp) && c->in.n == 0) {
+		feed_fresh(c, p, n);
+	} else {
+		pen_buf_add(&c->in, p, n);
+		if (!pen_smtp_server_pending(&c->smtp))
+			feed_waiting(c);
+	}
+	if (c->in.failed)
+		c->closing = true;
+}
+
+void conn_eof(struct conn *c)
+{
+	c->eof = true;
+	want_read(c, false);
+}
+
 static void conn_read(struct conn *c)
 {
 	struct loop *l = c->loop;
 	bool ahead = pen_smtp_server_pending(&c->smtp) || c->in.n > 0;
 	size_t room = ahead ? READ_BYTES - c->in.n : READ_BYTES;
 
-	// Nothing more is read while the client does not take its replies, or has
-	// sent enough ahead of an answer; TCP tells it.
-	if (c->in.n >= READ_BYTES || c->smtp.out.n > OUT_MAX) {
+	if (!may_read(c)) {
 		want_read(c, false);
 		return;
 	}
@@ -214,23 +245,19 @@ static void conn_read(struct conn *c)
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (r <= 0) {
-		c->eof = true;
-		want_read(c, false);
+		conn_eof(c);
 		// An answer that is due finds the connection, and nobody to tell.
-		if (r < 0 || !c->handed)
+		if (r < 0 || !(c->handed || c->paused))
 			conn_close(c);
 		return;
 	}
 	PEN_COUNT_N(l->ctr.bytes_in, r);
-	if (ahead) {
-		pen_buf_add(&c->in, l->input, (size_t)r);
-		if (!pen_smtp_server_pending(&c->smtp))
-			feed_waiting(c);
-	} else {
-		feed_fresh(c, l->input, (size_t)r);
+	if (c->tls == NULL) {
+		conn_plain(c, l->input, (size_t)r);
+	} else if (!tls_input(c, l->input, (size_t)r)) {
+		conn_close(c);
+		return;
 	}
-	if (c->in.failed)
-		c->closing = true;
 	conn_flush(c);
 }
 
@@ -242,7 +269,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	c->loop->now = pen_clock_mono();
 	if ((what & EV_WRITE) != 0 && !conn_flush(c))
 		return;
-	if ((what & EV_WRITE) != 0 && !c->eof && c->in.n < READ_BYTES)
+	if ((what & EV_WRITE) != 0 && may_read(c))
 		want_read(c, true);
 	if ((what & EV_READ) != 0)
 		conn_read(c);
@@ -276,7 +303,7 @@ static int conn_open(struct conn *c, int fd, const struct pen_addr *client)
 	uint32_t slot = c->slot;
 
 	struct pen_buf envelope = c->envelope;
-	uint32_t *rcpt_end = c->rcpt_end;
+	struct rcpt_at *rcpt = c->rcpt;
 	uint32_t rcpt_cap = c->rcpt_cap;
 	*c = (struct conn){.loop = l,
 		.slot = slot,
@@ -284,7 +311,7 @@ static int conn_open(struct conn *c, int fd, const struct pen_addr *client)
 		.fd = -1,
 		.client = *client,
 		.envelope = envelope,
-		.rcpt_end = rcpt_end,
+		.rcpt = rcpt,
 		.rcpt_cap = rcpt_cap};
 	c->ev_read = event_new(l->base, fd, EV_READ | EV_PERSIST, on_event, c);
 	c->ev_write = event_new(l->base, fd, EV_WRITE | EV_PERSIST, on_event, c);
@@ -333,6 +360,18 @@ void conn_accept(struct loop *l, int fd, const struct pen_addr *client)
 	conn_flush(c);
 }
 
+// An answer was given: what waited behind it is next.
+static void conn_goes_on(struct conn *c)
+{
+	feed_waiting(c);
+	if (c->loop->draining && !c->handed) {
+		conn_shutdown(c);
+		return;
+	}
+	if (conn_flush(c) && may_read(c))
+		want_read(c, true);
+}
+
 void conn_answer(struct loop *l, const struct answer *a)
 {
 	uint32_t slot = (uint32_t)(a->token & 0xffffff);
@@ -344,10 +383,13 @@ void conn_answer(struct loop *l, const struct answer *a)
 	l->waiting--;
 	content_budget_give(&l->sub->budget, c->handed_bytes);
 	c->handed_bytes = 0;
-	if (a->err == 0)
+	if (a->err == 0) {
 		PEN_COUNT(l->ctr.stored);
-	else
+		c->token = false; // it is the queue's to give back
+	} else {
 		PEN_COUNT(l->ctr.failed);
+		message_token_back(c);
+	}
 	if (c->fd < 0) {
 		PEN_COUNT(l->ctr.client_left);
 		session_reset(c);
@@ -357,13 +399,16 @@ void conn_answer(struct loop *l, const struct answer *a)
 	if (c->eof && c->in.n == 0)
 		PEN_COUNT(l->ctr.client_left);
 	session_answer(c, a->err, a->reply);
-	feed_waiting(c);
-	if (l->draining && !c->handed) {
-		conn_shutdown(c);
+	conn_goes_on(c);
+}
+
+static void end_pause(struct conn *c, pen_time_us now)
+{
+	if (now < c->until)
 		return;
-	}
-	if (conn_flush(c) && !c->eof && c->in.n < READ_BYTES)
-		want_read(c, true);
+	message_resume(c);
+	if (!c->handed)
+		conn_goes_on(c);
 }
 
 void conn_tick(struct conn *c, pen_time_us now)
@@ -372,14 +417,23 @@ void conn_tick(struct conn *c, pen_time_us now)
 		return;
 	if (c->closing) {
 		// The last reply does not get through: enough.
-		if (c->smtp.out.n > 0 && now >= c->close_at)
+		if (now >= c->until)
+			conn_close(c);
+		return;
+	}
+	if (c->paused) {
+		end_pause(c, now);
+		return;
+	}
+	if (c->tls != NULL && !tls_is_up(c)) {
+		if (tls_late(c, now))
 			conn_close(c);
 		return;
 	}
 	if (now < pen_smtp_server_deadline(&c->smtp))
 		return;
 	pen_smtp_server_tick(&c->smtp, now);
-	c->close_at = now + CLOSE_GRACE;
+	c->until = now + CLOSE_GRACE;
 	conn_flush(c);
 }
 
@@ -387,7 +441,9 @@ void conn_shutdown(struct conn *c)
 {
 	if (c->fd < 0 || c->handed)
 		return;
-	if (!c->closing)
+	// Inside a handshake there is no way to say anything.
+	bool mute = c->tls != NULL && !tls_is_up(c);
+	if (!c->closing && !mute)
 		pen_buf_addf(&c->smtp.out, "421 4.3.2 %s Service shutting down\r\n",
 			c->loop->sub->hostname);
 	c->closing = true;

@@ -4,6 +4,7 @@
 // the header checks, and the hand-over.
 
 #include "submission.h"
+#include "tls_headers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,11 +18,14 @@ size_t message_received(struct conn *c, char *out, size_t cap)
 	bool v6 = c->client.family == PEN_FAMILY_IP6;
 
 	pen_wall_rfc5322(date, sizeof(date), pen_clock_wall());
-	int n = snprintf(out, cap,
-		"Received: from %s (unknown [%s%s])\r\n\tby %s (%s) with %s id %s",
+	int n = snprintf(out, cap, "Received: from %s (unknown [%s%s])\r\n",
 		c->helo[0] != '\0' ? c->helo : "unknown", v6 ? "IPv6:" : "",
-		pen_addr_str(&c->client, ip), s->hostname, s->mail_name,
-		c->esmtp ? "ESMTP" : "SMTP", c->queue_id);
+		pen_addr_str(&c->client, ip));
+	n += (int)tls_received(c, out + n, cap - (size_t)n);
+	// RFC 3848: ESMTPS; there is no such word for HELO inside TLS.
+	const char *with = !c->esmtp ? "SMTP" : tls_is_up(c) ? "ESMTPS" : "ESMTP";
+	n += snprintf(out + n, cap - (size_t)n, "\tby %s (%s) with %s id %s", s->hostname,
+		s->mail_name, with, c->queue_id);
 	// With several recipients none is named: they must not learn of each other.
 	if (c->nrcpt == 1) {
 		struct pen_span r = conn_rcpt(c, 0);
@@ -127,10 +131,18 @@ static bool filter(struct conn *c, uint32_t *flags, enum pen_smtp_verdict *verdi
 	return go;
 }
 
+void message_token_back(struct conn *c)
+{
+	if (c->token)
+		inflow_give(&c->loop->sub->inflow);
+	c->token = false;
+}
+
 // What was not taken is refused, and freed.
 static enum pen_smtp_verdict not_taken(struct conn *c, struct pen_message *m, int err)
 {
 	pen_message_free(m);
+	message_token_back(c);
 	content_budget_give(&c->loop->sub->budget, c->handed_bytes);
 	c->handed_bytes = 0;
 	if (err == -ENOSPC)
@@ -142,21 +154,34 @@ static enum pen_smtp_verdict not_taken(struct conn *c, struct pen_message *m, in
 			       : "451 4.3.0 Error: queue file write error");
 }
 
-static enum pen_smtp_verdict hand_over(struct conn *c, uint32_t flags)
+// Takes the content over; NULL: out of memory.
+static struct pen_message *make_message(struct conn *c)
 {
 	struct loop *l = c->loop;
-	struct pen_submission *s = l->sub;
-	struct pen_message *m = NULL;
 	size_t n;
 
 	for (uint32_t i = 0; i < c->nrcpt; i++)
-		l->spans[i] = conn_rcpt(c, i);
-	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client);
-	pen_maillog_message_id(s->cfg.maillog, c->queue_id, content_message_id(&c->content));
+		l->rcpts[i] = (struct pen_envelope_rcpt){
+			conn_rcpt(c, i), conn_orcpt(c, i), c->rcpt[i].notify};
+	const struct pen_envelope e = {.sender = conn_sender(c),
+		.envid = conn_envid(c),
+		.rcpt = l->rcpts,
+		.nrcpt = c->nrcpt,
+		.flags = c->flags,
+		.arrival = pen_clock_wall()};
 	uint8_t *content = content_take(&c->content, &n);
 	c->handed_bytes = n;
-	m = pen_message_new(
-		conn_sender(c), l->spans, c->nrcpt, content, (uint32_t)n, pen_clock_wall(), flags);
+	return pen_message_make(&e, content, (uint32_t)n);
+}
+
+static enum pen_smtp_verdict hand_over(struct conn *c)
+{
+	struct loop *l = c->loop;
+	struct pen_submission *s = l->sub;
+
+	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client);
+	pen_maillog_message_id(s->cfg.maillog, c->queue_id, content_message_id(&c->content));
+	struct pen_message *m = make_message(c);
 	if (m == NULL)
 		return not_taken(c, NULL, -ENOMEM);
 	pen_message_set_id(m, c->id);
@@ -174,17 +199,98 @@ static enum pen_smtp_verdict hand_over(struct conn *c, uint32_t flags)
 	return PEN_SMTP_PENDING;
 }
 
+static void warn_unknown(struct conn *c, struct pen_span value)
+{
+	PEN_COUNT(c->loop->ctr.tls_required_unknown);
+	if (value.n > 100)
+		value.n = 100;
+	pen_maillog_line(c->loop->sub->cfg.maillog, "cleanup",
+		"%s: warning: ignoring header TLS-Required: %.*s", c->queue_id,
+		PEN_SPAN_ARG(value));
+}
+
+// REQUIRETLS by the client's parameter or the message's header, and the header that
+// carries it on; TLS-Required: no, which REQUIRETLS overrides (RFC 8689 5).
+static uint32_t tls_flags(struct conn *c)
+{
+	const struct pen_submission_config *cfg = &c->loop->sub->cfg;
+	bool use_header = cfg->requiretls && cfg->requiretls_header;
+	struct tls_headers h;
+
+	tls_headers_scan(content_header(&c->content), &h);
+	if (cfg->tls_required && h.has_unknown)
+		warn_unknown(c, h.unknown);
+	if ((c->mail_flags & PEN_SMTP_MAIL_REQUIRETLS) != 0 || (use_header && h.require)) {
+		PEN_COUNT(c->loop->ctr.requiretls);
+		if (use_header && !h.require)
+			content_append_field(
+				&c->content, PEN_SPAN_LIT("Require-TLS-ESMTP: yes\r\n"));
+		return PEN_MESSAGE_REQUIRETLS;
+	}
+	if (!cfg->tls_required || !h.optional)
+		return 0;
+	PEN_COUNT(c->loop->ctr.tls_optional);
+	return PEN_MESSAGE_TLS_OPTIONAL;
+}
+
+static uint32_t asked_flags(const struct conn *c)
+{
+	uint32_t flags = c->content.eight_bit ? PEN_MESSAGE_8BIT : 0;
+
+	if ((c->mail_flags & PEN_SMTP_MAIL_RET_FULL) != 0)
+		flags |= PEN_MESSAGE_RET_FULL;
+	if ((c->mail_flags & PEN_SMTP_MAIL_RET_HDRS) != 0)
+		flags |= PEN_MESSAGE_RET_HDRS;
+	return flags;
+}
+
+// Mail on hold does not reach the queue's active part, so it gives its token back.
+static bool take_token(struct conn *c)
+{
+	c->token = inflow_take(&c->loop->sub->inflow);
+	bool got = c->token;
+	if ((c->flags & PEN_MESSAGE_HOLD) != 0)
+		message_token_back(c);
+	return got;
+}
+
 enum pen_smtp_verdict message_complete(struct conn *c)
 {
 	struct pen_submission *s = c->loop->sub;
-	uint32_t flags = c->content.eight_bit ? PEN_MESSAGE_8BIT : 0;
 	enum pen_smtp_verdict v;
+	uint32_t hold = 0;
 
 	if (s->cfg.hopcount_limit != 0 && c->content.received + 1 >= s->cfg.hopcount_limit) {
 		PEN_COUNT(c->loop->ctr.hops_refused);
 		return message_refuse(c, "END-OF-MESSAGE", "554 5.4.0 Error: too many hops");
 	}
-	if (s->ops.filter != NULL && !filter(c, &flags, &v))
+	if (s->ops.filter != NULL && !filter(c, &hold, &v))
 		return v;
-	return hand_over(c, flags);
+	c->flags = hold | tls_flags(c);
+	if (c->content.err != 0) {
+		PEN_COUNT(c->loop->ctr.memory_refused);
+		return message_refuse(
+			c, "END-OF-MESSAGE", "451 4.3.0 Error: queue file write error");
+	}
+	c->flags |= asked_flags(c);
+	if (!take_token(c) && s->cfg.in_flow_delay > 0) {
+		PEN_COUNT(c->loop->ctr.in_flow_pauses);
+		c->paused = true;
+		c->until = c->loop->now + s->cfg.in_flow_delay;
+		return PEN_SMTP_PENDING;
+	}
+	return hand_over(c);
+}
+
+void message_resume(struct conn *c)
+{
+	c->paused = false;
+	hand_over(c);
+	if (!c->handed)
+		session_reset(c);
+}
+
+void pen_submission_token_back(struct pen_submission *s)
+{
+	inflow_give(&s->inflow);
 }

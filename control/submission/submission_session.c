@@ -18,12 +18,13 @@ void session_reset(struct conn *c)
 	c->envelope.n = 0;
 	if (c->envelope.cap > 4096)
 		pen_buf_fini(&c->envelope);
-	if (c->rcpt_cap > 64) {
-		free(c->rcpt_end);
-		c->rcpt_end = NULL;
+	if (c->rcpt_cap > 32) {
+		free(c->rcpt);
+		c->rcpt = NULL;
 		c->rcpt_cap = 0;
 	}
 	c->sender_n = c->nrcpt = 0;
+	c->envid_n = c->mail_flags = 0;
 	c->size_hint = 0;
 	c->queue_id[0] = '\0';
 }
@@ -76,6 +77,21 @@ static bool envelope_add(struct conn *c, struct pen_span addr)
 	return !c->envelope.failed;
 }
 
+// xtext, with the '=' encoded that some senders forget: what we send on and put
+// into notifications is as RFC 3461 says. Returns its length.
+static size_t envelope_add_xtext(struct conn *c, struct pen_span text)
+{
+	size_t before = c->envelope.n;
+
+	for (ptrdiff_t at; (at = pen_span_find(text, '=')) >= 0;) {
+		pen_buf_add(&c->envelope, text.p, (size_t)at);
+		pen_buf_add_cstr(&c->envelope, "+3D");
+		text = pen_span_from(text, (size_t)at + 1);
+	}
+	pen_buf_add_span(&c->envelope, text);
+	return c->envelope.n - before;
+}
+
 static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 {
 	struct conn *c = ctx;
@@ -93,6 +109,13 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 		return v;
 	}
 	c->sender_n = (uint32_t)c->envelope.n;
+	c->envid_n = (uint16_t)envelope_add_xtext(c, m->envid);
+	if (c->envelope.failed) {
+		enum pen_smtp_verdict v = refuse_err(c, "MAIL", -ENOMEM);
+		session_reset(c);
+		return v;
+	}
+	c->mail_flags = (uint16_t)m->flags;
 	c->size_hint = m->size;
 	c->count.mail_ok++;
 	return PEN_SMTP_OK;
@@ -103,10 +126,10 @@ static bool rcpt_room(struct conn *c)
 	if (c->nrcpt < c->rcpt_cap)
 		return true;
 	uint32_t cap = c->rcpt_cap != 0 ? c->rcpt_cap * 2 : 4;
-	uint32_t *p = realloc(c->rcpt_end, cap * sizeof(*p));
+	struct rcpt_at *p = realloc(c->rcpt, cap * sizeof(*p));
 	if (p == NULL)
 		return false;
-	c->rcpt_end = p;
+	c->rcpt = p;
 	c->rcpt_cap = cap;
 	return true;
 }
@@ -133,18 +156,22 @@ static enum pen_smtp_verdict deny_relay(struct conn *c, struct pen_span rcpt)
 	return PEN_SMTP_REPLY;
 }
 
-static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 {
 	struct conn *c = ctx;
 
 	c->count.rcpt++;
 	if (!c->trusted)
-		return deny_relay(c, rcpt);
+		return deny_relay(c, r->addr);
 	if (c->nrcpt >= c->loop->sub->cfg.recipient_limit)
 		return message_refuse(c, "RCPT", "452 4.5.3 Error: too many recipients");
-	if (!rcpt_room(c) || !envelope_add(c, rcpt))
+	if (!rcpt_room(c) || !envelope_add(c, r->addr))
 		return refuse_err(c, "RCPT", -ENOMEM);
-	c->rcpt_end[c->nrcpt++] = (uint32_t)c->envelope.n;
+	size_t orcpt_n = envelope_add_xtext(c, r->orcpt);
+	if (c->envelope.failed)
+		return refuse_err(c, "RCPT", -ENOMEM);
+	c->rcpt[c->nrcpt++] =
+		(struct rcpt_at){(uint32_t)c->envelope.n, (uint16_t)orcpt_n, r->notify};
 	c->count.rcpt_ok++;
 	return PEN_SMTP_OK;
 }
@@ -211,7 +238,7 @@ static enum pen_smtp_verdict on_message(void *ctx, bool too_big)
 		else
 			v = message_complete(c);
 	}
-	if (!c->handed)
+	if (!c->handed && !c->paused)
 		session_reset(c);
 	return v;
 }
@@ -226,6 +253,26 @@ static void on_close(void *ctx)
 	struct conn *c = ctx;
 
 	c->closing = true;
+	c->until = c->loop->now + CLOSE_GRACE;
+}
+
+// RFC 3207 4.2: what the client said about itself in plaintext counts no more.
+static void on_starttls(void *ctx)
+{
+	struct conn *c = ctx;
+
+	c->helo[0] = '\0';
+	c->esmtp = false;
+	if (tls_begin(c))
+		return;
+	PEN_COUNT(c->loop->ctr.memory_refused);
+	c->closing = true; // 220 was promised already
+}
+
+void session_tls_up(struct conn *c)
+{
+	PEN_COUNT(c->loop->ctr.tls_sessions);
+	pen_smtp_server_tls_up(&c->smtp, c->loop->now);
 }
 
 const struct pen_smtp_server_callbacks session_callbacks = {
@@ -237,6 +284,7 @@ const struct pen_smtp_server_callbacks session_callbacks = {
 	.on_content = on_content,
 	.on_message = on_message,
 	.on_reset = on_reset,
+	.on_starttls = on_starttls,
 	.on_close = on_close,
 };
 
@@ -274,6 +322,12 @@ void session_log_end(struct conn *c)
 
 	n += add_count(
 		text, sizeof(text), c->esmtp ? "ehlo" : "helo", c->count.helo, c->count.helo);
+	if (c->tls != NULL) {
+		uint32_t up = tls_is_up(c) ? 1 : 0;
+		n += add_count(text + n, sizeof(text) - n, "starttls", up, 1);
+		ok += up;
+		all++;
+	}
 	n += add_count(text + n, sizeof(text) - n, "mail", c->count.mail_ok, c->count.mail);
 	n += add_count(text + n, sizeof(text) - n, "rcpt", c->count.rcpt_ok, c->count.rcpt);
 	n += add_count(text + n, sizeof(text) - n, "data", c->count.data_ok, c->count.data);

@@ -1,209 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Submission over loopback sockets in one process. The queue is played by the
-// test: it collects what intake gives and answers when it likes.
-
-#include "pen_submission.h"
-#include "pen_test.h"
+#include "submission_rig.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
-
-#define KEPT_MAX 64
-
-struct fixture {
-	struct pen_submission *s;
-	uint16_t port;
-	pthread_mutex_t lock;
-	pthread_cond_t came;
-	struct pen_message *kept[KEPT_MAX];
-	uint64_t token[KEPT_MAX];
-	unsigned nkept;
-	bool at_once; // intake answers itself
-	int intake_err, admission_err;
-	uint64_t id;
-	enum pen_submission_action action;
-	const char *text, *headers;
-};
-
-static uint64_t next_id(void *ctx)
-{
-	struct fixture *f = ctx;
-
-	return __atomic_add_fetch(&f->id, 1, __ATOMIC_RELAXED);
-}
-
-static int admission(void *ctx)
-{
-	return ((struct fixture *)ctx)->admission_err;
-}
-
-static void filter(void *ctx, uint32_t loop, const struct pen_submission_mail *mail,
-	struct pen_span headers, struct pen_submission_verdict *v)
-{
-	struct fixture *f = ctx;
-
-	assert_int_equal(loop, 0);
-	assert_true(mail->nrcpt >= 1);
-	assert_true(headers.n > 10 && memcmp(headers.p, "Received: ", 10) == 0);
-	v->action = f->action;
-	if (f->text != NULL)
-		snprintf(v->text, sizeof(v->text), "%s", f->text);
-	if (f->headers != NULL) {
-		pen_buf_add_cstr(&v->headers, f->headers);
-		v->replaced = true;
-	}
-}
-
-static int intake(void *ctx, struct pen_message *m, uint64_t token)
-{
-	struct fixture *f = ctx;
-
-	if (f->intake_err != 0)
-		return f->intake_err;
-	pthread_mutex_lock(&f->lock);
-	assert_true(f->nkept < KEPT_MAX);
-	f->kept[f->nkept] = m;
-	f->token[f->nkept++] = token;
-	pthread_cond_broadcast(&f->came);
-	pthread_mutex_unlock(&f->lock);
-	if (f->at_once)
-		pen_submission_done(f->s, token, 0, NULL);
-	return 0;
-}
-
-static void start(struct fixture *f, void (*change)(struct pen_submission_config *))
-{
-	const struct pen_submission_ops ops = {next_id, admission, filter, intake};
-	struct pen_submission_listen listen = {.addr = pen_addr_ip4(INADDR_LOOPBACK)};
-	struct pen_cidr net;
-	const char *what;
-
-	memset(f, 0, sizeof(*f));
-	f->at_once = true;
-	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->came, NULL);
-	assert_int_equal(pen_cidr_parse(&net, PEN_SPAN_LIT("127.0.0.0/8"), true), 0);
-	struct pen_submission_config cfg = {
-		.listen = &listen,
-		.nlisten = 1,
-		.mynetworks = &net,
-		.nmynetworks = 1,
-		.hostname = "gw.example",
-		.banner = "ESMTP Penstock",
-		.myorigin = "origin.example",
-		.message_size_limit = 20000,
-		.recipient_limit = 3,
-		.soft_error_limit = 10,
-		.hard_error_limit = 20,
-		.hopcount_limit = 5,
-		.timeout = 20 * PEN_US_PER_S,
-		.max_connections = 10,
-		.max_in_flight = 1 << 20,
-	};
-	if (change != NULL)
-		change(&cfg);
-	assert_int_equal(pen_submission_new(&cfg, &ops, f, &f->s, &what), 0);
-	assert_int_equal(pen_submission_start(f->s), 0);
-	f->port = pen_submission_port(f->s, 0);
-}
-
-static void stop(struct fixture *f)
-{
-	pen_submission_stop(f->s, 0);
-	assert_int_equal(pen_submission_stats(f->s).connections, 0);
-	pen_submission_free(f->s);
-	for (unsigned i = 0; i < f->nkept; i++)
-		pen_message_free(f->kept[i]);
-}
-
-static int dial(const struct fixture *f)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET,
-		.sin_port = htons(f->port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct timeval tv = {.tv_sec = 20};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	return fd;
-}
-
-static void say(int fd, const char *text)
-{
-	size_t n = strlen(text);
-
-	assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), n);
-}
-
-// Reads one reply (all its lines) and compares the beginning of its last line.
-static void hear(int fd, const char *want)
-{
-	char line[2048];
-	size_t n;
-
-	do {
-		n = 0;
-		do {
-			assert_true(n < sizeof(line) - 1);
-			if (recv(fd, line + n, 1, 0) != 1)
-				break;
-		} while (line[n++] != '\n');
-		line[n] = '\0';
-	} while (n > 3 && line[3] == '-');
-	if (strncmp(line, want, strlen(want)) != 0 || (*want == '\0' && n > 0))
-		fail_msg("wanted \"%s\", got \"%s\"", want, line);
-}
-
-static void ask(int fd, const char *question, const char *want)
-{
-	say(fd, question);
-	hear(fd, want);
-}
-
-static int greet(const struct fixture *f)
-{
-	int fd = dial(f);
-
-	hear(fd, "220 gw.example ESMTP Penstock");
-	ask(fd, "EHLO client.example\r\n", "250 ");
-	return fd;
-}
-
-#define ENVELOPE "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"
-
-static void envelope(int fd)
-{
-	say(fd, ENVELOPE);
-	hear(fd, "250 ");
-	hear(fd, "250 ");
-	hear(fd, "354 ");
-}
-
-static void wait_kept(struct fixture *f, unsigned n)
-{
-	struct timespec until;
-	int err = 0;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 20;
-	pthread_mutex_lock(&f->lock);
-	while (f->nkept < n && err == 0)
-		err = pthread_cond_timedwait(&f->came, &f->lock, &until);
-	assert_int_equal(f->nkept, n);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static bool contains(const struct pen_message *m, const char *text)
-{
-	return memmem(m->content, m->content_len, text, strlen(text)) != NULL;
-}
 
 static void a_message_is_stored_canonically_with_its_trace(void **state)
 {
@@ -586,14 +389,13 @@ static void an_address_in_use_is_a_clear_error(void **state)
 {
 	(void)state;
 	struct fixture f;
-	const struct pen_submission_ops ops = {.next_id = next_id, .intake = intake};
 	struct pen_submission *second;
 	const char *what;
 
 	start(&f, NULL);
 	struct pen_submission_listen listen = {pen_addr_ip4(INADDR_LOOPBACK), f.port};
 	struct pen_submission_config cfg = {.listen = &listen, .nlisten = 1, .hostname = "h"};
-	assert_int_equal(pen_submission_new(&cfg, &ops, &f, &second, &what), -EADDRINUSE);
+	assert_int_equal(pen_submission_new(&cfg, &rig_ops, &f, &second, &what), -EADDRINUSE);
 	assert_non_null(strstr(what, "cannot listen on 127.0.0.1 port "));
 	stop(&f);
 }

@@ -21,6 +21,7 @@ static void add_to_queue(struct pen_call *call)
 {
 	struct intake *in = (struct intake *)call;
 	struct pen_gateway *g = in->g;
+	bool hold = (in->m->flags & PEN_MESSAGE_HOLD) != 0; // its token is back already
 
 	pen_maillog_active(
 		g->maillog, in->m->queue_id, in->m->sender, in->m->content_len, in->m->nrcpt);
@@ -28,6 +29,8 @@ static void add_to_queue(struct pen_call *call)
 	// which finds it in the spool; nothing is lost.
 	if (pen_sched_add(g->sched, in->m) != 0)
 		pen_message_free(in->m);
+	if (!hold)
+		pen_submission_token_back(g->submission);
 	free(in);
 }
 

@@ -2,12 +2,14 @@
 #include "pen_err.h"
 #include "pen_smtp_server.h"
 
+#include <stdlib.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct world {
 	struct pen_smtp_server server;
 	struct pen_smtp_server_counters ctr;
-	bool mail, closed, tls;
+	bool mail, closed, tls, tls_up;
 	uint64_t content;
 };
 
@@ -15,6 +17,22 @@ static void check_text(struct pen_span s, bool quoted_space)
 {
 	for (size_t i = 0; i < s.n; i++)
 		PEN_ASSERT(s.p[i] <= '~' && s.p[i] >= (quoted_space ? ' ' : '!'));
+}
+
+// Decodes to printable text, whatever was sent.
+static void check_xtext(struct pen_span s)
+{
+	check_text(s, false);
+	for (size_t i = 0; i < s.n; i++) {
+		char hex[3] = {0};
+		if (s.p[i] != '+')
+			continue;
+		PEN_ASSERT(i + 2 < s.n);
+		memcpy(hex, s.p + i + 1, 2);
+		long c = strtol(hex, NULL, 16);
+		PEN_ASSERT(c >= ' ' && c <= '~');
+		i += 2;
+	}
 }
 
 static enum pen_smtp_verdict on_connect(void *ctx)
@@ -39,17 +57,30 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 
 	PEN_ASSERT(!w->closed && !w->mail && m->sender.n <= 1024);
 	check_text(m->sender, true);
+	PEN_ASSERT(m->envid.n <= PEN_SMTP_ENVID_MAX);
+	check_xtext(m->envid);
+	PEN_ASSERT((m->flags & PEN_SMTP_MAIL_REQUIRETLS) == 0 || w->tls_up);
+	uint32_t both = PEN_SMTP_MAIL_RET_FULL | PEN_SMTP_MAIL_RET_HDRS;
+	PEN_ASSERT((m->flags & both) != both);
 	w->mail = true;
 	return PEN_SMTP_OK;
 }
 
-static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 {
 	struct world *w = ctx;
 
-	PEN_ASSERT(!w->closed && w->mail && rcpt.n > 0 && rcpt.n <= 1024);
-	check_text(rcpt, true);
-	return rcpt.p[0] == 'p' ? PEN_SMTP_PENDING : PEN_SMTP_OK;
+	PEN_ASSERT(!w->closed && w->mail && r->addr.n > 0 && r->addr.n <= 1024);
+	check_text(r->addr, true);
+	PEN_ASSERT((r->notify & PEN_NOTIFY_NEVER) == 0 || r->notify == PEN_NOTIFY_NEVER);
+	PEN_ASSERT(r->orcpt.n <= PEN_SMTP_ORCPT_MAX);
+	if (r->orcpt.n > 0) {
+		ptrdiff_t semicolon = pen_span_find(r->orcpt, ';');
+		PEN_ASSERT(semicolon > 0);
+		check_text(pen_span(r->orcpt.p, (size_t)semicolon), false);
+		check_xtext(pen_span_from(r->orcpt, (size_t)semicolon + 1));
+	}
+	return r->addr.p[0] == 'p' ? PEN_SMTP_PENDING : PEN_SMTP_OK;
 }
 
 static enum pen_smtp_verdict on_data(void *ctx)
@@ -145,6 +176,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.fix_bare_lf = data[0] & 1,
 		.offer_starttls = data[0] & 2,
 		.offer_enhanced = data[0] & 4,
+		.offer_dsn = data[0] & 4,
+		.offer_requiretls = true,
+		.require_starttls = (data[0] & 0x86) == 0x86,
 		.offer_8bitmime = true,
 		.offer_size = true};
 	pen_smtp_server_init(&w.server, &cfg, &callbacks, &w, &w.ctr, now);
@@ -155,6 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		PEN_ASSERT(used <= piece);
 		at += used;
 		check_out(&w);
+		w.tls_up |= w.tls;
 		if (w.tls)
 			pen_smtp_server_tls_up(&w.server, now);
 		else if (pen_smtp_server_pending(&w.server))

@@ -12,13 +12,14 @@
 //          call pen_smtp_server_reply (once) where they returned PENDING.
 // Memory:  output is a pen_buf; input is used in place except for one partial
 //          command line (at most 4,096 bytes with ESMTP parameters).
-// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207. Line ends: CRLF is required
+// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 8689. Line ends: CRLF is required
 //          in commands' streams as in RFC 5321, a bare LF is accepted as a
 //          line end in commands; content keeps bare LF and CR for the owner's
 //          policy (PEN_SMTP_SERVER_FIX_BARE_LF turns a bare LF into CRLF), and
 //          "the end" is only CRLF.CRLF (smuggling, CVE-2023-51764).
 
 #include "pen_buf.h"
+#include "pen_delivery.h"
 #include "pen_dsn.h"
 #include "pen_smtp_server_counters.h"
 #include "pen_time.h"
@@ -34,19 +35,35 @@ enum pen_smtp_verdict {
 
 enum { // pen_smtp_mail.flags
 	PEN_SMTP_MAIL_8BITMIME = 1 << 0,
+	PEN_SMTP_MAIL_REQUIRETLS = 1 << 1,
+	PEN_SMTP_MAIL_RET_FULL = 1 << 2,
+	PEN_SMTP_MAIL_RET_HDRS = 1 << 3,
 };
+
+// Limits of RFC 3461 4.2 and 4.4, as written by the client.
+#define PEN_SMTP_ENVID_MAX 100
+#define PEN_SMTP_ORCPT_MAX 500
 
 struct pen_smtp_mail {
 	struct pen_span sender; // without brackets
+	struct pen_span envid;  // ENVID=, checked: see pen_smtp_rcpt; may be empty
 	uint64_t size;          // SIZE=, 0 when not given
 	uint32_t flags;
+};
+
+struct pen_smtp_rcpt {
+	struct pen_span addr; // without brackets
+	// ORCPT=, "type;text", or empty. `text` decodes to printable ASCII. It is
+	// xtext but for '=', which senders leave as it is and which is let through.
+	struct pen_span orcpt;
+	uint8_t notify; // NOTIFY=: PEN_NOTIFY_ bits, 0 when not given
 };
 
 struct pen_smtp_server_callbacks {
 	enum pen_smtp_verdict (*on_connect)(void *ctx); // before the greeting
 	enum pen_smtp_verdict (*on_helo)(void *ctx, struct pen_span name, bool ehlo);
 	enum pen_smtp_verdict (*on_mail)(void *ctx, const struct pen_smtp_mail *m);
-	enum pen_smtp_verdict (*on_rcpt)(void *ctx, struct pen_span rcpt);
+	enum pen_smtp_verdict (*on_rcpt)(void *ctx, const struct pen_smtp_rcpt *r);
 	enum pen_smtp_verdict (*on_data)(void *ctx); // before 354
 	// Content with dot-stuffing removed, in any pieces.
 	void (*on_content)(void *ctx, struct pen_span piece);
@@ -71,6 +88,9 @@ struct pen_smtp_server_config {
 	pen_time_us timeout;       // smtpd_timeout, for any input (421 4.4.2)
 	bool fix_bare_lf;          // content: LF alone becomes CRLF
 	bool offer_starttls;
+	bool require_starttls; // 530 5.7.0 for mail in plaintext (RFC 3207 4)
+	bool offer_dsn;        // RFC 3461
+	bool offer_requiretls; // inside TLS only (RFC 8689 2)
 	bool offer_pipelining, offer_8bitmime, offer_size, offer_enhanced;
 };
 

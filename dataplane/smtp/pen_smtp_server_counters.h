@@ -27,6 +27,8 @@
 	X(content_bytes, "content bytes handed on")                                                \
 	X(content_cut_bytes, "content bytes dropped beyond the size limit")                        \
 	X(bare_lf, "line feeds without a carriage return that were repaired")                      \
+	X(bad_dsn_parameters, "ENVID, RET, NOTIFY and ORCPT parameters that were refused")         \
+	X(tls_demanded, "commands refused because STARTTLS has to come first")                     \
 	X(starttls, "STARTTLS commands that were accepted")                                        \
 	X(starttls_injected_bytes, "plaintext bytes dropped behind STARTTLS")                      \
 	X(late_bytes, "bytes dropped because the session was over")

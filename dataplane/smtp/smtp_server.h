@@ -67,3 +67,12 @@ enum smtp_path_status {
 // *addr is what the brackets hold without a source route, *rest what follows.
 enum smtp_path_status smtp_path_parse(
 	struct pen_span in, bool null_ok, struct pen_span *addr, struct pen_span *rest);
+
+// smtp_server_params.c: what stands behind the address of MAIL and RCPT. False: a
+// reply was given.
+bool smtp_mail_params(struct pen_smtp_server *s, struct pen_span rest, struct pen_smtp_mail *m);
+bool smtp_rcpt_params(struct pen_smtp_server *s, struct pen_span rest, struct pen_smtp_rcpt *r);
+// Takes the next space-separated word off *s; empty at the end.
+struct pen_span smtp_next_word(struct pen_span *s);
+// REQUIRETLS is on offer at this moment.
+bool smtp_offers_requiretls(const struct pen_smtp_server *s);

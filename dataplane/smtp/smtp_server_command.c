@@ -52,6 +52,10 @@ static void say_ehlo(struct pen_smtp_server *s, char *text, size_t cap)
 		LINE("\nENHANCEDSTATUSCODES");
 	if (cfg->offer_8bitmime)
 		LINE("\n8BITMIME");
+	if (cfg->offer_dsn)
+		LINE("\nDSN");
+	if (smtp_offers_requiretls(s))
+		LINE("\nREQUIRETLS");
 #undef LINE
 }
 
@@ -84,60 +88,6 @@ static void cmd_ehlo(struct pen_smtp_server *s, struct pen_span arg)
 static void cmd_helo(struct pen_smtp_server *s, struct pen_span arg)
 {
 	cmd_hello(s, arg, false);
-}
-
-// Takes the next space-separated word off *s.
-static struct pen_span next_word(struct pen_span *s)
-{
-	*s = pen_span_trim(*s);
-	ptrdiff_t at = pen_span_find(*s, ' ');
-	struct pen_span word = at >= 0 ? pen_span(s->p, (size_t)at) : *s;
-	*s = pen_span_from(*s, word.n);
-	return word;
-}
-
-static void unsupported_option(struct pen_smtp_server *s, struct pen_span option)
-{
-	PEN_COUNT(s->ctr->bad_syntax);
-	// Printable by now: the line was checked.
-	int n = option.n < 200 ? (int)option.n : 200;
-	smtp_server_sayf(s, "555 5.5.4 Unsupported option: %.*s", n, (const char *)option.p);
-}
-
-static bool parse_size(struct pen_span v, uint64_t *out)
-{
-	*out = 0;
-	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9' || *out > UINT64_MAX / 10 - 1)
-			return false;
-		*out = *out * 10 + (uint64_t)(v.p[i] - '0');
-	}
-	return v.n > 0;
-}
-
-// False: a reply was given.
-static bool mail_options(struct pen_smtp_server *s, struct pen_span rest, struct pen_smtp_mail *m)
-{
-	for (struct pen_span w; (w = next_word(&rest)).n > 0;) {
-		if (s->cfg->offer_size && pen_span_istarts(w, PEN_SPAN_LIT("SIZE="))) {
-			if (!parse_size(pen_span_from(w, 5), &m->size)) {
-				bad_syntax(s, "501 5.5.4 Bad message size syntax");
-				return false;
-			}
-			if (s->cfg->max_size != 0 && m->size > s->cfg->max_size) {
-				PEN_COUNT(s->ctr->size_refused);
-				smtp_server_say(s, "552 5.3.4 Message size exceeds fixed limit");
-				return false;
-			}
-		} else if (s->cfg->offer_8bitmime &&
-			   pen_span_ieq(w, PEN_SPAN_LIT("BODY=8BITMIME"))) {
-			m->flags |= PEN_SMTP_MAIL_8BITMIME;
-		} else if (!s->cfg->offer_8bitmime || !pen_span_ieq(w, PEN_SPAN_LIT("BODY=7BIT"))) {
-			unsupported_option(s, w);
-			return false;
-		}
-	}
-	return true;
 }
 
 // Splits "FROM:<path> options". False: a reply was given.
@@ -176,7 +126,7 @@ static void cmd_mail(struct pen_smtp_server *s, struct pen_span arg)
 		bad_sequence(s, "503 5.5.1 Error: nested MAIL command");
 		return;
 	}
-	if (!take_path(s, arg, true, &m.sender, &rest) || !mail_options(s, rest, &m))
+	if (!take_path(s, arg, true, &m.sender, &rest) || !smtp_mail_params(s, rest, &m))
 		return;
 	s->nrcpt = 0;
 	s->overshoot = 0;
@@ -186,18 +136,15 @@ static void cmd_mail(struct pen_smtp_server *s, struct pen_span arg)
 
 static void cmd_rcpt(struct pen_smtp_server *s, struct pen_span arg)
 {
-	struct pen_span addr, rest;
+	struct pen_smtp_rcpt r = {0};
+	struct pen_span rest;
 
 	if (!s->mail) {
 		bad_sequence(s, "503 5.5.1 Error: need MAIL command");
 		return;
 	}
-	if (!take_path(s, arg, false, &addr, &rest))
+	if (!take_path(s, arg, false, &r.addr, &rest) || !smtp_rcpt_params(s, rest, &r))
 		return;
-	if (rest.n > 0) {
-		unsupported_option(s, next_word(&rest));
-		return;
-	}
 	if (s->cfg->max_recipients != 0 && s->nrcpt >= s->cfg->max_recipients) {
 		PEN_COUNT(s->ctr->too_many_recipients);
 		if (s->overshoot++ < OVERSHOOT_MAX)
@@ -207,7 +154,7 @@ static void cmd_rcpt(struct pen_smtp_server *s, struct pen_span arg)
 		return;
 	}
 	smtp_server_ask(s, ASKED_RCPT);
-	smtp_server_verdict(s, s->cb->on_rcpt(s->ctx, addr), "250 2.1.5 Ok");
+	smtp_server_verdict(s, s->cb->on_rcpt(s->ctx, &r), "250 2.1.5 Ok");
 }
 
 static void cmd_data(struct pen_smtp_server *s, struct pen_span arg)
@@ -313,23 +260,24 @@ static bool forbidden(struct pen_span line, struct pen_span word)
 
 static const struct {
 	char word[12];
+	bool plaintext; // allowed before a TLS that is required (RFC 3207 4)
 	void (*run)(struct pen_smtp_server *s, struct pen_span arg);
 } commands[] = {
-	{"MAIL", cmd_mail},
-	{"RCPT", cmd_rcpt},
-	{"DATA", cmd_data},
-	{"EHLO", cmd_ehlo},
-	{"HELO", cmd_helo},
-	{"RSET", cmd_rset},
-	{"NOOP", cmd_noop},
-	{"QUIT", cmd_quit},
-	{"STARTTLS", cmd_starttls},
-	{"VRFY", cmd_vrfy},
-	{"HELP", cmd_help},
-	{"EXPN", cmd_unoffered},
-	{"ETRN", cmd_unoffered},
-	{"AUTH", cmd_unoffered},
-	{"BDAT", cmd_unoffered},
+	{"MAIL", false, cmd_mail},
+	{"RCPT", false, cmd_rcpt},
+	{"DATA", false, cmd_data},
+	{"EHLO", true, cmd_ehlo},
+	{"HELO", true, cmd_helo},
+	{"RSET", false, cmd_rset},
+	{"NOOP", true, cmd_noop},
+	{"QUIT", true, cmd_quit},
+	{"STARTTLS", true, cmd_starttls},
+	{"VRFY", false, cmd_vrfy},
+	{"HELP", true, cmd_help},
+	{"EXPN", false, cmd_unoffered},
+	{"ETRN", false, cmd_unoffered},
+	{"AUTH", false, cmd_unoffered},
+	{"BDAT", false, cmd_unoffered},
 };
 
 static void run(struct pen_smtp_server *s, struct pen_span word, struct pen_span arg)
@@ -337,10 +285,14 @@ static void run(struct pen_smtp_server *s, struct pen_span word, struct pen_span
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!pen_span_ieq(word, pen_span_cstr(commands[i].word)))
 			continue;
-		if (s->refused && commands[i].run != cmd_quit)
+		if (s->refused && commands[i].run != cmd_quit) {
 			bad_sequence(s, "503 5.5.1 Error: access denied");
-		else
+		} else if (s->cfg->require_starttls && !s->tls && !commands[i].plaintext) {
+			PEN_COUNT(s->ctr->tls_demanded);
+			smtp_server_say(s, "530 5.7.0 Must issue a STARTTLS command first");
+		} else {
 			commands[i].run(s, arg);
+		}
 		return;
 	}
 	PEN_COUNT(s->ctr->unknown_commands);
@@ -354,7 +306,7 @@ void smtp_server_command(struct pen_smtp_server *s, struct pen_span line)
 		bad_syntax(s, "500 5.5.2 Error: bad syntax");
 		return;
 	}
-	struct pen_span arg = line, word = next_word(&arg);
+	struct pen_span arg = line, word = smtp_next_word(&arg);
 	if (forbidden(line, word)) {
 		PEN_COUNT(s->ctr->forbidden_commands);
 		smtp_server_say(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");

@@ -31,14 +31,22 @@ static enum pen_smtp_verdict on_helo(void *ctx, struct pen_span name, bool ehlo)
 
 static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 {
-	note(ctx, "mail %.*s size=%llu flags=%u|", PEN_SPAN_ARG(m->sender),
+	note(ctx, "mail %.*s size=%llu flags=%u", PEN_SPAN_ARG(m->sender),
 		(unsigned long long)m->size, m->flags);
+	if (m->envid.n > 0)
+		note(ctx, " envid=%.*s", PEN_SPAN_ARG(m->envid));
+	note(ctx, "|");
 	return decide(ctx, ON_MAIL);
 }
 
-static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 {
-	note(ctx, "rcpt %.*s|", PEN_SPAN_ARG(rcpt));
+	note(ctx, "rcpt %.*s", PEN_SPAN_ARG(r->addr));
+	if (r->notify != 0)
+		note(ctx, " notify=%u", r->notify);
+	if (r->orcpt.n > 0)
+		note(ctx, " orcpt=%.*s", PEN_SPAN_ARG(r->orcpt));
+	note(ctx, "|");
 	return decide(ctx, ON_RCPT);
 }
 

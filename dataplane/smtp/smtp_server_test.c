@@ -136,6 +136,162 @@ static void ehlo_lists_what_is_offered(void **state)
 	owner_free(o);
 }
 
+static struct owner *owner_with_dsn(bool tls)
+{
+	struct owner *o = owner_new();
+
+	o->cfg.offer_dsn = o->cfg.offer_requiretls = true;
+	owner_start(o);
+	owner_feed(o, "EHLO c\r\n");
+	if (tls) {
+		owner_feed(o, "STARTTLS\r\n");
+		pen_smtp_server_tls_up(&o->server, o->now);
+		owner_feed(o, "EHLO c\r\n");
+	}
+	owner_forget(o);
+	return o;
+}
+
+#define BAD_ENVID "501 5.5.4 Bad ENVID parameter syntax\r\n"
+#define BAD_RET "501 5.5.4 Bad RET parameter syntax\r\n"
+#define BAD_NOTIFY "501 5.5.4 Error: Bad NOTIFY parameter syntax\r\n"
+#define BAD_ORCPT "501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"
+#define MAIL_OK "250 2.1.0 Ok\r\n"
+#define RCPT_OK "250 2.1.5 Ok\r\n"
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X500 X50 X50 X50 X50 X50 X50 X50 X50 X50 X50
+
+static const struct command_case mail_params[] = {
+	{"ENVID=QQ314159 RET=HDRS", MAIL_OK, "mail a@b size=0 flags=8 envid=QQ314159|"},
+	{"ret=full envid=a+2Bb+3D+20 SIZE=5", MAIL_OK,
+		"mail a@b size=5 flags=4 envid=a+2Bb+3D+20|"},
+	{"ENVID=+7e", MAIL_OK, "mail a@b size=0 flags=0 envid=+7e|"},
+	{"ENVID=" X50 X50, MAIL_OK, "mail a@b size=0 flags=0 envid=" X50 X50 "|"},
+	{"ENVID=x" X50 X50, BAD_ENVID, ""},
+	{"ENVID=", BAD_ENVID, ""},
+	{"ENVID=a+2", BAD_ENVID, ""},
+	{"ENVID=a+", BAD_ENVID, ""},
+	{"ENVID=a+G0", BAD_ENVID, ""},
+	{"ENVID=a+0D+0A", BAD_ENVID, ""},
+	{"ENVID=a+7F", BAD_ENVID, ""},
+	{"ENVID=\xc3\xa4", BAD_ENVID, ""},
+	{"ENVID=a ENVID=b", BAD_ENVID, ""},
+	{"RET=", BAD_RET, ""},
+	{"RET=HDR", BAD_RET, ""},
+	{"RET=FULLY", BAD_RET, ""},
+	{"RET=FULL RET=HDRS", BAD_RET, ""},
+	{"ENVID", "555 5.5.4 Unsupported option: ENVID\r\n", ""},
+	{"NOTIFY=NEVER", "555 5.5.4 Unsupported option: NOTIFY=NEVER\r\n", ""},
+	{"REQUIRETLS", "555 5.5.4 Unsupported option: REQUIRETLS\r\n", ""},
+};
+
+static const struct command_case rcpt_params[] = {
+	{"NOTIFY=NEVER", RCPT_OK, "rcpt c@d notify=1|"},
+	{"notify=success,FAILURE,Delay", RCPT_OK, "rcpt c@d notify=14|"},
+	{"NOTIFY=DELAY,DELAY ORCPT=rfc822;c+2Bd@e", RCPT_OK,
+		"rcpt c@d notify=8 orcpt=rfc822;c+2Bd@e|"},
+	{"ORCPT=rfc822;a=b@c", RCPT_OK, "rcpt c@d orcpt=rfc822;a=b@c|"},
+	{"ORCPT=utf-8;\\x{e4}@c", RCPT_OK, "rcpt c@d orcpt=utf-8;\\x{e4}@c|"},
+	{"ORCPT=t;" X500, BAD_ORCPT, ""},
+	{"NOTIFY=", BAD_NOTIFY, ""},
+	{"NOTIFY=NEVER,SUCCESS", BAD_NOTIFY, ""},
+	{"NOTIFY=SUCCESS,", BAD_NOTIFY, ""},
+	{"NOTIFY=,SUCCESS", BAD_NOTIFY, ""},
+	{"NOTIFY=ALWAYS", BAD_NOTIFY, ""},
+	{"NOTIFY=DELAY NOTIFY=DELAY", BAD_NOTIFY, ""},
+	{"ORCPT=", BAD_ORCPT, ""},
+	{"ORCPT=rfc822", BAD_ORCPT, ""},
+	{"ORCPT=rfc822;", BAD_ORCPT, ""},
+	{"ORCPT=;c@d", BAD_ORCPT, ""},
+	{"ORCPT=a(b;c@d", BAD_ORCPT, ""},
+	{"ORCPT=rfc822;a+0Ab", BAD_ORCPT, ""},
+	{"ORCPT=rfc822;a ORCPT=rfc822;b", BAD_ORCPT, ""},
+	{"RET=FULL", "555 5.5.4 Unsupported option: RET=FULL\r\n", ""},
+	{"REQUIRETLS", "555 5.5.4 Unsupported option: REQUIRETLS\r\n", ""},
+};
+
+static void check_params(const char *before, const char *command, const struct command_case *c)
+{
+	struct owner *o = owner_with_dsn(false);
+	char line[1200];
+
+	owner_feed(o, before);
+	owner_forget(o);
+	snprintf(line, sizeof(line), "%s %s\r\n", command, c->in);
+	owner_feed(o, line);
+	if (strcmp(o->log, c->log) != 0)
+		fail_msg("%s: log '%s'", c->in, o->log);
+	assert_out(o, c->out);
+	owner_free(o);
+}
+
+static void parameters_about_notifications_are_checked_as_rfc_3461_says(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(mail_params) / sizeof(mail_params[0]); i++)
+		check_params("", "MAIL FROM:<a@b>", &mail_params[i]);
+	for (size_t i = 0; i < sizeof(rcpt_params) / sizeof(rcpt_params[0]); i++)
+		check_params("MAIL FROM:<a@b>\r\n", "RCPT TO:<c@d>", &rcpt_params[i]);
+	struct owner *o = owner_greeted(); // not offered: not known
+	owner_feed(o, "MAIL FROM:<a@b> RET=FULL\r\n");
+	assert_out(o, "555 5.5.4 Unsupported option: RET=FULL\r\n");
+	assert_int_equal(o->ctr.bad_dsn_parameters, 0);
+	owner_free(o);
+}
+
+static void requiretls_exists_inside_tls_only(void **state)
+{
+	(void)state;
+	struct owner *o = owner_with_dsn(false);
+
+	owner_feed(o, "EHLO c\r\n");
+	assert_null(strstr((char *)o->server.out.p, "REQUIRETLS"));
+	assert_non_null(strstr((char *)o->server.out.p, "\r\n250 DSN\r\n"));
+	owner_free(o);
+	o = owner_with_dsn(true);
+	owner_feed(o, "EHLO c\r\n");
+	assert_out(o, "250-gw.example\r\n250-PIPELINING\r\n250-SIZE 10000\r\n"
+		      "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n"
+		      "250 REQUIRETLS\r\n");
+	owner_forget(o);
+	owner_feed(o, "MAIL FROM:<a@b> requireTLS\r\nRSET\r\nMAIL FROM:<a@b> REQUIRETLS=yes\r\n");
+	assert_out(o, "250 2.1.0 Ok\r\n250 2.0.0 Ok\r\n"
+		      "555 5.5.4 Unsupported option: REQUIRETLS=yes\r\n");
+	assert_string_equal(o->log, "mail a@b size=0 flags=2|reset|");
+	owner_free(o);
+	o = owner_with_dsn(true);
+	o->cfg.offer_requiretls = false;
+	owner_feed(o, "MAIL FROM:<a@b> REQUIRETLS\r\n");
+	assert_out(o, "555 5.5.4 Unsupported option: REQUIRETLS\r\n");
+	owner_free(o);
+}
+
+static void where_tls_is_required_mail_waits_for_it(void **state)
+{
+	(void)state;
+	struct owner *o = owner_new();
+
+	o->cfg.require_starttls = true;
+	owner_start(o);
+	owner_forget(o);
+	owner_feed(o, "HELO c\r\nNOOP\r\nMAIL FROM:<a@b>\r\nRSET\r\nVRFY x\r\nAUTH x\r\n"
+		      "FROB\r\n");
+	assert_out(o, "250 gw.example\r\n250 2.0.0 Ok\r\n"
+		      "530 5.7.0 Must issue a STARTTLS command first\r\n"
+		      "530 5.7.0 Must issue a STARTTLS command first\r\n"
+		      "530 5.7.0 Must issue a STARTTLS command first\r\n"
+		      "530 5.7.0 Must issue a STARTTLS command first\r\n"
+		      "502 5.5.2 Error: command not recognized\r\n");
+	assert_int_equal(o->ctr.tls_demanded, 4);
+	owner_feed(o, "STARTTLS\r\n");
+	pen_smtp_server_tls_up(&o->server, o->now);
+	owner_forget(o);
+	owner_feed(o, "EHLO c\r\nMAIL FROM:<a@b>\r\n");
+	assert_string_equal(o->log, "ehlo c|mail a@b size=0 flags=0|");
+	owner_feed(o, "QUIT\r\n");
+	owner_free(o);
+}
+
 static void input_waits_for_a_pending_answer(void **state)
 {
 	(void)state;
@@ -336,6 +492,9 @@ int main(void)
 		cmocka_unit_test(commands_are_answered_as_postfix_answers_them),
 		cmocka_unit_test(a_whole_transaction_in_one_piece_or_in_bytes),
 		cmocka_unit_test(ehlo_lists_what_is_offered),
+		cmocka_unit_test(parameters_about_notifications_are_checked_as_rfc_3461_says),
+		cmocka_unit_test(requiretls_exists_inside_tls_only),
+		cmocka_unit_test(where_tls_is_required_mail_waits_for_it),
 		cmocka_unit_test(input_waits_for_a_pending_answer),
 		cmocka_unit_test(the_owner_decides_at_every_step),
 		cmocka_unit_test(recipients_have_a_limit),

@@ -99,7 +99,8 @@ bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t)
 
 bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out)
 {
-	if (room < SPOOL_RECORD_HEADER || get32(p) != SPOOL_RECORD_MAGIC || p[13] != SPOOL_VERSION)
+	if (room < SPOOL_RECORD_HEADER || get32(p) != SPOOL_RECORD_MAGIC ||
+		(p[13] != SPOOL_VERSION && (p[13] != SPOOL_VERSION_DSN || p[12] == SPOOL_UPDATE)))
 		return false;
 	out->p = p;
 	out->length = get32(p + 8);
@@ -184,24 +185,61 @@ static int error_decode(const uint8_t *p, uint32_t n, struct pen_dsn **to)
 	return 0;
 }
 
+// Mail without requests about notifications, nearly all of it, is written as
+// version 1 wrote it.
+static bool message_wants_dsn(const struct pen_message *m)
+{
+	bool any = m->envid.n > 0;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		any = any || m->rcpt[i].orcpt.n > 0 || m->rcpt[i].notify != 0;
+	return any;
+}
+
 uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
 {
-	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + error_size(m->last_error) +
-		     (uint64_t)m->nrcpt * SPOOL_RCPT_FIXED + content_len;
+	uint32_t fixed = message_wants_dsn(m) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED;
+	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n + error_size(m->last_error) +
+		     (uint64_t)m->nrcpt * fixed + content_len;
 
-	if (m->sender.n > UINT16_MAX)
+	if (m->sender.n > UINT16_MAX || m->envid.n > UINT16_MAX)
 		return 0;
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		if (m->rcpt[i].addr.n > UINT16_MAX)
+		if (m->rcpt[i].addr.n > UINT16_MAX || m->rcpt[i].orcpt.n > UINT16_MAX)
 			return 0;
-		n += m->rcpt[i].addr.n;
+		n += m->rcpt[i].addr.n + m->rcpt[i].orcpt.n;
 	}
 	return n <= INT32_MAX ? n : 0;
 }
 
+static uint8_t *span_encode(uint8_t *at, struct pen_span s)
+{
+	if (s.n > 0)
+		memcpy(at, s.p, s.n);
+	return at + s.n;
+}
+
+static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, bool dsn)
+{
+	put16(at, (uint16_t)r->addr.n);
+	at[2] = r->fate;
+	at[3] = dsn ? r->notify : 0;
+	put16(at + 4, r->attempts);
+	if (!dsn)
+		return span_encode(at + SPOOL_RCPT_FIXED, r->addr);
+	put16(at + 6, (uint16_t)r->orcpt.n);
+	return span_encode(span_encode(at + SPOOL_RCPT_FIXED_DSN, r->addr), r->orcpt);
+}
+
 void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t *content)
 {
+	bool dsn = message_wants_dsn(m);
+
 	record_header(p, SPOOL_MESSAGE, spool_message_size(m, m->content_len), m->id);
+	if (dsn) {
+		p[13] = SPOOL_VERSION_DSN;
+		put16(p + 14, (uint16_t)m->envid.n);
+	}
 	put64(p + 32, (uint64_t)m->arrival);
 	put64(p + 40, (uint64_t)m->next_attempt);
 	put32(p + 48, m->flags);
@@ -209,20 +247,10 @@ void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t
 	put32(p + 56, m->content_len);
 	put16(p + 60, (uint16_t)m->sender.n);
 	put16(p + 62, error_size(m->last_error));
-	uint8_t *at = p + SPOOL_MESSAGE_FIXED;
-	if (m->sender.n > 0)
-		memcpy(at, m->sender.p, m->sender.n);
-	at += m->sender.n;
-	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		const struct pen_recipient *r = &m->rcpt[i];
-		put16(at, (uint16_t)r->addr.n);
-		at[2] = r->fate;
-		at[3] = 0;
-		put16(at + 4, r->attempts);
-		if (r->addr.n > 0)
-			memcpy(at + SPOOL_RCPT_FIXED, r->addr.p, r->addr.n);
-		at += SPOOL_RCPT_FIXED + r->addr.n;
-	}
+	uint8_t *at = span_encode(p + SPOOL_MESSAGE_FIXED, m->sender);
+	at = span_encode(at, m->envid);
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		at = rcpt_encode(at, &m->rcpt[i], dsn);
 	at = error_encode(at, m->last_error);
 	if (m->content_len > 0)
 		memcpy(at, content, m->content_len);
@@ -242,17 +270,35 @@ void spool_meta_encode(uint8_t *p, const uint8_t *message)
 	p[12] = SPOOL_META;
 }
 
+#define NOTIFY_ALL (PEN_NOTIFY_NEVER | PEN_NOTIFY_SUCCESS | PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY)
+
+static bool has_dsn(const struct spool_record *r)
+{
+	return r->p[13] == SPOOL_VERSION_DSN;
+}
+
+static uint16_t envid_size(const struct spool_record *r)
+{
+	return has_dsn(r) ? get16(r->p + 14) : 0;
+}
+
 // The bytes of a MESSAGE or META behind the fixed part: 0 unless they add up.
 static bool message_sane(const struct spool_record *r)
 {
 	uint32_t nrcpt = get32(r->p + 52), content_len = get32(r->p + 56);
 	uint32_t error_len = get16(r->p + 62);
-	uint64_t at = SPOOL_MESSAGE_FIXED + (uint64_t)get16(r->p + 60);
+	uint32_t fixed = has_dsn(r) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED;
+	uint64_t at = SPOOL_MESSAGE_FIXED + (uint64_t)get16(r->p + 60) + envid_size(r);
 
+	if (envid_size(r) > PEN_XTEXT_MAX)
+		return false;
 	for (uint32_t i = 0; i < nrcpt; i++) {
-		if (at + SPOOL_RCPT_FIXED > r->length)
+		if (at + fixed > r->length)
 			return false;
-		at += SPOOL_RCPT_FIXED + (uint64_t)get16(r->p + at);
+		uint32_t orcpt = has_dsn(r) ? get16(r->p + at + 6) : 0;
+		if (orcpt > PEN_XTEXT_MAX)
+			return false;
+		at += fixed + (uint64_t)get16(r->p + at) + orcpt;
 	}
 	if (at + error_len > r->length || !error_sane(r->p + at, error_len))
 		return false;
@@ -260,32 +306,55 @@ static bool message_sane(const struct spool_record *r)
 	return at + (r->type == SPOOL_MESSAGE ? content_len : 0) == r->length;
 }
 
+static const uint8_t *rcpt_decode(const uint8_t *at, bool dsn, struct pen_envelope_rcpt *out)
+{
+	*out = (struct pen_envelope_rcpt){.addr = pen_span(at + SPOOL_RCPT_FIXED, get16(at))};
+	if (dsn) {
+		out->notify = at[3] & NOTIFY_ALL;
+		out->addr.p = at + SPOOL_RCPT_FIXED_DSN;
+		out->orcpt = pen_span(out->addr.p + out->addr.n, get16(at + 6));
+	}
+	return out->addr.p + out->addr.n + out->orcpt.n;
+}
+
+static void fates_decode(const struct spool_record *r, struct pen_message *m)
+{
+	const uint8_t *at = r->p + SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		struct pen_recipient *to = &m->rcpt[i];
+		to->fate = at[2] <= PEN_FATE_DELETED ? at[2] : PEN_FATE_QUEUED;
+		to->attempts = get16(at + 4);
+		at += (has_dsn(r) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED) + to->addr.n +
+		      to->orcpt.n;
+	}
+}
+
 struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 {
 	*err = -EBADMSG;
 	if (r->type == SPOOL_UPDATE || !message_sane(r))
 		return NULL;
-	uint32_t nrcpt = get32(r->p + 52);
-	struct pen_span sender = pen_span(r->p + SPOOL_MESSAGE_FIXED, get16(r->p + 60));
-	struct pen_span *rcpts = calloc(nrcpt > 0 ? nrcpt : 1, sizeof(*rcpts));
+	struct pen_envelope e = {
+		.sender = pen_span(r->p + SPOOL_MESSAGE_FIXED, get16(r->p + 60)),
+		.nrcpt = get32(r->p + 52),
+		.flags = get32(r->p + 48),
+		.arrival = (pen_wall_us)get64(r->p + 32),
+	};
+	e.envid = pen_span(e.sender.p + e.sender.n, envid_size(r));
+	struct pen_envelope_rcpt *rcpts = calloc(e.nrcpt > 0 ? e.nrcpt : 1, sizeof(*rcpts));
 	*err = -ENOMEM;
 	if (rcpts == NULL)
 		return NULL;
-	const uint8_t *at = sender.p + sender.n;
-	for (uint32_t i = 0; i < nrcpt; i++) {
-		rcpts[i] = pen_span(at + SPOOL_RCPT_FIXED, get16(at));
-		at += SPOOL_RCPT_FIXED + rcpts[i].n;
-	}
-	struct pen_message *m = pen_message_new(sender, rcpts, nrcpt, NULL, get32(r->p + 56),
-		(pen_wall_us)get64(r->p + 32), get32(r->p + 48));
-	for (uint32_t i = 0; m != NULL && i < nrcpt; i++) {
-		const uint8_t *fixed = rcpts[i].p - SPOOL_RCPT_FIXED;
-		m->rcpt[i].fate = fixed[2] <= PEN_FATE_DELETED ? fixed[2] : PEN_FATE_QUEUED;
-		m->rcpt[i].attempts = get16(fixed + 4);
-	}
+	const uint8_t *at = e.envid.p + e.envid.n;
+	for (uint32_t i = 0; i < e.nrcpt; i++)
+		at = rcpt_decode(at, has_dsn(r), &rcpts[i]);
+	e.rcpt = rcpts;
+	struct pen_message *m = pen_message_make(&e, NULL, get32(r->p + 56));
 	free(rcpts);
 	if (m == NULL)
 		return NULL;
+	fates_decode(r, m);
 	m->next_attempt = (pen_wall_us)get64(r->p + 40);
 	pen_message_set_id(m, r->id);
 	if (error_decode(at, get16(r->p + 62), &m->last_error) != 0) {

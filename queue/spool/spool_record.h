@@ -9,7 +9,8 @@
 
 #include <endian.h>
 
-#define SPOOL_VERSION 1u
+#define SPOOL_VERSION 1u                // of segments and of most records
+#define SPOOL_VERSION_DSN 2u            // of a MESSAGE or META with ENVID, ORCPT or NOTIFY
 #define SPOOL_SEGMENT_MAGIC 0x47536e50u // "PnSG"
 #define SPOOL_BATCH_MAGIC 0x54426e50u   // "PnBT"
 #define SPOOL_RECORD_MAGIC 0x43526e50u  // "PnRC"
@@ -21,6 +22,7 @@
 #define SPOOL_MESSAGE_FIXED 64u
 #define SPOOL_UPDATE_FIXED 72u
 #define SPOOL_RCPT_FIXED 6u
+#define SPOOL_RCPT_FIXED_DSN 8u
 #define SPOOL_CHANGE_SIZE 8u
 #define SPOOL_ERROR_FIXED 12u
 #define SPOOL_FOOT_ENTRY 8u

@@ -67,12 +67,12 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 	return draw(c, FAULT_MAIL);
 }
 
-static enum pen_smtp_verdict on_rcpt(void *ctx, struct pen_span rcpt)
+static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 {
 	struct sink_conn *c = ctx;
 	enum pen_smtp_verdict v = draw(c, FAULT_RCPT);
 
-	(void)rcpt;
+	(void)r;
 	if (v == PEN_SMTP_OK)
 		c->nrcpt++;
 	return v;
