@@ -123,6 +123,8 @@ struct nexthop {
 	uint32_t njobs;
 	uint32_t epoch; // of the last flush when it FAILED
 	uint8_t state;
+	uint8_t demand; // enum pen_tls_demand
+	bool lmtp;
 	pen_time_us expires, used;
 	uint16_t transport_len, len;
 	char name[]; // transport, then next hop, lower-case
@@ -144,6 +146,8 @@ struct site {
 	struct site_host *host;
 	uint16_t nhosts;
 	bool dead, hungry, kicking;
+	bool lmtp;
+	uint8_t demand;             // enum pen_tls_demand: part of what it is
 	uint8_t cold;               // failures to open in a row
 	uint32_t queued, in_flight; // jobs, deliveries
 	uint32_t nleases, nready, nopening, window;
@@ -256,7 +260,8 @@ void job_finish(struct pen_sched *s, struct job *j, struct result *r);
 void job_suspend(struct pen_sched *s, struct job *j, struct site *site);
 
 // nexthop.c
-struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop);
+struct nexthop *nexthop_find(
+	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand);
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
 uint32_t nexthop_settle(struct pen_sched *s, struct nexthop *nh, uint32_t budget);
@@ -264,7 +269,8 @@ void nexthop_timer(struct pen_sched *s, struct nexthop *nh);
 void nexthop_free(struct pen_sched *s, struct nexthop *nh);
 
 // site.c: a site's queue and health
-struct site *site_find(struct pen_sched *s, const struct pen_route_result *r);
+struct site *site_find(
+	struct pen_sched *s, const struct nexthop *nh, const struct pen_route_result *r);
 void site_ref(struct site *site);
 void site_unref(struct pen_sched *s, struct site *site);
 void site_push(struct pen_sched *s, struct site *site, struct job *j);
@@ -305,7 +311,7 @@ void lease_on_ended(struct pen_sched *s, struct lease *l);
 void lease_bury(struct pen_sched *s, struct lease *l);
 bool lease_is_idle(const struct lease *l);
 
-// plan.c: fills source, HELO and hosts; false when no source fits.
+// plan.c: fills sources, HELO and hosts; false when no source fits.
 bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *l);
 
 // delivery.c

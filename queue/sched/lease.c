@@ -124,10 +124,13 @@ static bool freshen_first(struct pen_sched *s, struct site *site, bool *more)
 
 static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 {
+	const struct pen_message *m = site_first(site)->entry->m;
+
 	l->pub.site = site;
 	l->pub.timeouts = s->cfg.timeouts;
 	l->pub.rules = &s->cfg.rules;
-	l->pub.plain_retry = true;
+	l->pub.lmtp = site->lmtp;
+	l->pub.plain_retry = s->wall - m->arrival >= s->cfg.tls_fallback_delay;
 	l->pub.hold_dots = s->cfg.hold_dots;
 	l->pub.max_messages = s->cfg.connection_message_limit;
 	l->pub.max_age = s->cfg.connection_age_limit;
@@ -159,6 +162,8 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 		return LEASE_NOTHING;
 	}
 	lease_init(s, l, site);
+	if (s->ops.prepare != NULL)
+		s->ops.prepare(s->ctx, &l->pub);
 	if (!lease_send(s, l, PEN_CMD_LEASE_OPEN)) {
 		lease_free(l);
 		return LEASE_BUSY;
@@ -250,6 +255,8 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 	site->nopening--;
 	site->nready++;
 	s->nready++;
+	if (s->ops.session != NULL)
+		s->ops.session(s->ctx, &l->pub, false);
 	lease_touch(s, l);
 	lease_fill(s, l);
 	site_kick(s, site);
@@ -323,6 +330,8 @@ void lease_on_ended(struct pen_sched *s, struct lease *l)
 
 	PEN_ASSERT(!l->ended);
 	l->ended = true;
+	if (s->ops.session != NULL)
+		s->ops.session(s->ctx, &l->pub, true);
 	link_remove(&l->in_site);
 	link_remove(&l->idle);
 	link_remove(&l->blocked);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Next hops: what recipients are grouped by, and what is resolved.
+// Next hops: what recipients are grouped by, and what is resolved. Mail that
+// makes another demand on TLS has next hops of its own.
 //
 // An answer holds for its time to live. Jobs wait here while the resolver
 // works; then they go to the site that the answer names. A site sends jobs
@@ -26,15 +27,16 @@ static bool nexthop_failed(const struct pen_sched *s, const struct nexthop *nh)
 }
 
 static struct nexthop *nexthop_new(
-	struct pen_sched *s, const char *name, uint16_t len, uint16_t transport_len, uint64_t hash)
+	struct pen_sched *s, struct pen_span name, uint16_t transport_len, uint64_t hash)
 {
-	struct nexthop *nh = calloc(1, sizeof(*nh) + len);
+	struct nexthop *nh = calloc(1, sizeof(*nh) + name.n);
 
 	if (nh == NULL)
 		return NULL;
-	memcpy(nh->name, name, len);
-	nh->len = len;
+	memcpy(nh->name, name.p, name.n);
+	nh->len = (uint16_t)name.n;
 	nh->transport_len = transport_len;
+	nh->lmtp = pen_span_eq(pen_span(nh->name, transport_len), PEN_SPAN_LIT("lmtp"));
 	nh->node.hash = hash;
 	nh->used = s->now;
 	link_init(&nh->waiting);
@@ -45,7 +47,8 @@ static struct nexthop *nexthop_new(
 	return nh;
 }
 
-struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop)
+struct nexthop *nexthop_find(
+	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand)
 {
 	char name[PEN_HOP_TEXT_MAX];
 	size_t tl = hop->transport.n, len = tl + hop->nexthop.n;
@@ -57,14 +60,17 @@ struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *ho
 		uint8_t c = hop->nexthop.p[i];
 		name[tl + i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 	}
-	uint64_t hash = pen_siphash(&s->key, name, len) + tl;
+	uint64_t hash = pen_siphash(&s->key, name, len) + tl * 4 + demand;
 	for (struct table_node *n = table_chain(&s->nexthops, hash); n != NULL; n = n->next) {
 		struct nexthop *nh = LINK_OF(n, struct nexthop, node);
 		if (n->hash == hash && nh->len == len && nh->transport_len == tl &&
-			memcmp(nh->name, name, len) == 0)
+			nh->demand == demand && memcmp(nh->name, name, len) == 0)
 			return nh;
 	}
-	return nexthop_new(s, name, (uint16_t)len, (uint16_t)tl, hash);
+	struct nexthop *nh = nexthop_new(s, pen_span(name, len), (uint16_t)tl, hash);
+	if (nh != NULL)
+		nh->demand = (uint8_t)demand;
+	return nh;
 }
 
 void nexthop_free(struct pen_sched *s, struct nexthop *nh)
@@ -89,7 +95,7 @@ static void nexthop_resolve(struct pen_sched *s, struct nexthop *nh)
 	pen_wheel_arm(&s->wheel, &nh->timer.node, s->now + s->cfg.resolve_timeout);
 	s->ops.resolve(s->ctx, pen_span(nh->name, nh->transport_len),
 		pen_span(nh->name + nh->transport_len, (size_t)(nh->len - nh->transport_len)),
-		PEN_DEMAND_NONE, nh->token.hash);
+		(enum pen_tls_demand)nh->demand, nh->token.hash);
 }
 
 static void job_route_failed(struct pen_sched *s, struct nexthop *nh, struct job *j)
@@ -174,7 +180,7 @@ static void nexthop_answer(
 	} else {
 		PEN_ASSERT(result->nhosts > 0 && result->nhosts <= PEN_ROUTE_HOSTS_MAX);
 		PEN_ASSERT(result->site_key.n <= PEN_SITE_KEY_MAX);
-		nh->site = site_find(s, result);
+		nh->site = site_find(s, nh, result);
 		if (nh->site != NULL) {
 			site_ref(nh->site);
 			nh->state = NEXTHOP_ROUTED;

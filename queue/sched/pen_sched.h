@@ -55,6 +55,10 @@ struct pen_sched_config {
 	uint32_t pipeline_depth;           // deliveries queued on one lease at most
 	struct pen_smtp_timeouts timeouts;
 	struct pen_smtp_rules rules;
+	// smtp_tls_fallback_delay: how old a message must be before a failed
+	// handshake at level may is repeated without TLS.
+	pen_time_us tls_fallback_delay;
+	bool shuffle_hosts; // smtp_randomize_addresses
 
 	uint32_t workers;
 	uint32_t nsources;                     // at least one

@@ -1,15 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Which source and which hosts a new connection gets.
+// Which sources and which hosts a new connection gets.
 //
-// Hosts in order of preference, shuffled within equal preference so that they
-// share the load; the best one's address family decides, if we have a source
-// of it. Sources take turns.
+// Hosts in the resolver's order: it has weighed families against each other and
+// kept to the limit of addresses. Those of equal preference share the load: they
+// are shuffled among the places that the resolver gave to their family. Sources
+// of each family take turns; hosts of a family that we have no source of are
+// left out.
 #include "core.h"
 
 static unsigned family_index(const struct pen_addr *a)
 {
 	return a->family == PEN_FAMILY_IP6 ? 1 : 0;
+}
+
+// Shuffles order[from..to), each family among its own places.
+static void shuffle(
+	struct pen_sched *s, const struct site *site, uint16_t *order, uint16_t from, uint16_t to)
+{
+	for (unsigned family = 0; family < 2; family++) {
+		uint16_t place[PEN_ROUTE_HOSTS_MAX], n = 0;
+		for (uint16_t i = from; i < to; i++) {
+			if (family_index(&site->host[order[i]].addr) == family)
+				place[n++] = i;
+		}
+		while (n > 1) {
+			uint16_t k = (uint16_t)pen_rand_below(&s->rand, n--);
+			uint16_t swap = order[place[n]];
+			order[place[n]] = order[place[k]];
+			order[place[k]] = swap;
+		}
+	}
 }
 
 static void order_hosts(struct pen_sched *s, const struct site *site, uint16_t *order)
@@ -23,37 +44,36 @@ static void order_hosts(struct pen_sched *s, const struct site *site, uint16_t *
 			order[at] = order[at - 1];
 		order[at] = i;
 	}
-	for (uint16_t from = 0, to; from < n; from = to) {
+	for (uint16_t from = 0, to; from < n && s->cfg.shuffle_hosts; from = to) {
 		for (to = from + 1; to < n && site->host[order[to]].preference ==
 						      site->host[order[from]].preference;)
 			to++;
-		for (uint16_t i = (uint16_t)(to - 1); i > from; i--) {
-			uint16_t k = (uint16_t)(from +
-						pen_rand_below(&s->rand, (uint64_t)(i - from) + 1));
-			uint16_t swap = order[i];
-			order[i] = order[k];
-			order[k] = swap;
-		}
+		shuffle(s, site, order, from, to);
 	}
+}
+
+static void choose_source(
+	struct pen_sched *s, unsigned family, struct pen_addr *addr, const char **helo)
+{
+	*helo = s->cfg.myhostname;
+	if (s->nsource[family] == 0)
+		return;
+	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
+	const struct pen_sched_source *src = &s->cfg.source[s->source[family][turn]];
+	*addr = src->addr;
+	if (src->helo[0] != '\0')
+		*helo = src->helo;
 }
 
 bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *l)
 {
 	uint16_t order[PEN_ROUTE_HOSTS_MAX];
-	unsigned family = 0;
-	uint16_t i;
 
+	_Static_assert(PEN_ROUTE_HOSTS_MAX <= PEN_LEASE_HOSTS_MAX, "all hosts fit a lease");
 	order_hosts(s, site, order);
-	for (i = 0; i < site->nhosts; i++) {
-		family = family_index(&site->host[order[i]].addr);
-		if (s->nsource[family] > 0)
-			break;
-	}
-	if (i == site->nhosts)
-		return false;
-	for (; i < site->nhosts && l->nhosts < PEN_LEASE_HOSTS_MAX; i++) {
+	for (uint16_t i = 0; i < site->nhosts; i++) {
 		const struct site_host *h = &site->host[order[i]];
-		if (family_index(&h->addr) != family)
+		if (s->nsource[family_index(&h->addr)] == 0)
 			continue;
 		struct pen_lease_host *out = &l->host[l->nhosts++];
 		out->addr = h->addr;
@@ -61,9 +81,9 @@ bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *
 		out->tls = pen_tls_policy_ref(h->tls);
 		out->name = h->tls->host;
 	}
-	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
-	const struct pen_sched_source *src = &s->cfg.source[s->source[family][turn]];
-	*(family == 0 ? &l->source : &l->source6) = src->addr;
-	l->helo = l->helo6 = src->helo[0] != '\0' ? src->helo : s->cfg.myhostname;
+	if (l->nhosts == 0)
+		return false;
+	choose_source(s, 0, &l->source, &l->helo);
+	choose_source(s, 1, &l->source6, &l->helo6);
 	return true;
 }

@@ -106,6 +106,8 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 	};
 
 	log_delays(s, e, r, line.delay);
+	if (r->lease != NULL && (r->lease->pub.host_tried || r->lease->pub.ready))
+		line.tls_field = &r->lease->pub.tls_field;
 	if (r->lease != NULL && contacted(r)) {
 		const struct pen_lease *l = &r->lease->pub;
 		const struct pen_lease_host *h = &l->host[l->host_used];
@@ -115,7 +117,6 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 		line.source = h->addr.family == PEN_FAMILY_IP6 ? &l->source6 : &l->source;
 		line.has_session = l->ready;
 		line.tls = l->tls;
-		line.tls_field = &l->tls_field;
 		line.tls_protocol = l->tls_protocol;
 		line.tls_cipher = l->tls_cipher;
 		line.conn_use = r->delivery != NULL ? r->delivery->conn_use : 0;

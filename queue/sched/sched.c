@@ -20,6 +20,7 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.pipeline_depth = 64,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.rules = PEN_SMTP_RULES_DEFAULT,
+		.shuffle_hosts = true,
 		.message_limit = 5000000,
 		.recipient_total_limit = 5000000,
 		.content_memory_limit = 512u << 20,
@@ -77,7 +78,8 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 
 	PEN_ASSERT(cfg->workers > 0 && cfg->workers <= 64 && cfg->nsources > 0);
 	PEN_ASSERT(cfg->concurrency_limit > 0 && cfg->initial_concurrency > 0 &&
-		   cfg->recipient_limit > 0 && cfg->lease_limit > 0 && cfg->pipeline_depth > 0);
+		   cfg->recipient_limit > 0 && cfg->recipient_limit <= UINT16_MAX &&
+		   cfg->lease_limit > 0 && cfg->pipeline_depth > 0);
 	if (s == NULL)
 		return NULL;
 	s->cfg = *cfg;

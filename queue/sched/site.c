@@ -37,7 +37,8 @@ static bool site_set_hosts(struct site *site, const struct pen_route_result *r)
 	return true;
 }
 
-static struct site *site_new(struct pen_sched *s, struct pen_span key, uint64_t hash)
+static struct site *site_new(
+	struct pen_sched *s, const struct nexthop *nh, struct pen_span key, uint64_t hash)
 {
 	struct site *site = calloc(1, sizeof(*site) + key.n + 1);
 
@@ -46,6 +47,8 @@ static struct site *site_new(struct pen_sched *s, struct pen_span key, uint64_t 
 	memcpy(site->key, key.p, key.n);
 	site->key_len = (uint16_t)key.n;
 	site->node.hash = hash;
+	site->demand = nh->demand;
+	site->lmtp = nh->lmtp;
 	link_init(&site->returned);
 	link_init(&site->jobs);
 	link_init(&site->leases);
@@ -58,18 +61,23 @@ static struct site *site_new(struct pen_sched *s, struct pen_span key, uint64_t 
 }
 
 // The site of this result, with its hosts brought up to date. NULL: no memory.
-struct site *site_find(struct pen_sched *s, const struct pen_route_result *r)
+// The resolver's key tells demands apart; that mail never shares a connection
+// with mail of another demand or protocol is not left to it alone.
+struct site *site_find(
+	struct pen_sched *s, const struct nexthop *nh, const struct pen_route_result *r)
 {
-	uint64_t hash = pen_siphash(&s->key, r->site_key.p, r->site_key.n);
+	uint64_t hash =
+		pen_siphash(&s->key, r->site_key.p, r->site_key.n) + nh->demand * 2 + nh->lmtp;
 	struct site *site = NULL;
 
 	for (struct table_node *n = table_chain(&s->sites, hash); n != NULL; n = n->next) {
 		struct site *have = LINK_OF(n, struct site, node);
-		if (n->hash == hash && pen_span_eq(pen_span(have->key, have->key_len), r->site_key))
+		if (n->hash == hash && have->demand == nh->demand && have->lmtp == nh->lmtp &&
+			pen_span_eq(pen_span(have->key, have->key_len), r->site_key))
 			site = have;
 	}
 	if (site == NULL)
-		site = site_new(s, r->site_key, hash);
+		site = site_new(s, nh, r->site_key, hash);
 	if (site == NULL || (!site_set_hosts(site, r) && site->host == NULL)) {
 		if (site != NULL)
 			site_maybe_reap(s, site);
