@@ -19,13 +19,19 @@ static void connect_failed(struct session *s, enum pen_dsn_origin origin, const 
 		"connect to %s[%s]:%u: %s", h->name, pen_addr_str(&h->addr, addr), h->port, why);
 }
 
+static const struct pen_addr *source_for(const struct pen_lease *l, const struct pen_addr *host)
+{
+	return host->family == PEN_FAMILY_IP6 ? &l->source6 : &l->source;
+}
+
 // 0, or the reason in lease->result.
 static int connect_host(struct session *s, pen_time_us now)
 {
 	struct session_worker *sw = s->sw;
 	struct pen_lease *l = s->lease;
 	const struct pen_lease_host *h = &l->host[l->host_used];
-	int port = pen_worker_port_of(sw->env->self, &l->source);
+	const struct pen_addr *source = source_for(l, &h->addr);
+	int port = pen_worker_port_of(sw->env->self, source);
 	int rc;
 
 	PEN_COUNT(sw->ctr.connects);
@@ -33,7 +39,7 @@ static int connect_host(struct session *s, pen_time_us now)
 		rc = -ENODEV;
 	else
 		rc = pen_tcp_connect(
-			sw->env->tcp[port], &l->source, &h->addr, h->port, s, &s->conn, now);
+			sw->env->tcp[port], source, &h->addr, h->port, s, &s->conn, now);
 	if (rc == 0)
 		return 0;
 	s->conn = NULL;
