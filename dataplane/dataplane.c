@@ -31,7 +31,16 @@ void pen_dataplane_config_init(struct pen_dataplane_config *cfg)
 		.ring_depth = 4096,
 	};
 	for (uint32_t i = 0; i < PEN_PORTS_MAX; i++)
-		cfg->port[i].mtu = 1500;
+		cfg->port[i] = (struct pen_port_config){.mtu = 1500, .prefix6_bits = 64};
+}
+
+bool pen_port_has_ip6(const struct pen_dataplane_config *cfg, uint32_t port)
+{
+	for (uint32_t i = 0; i < cfg->nsources; i++) {
+		if (cfg->source[i].port == port && cfg->source[i].addr.family == PEN_FAMILY_IP6)
+			return true;
+	}
+	return false;
 }
 
 static void note_line(const struct pen_dataplane *d, const char *fmt, ...)
@@ -71,6 +80,8 @@ static int check_config(const struct pen_dataplane_config *cfg, char *err, size_
 	for (uint32_t i = 0; wrong == NULL && i < cfg->nports; i++) {
 		if (cfg->port[i].mtu < 576 || cfg->port[i].mtu > 9600)
 			wrong = "a port's mtu must be between 576 and 9600";
+		else if (cfg->port[i].mtu < PEN_IP6_MTU_MIN && pen_port_has_ip6(cfg, i))
+			wrong = "a port with IPv6 sources must have an mtu of at least 1280";
 	}
 	if (wrong != NULL)
 		snprintf(err, cap, "%s", wrong);

@@ -29,10 +29,12 @@ struct pen_port_config {
 	// A DPDK device: "net_memif0,role=client,socket=/run/x", "net_af_packet0,
 	// iface=veth0", "net_tap0,...", or a PCI address "0000:01:00.0".
 	char device[256];
-	uint16_t mtu;        // default 1500
-	uint8_t prefix_bits; // on-link prefix of the sources
-	struct pen_addr gateway;
-	uint8_t mac[6]; // zeros: the device's own
+	uint16_t mtu;             // default 1500
+	uint8_t prefix_bits;      // on-link prefix of the IPv4 sources
+	uint8_t prefix6_bits;     // and of the IPv6 ones, default 64
+	struct pen_addr gateway;  // of IPv4; family NONE: on-link only
+	struct pen_addr gateway6; // of IPv6; the same
+	uint8_t mac[6];           // zeros: the device's own
 	bool trust_rx_checksum;
 };
 
@@ -65,6 +67,8 @@ struct pen_dataplane_config {
 };
 
 void pen_dataplane_config_init(struct pen_dataplane_config *cfg);
+// Whether one of the sources of a port is an IPv6 address.
+bool pen_port_has_ip6(const struct pen_dataplane_config *cfg, uint32_t port);
 
 struct pen_dataplane;
 struct pen_worker;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,7 +215,9 @@ static void ask_rss(const struct rte_eth_dev_info *info, uint8_t *key, struct rt
 	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	conf->rx_adv_conf.rss_conf.rss_key = key;
 	conf->rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
-	conf->rx_adv_conf.rss_conf.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+	conf->rx_adv_conf.rss_conf.rss_hf =
+		(RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP) &
+		info->flow_type_rss_offloads;
 }
 
 static void fill_reta(struct port *p, const struct rte_eth_dev_info *info)
@@ -290,6 +293,33 @@ static int set_mac(struct port *p, char *err, size_t cap)
 	}
 	memcpy(p->mac, mac.addr_bytes, 6);
 	return 0;
+}
+
+// Solicitations come by multicast, to groups made from the last 24 bits of our
+// addresses. A device that can filter exactly gets the list; the others pass on
+// all multicast, or everything, or (as virtual ones do) have no filter at all.
+static void receive_groups(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index)
+{
+	uint32_t n = 1;
+
+	if (!pen_port_has_ip6(cfg, index))
+		return;
+	struct rte_ether_addr *list = calloc(cfg->nsources + 2, sizeof(*list));
+	if (list != NULL) {
+		list[0] = (struct rte_ether_addr){{0x33, 0x33, 0, 0, 0, 1}};
+		list[n++] = (struct rte_ether_addr){
+			{0x33, 0x33, 0xff, p->mac[3], p->mac[4], p->mac[5]}};
+		for (uint32_t i = 0; i < cfg->nsources; i++) {
+			const struct pen_source_config *s = &cfg->source[i];
+			if (s->port == index && s->addr.family == PEN_FAMILY_IP6)
+				list[n++] = (struct rte_ether_addr){{0x33, 0x33, 0xff,
+					s->addr.ip[13], s->addr.ip[14], s->addr.ip[15]}};
+		}
+	}
+	if ((list == NULL || rte_eth_dev_set_mc_addr_list(p->id, list, n) != 0) &&
+		rte_eth_allmulticast_enable(p->id) != 0)
+		rte_eth_promiscuous_enable(p->id);
+	free(list);
 }
 
 static void pause_ms(long ms)
@@ -369,6 +399,7 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 		return rc;
 	if (rss)
 		fill_reta(p, &info);
+	receive_groups(p, cfg, index);
 	return 0;
 }
 
@@ -464,8 +495,14 @@ static void port_tx_put(void *ctx, struct pen_frame *f, uint32_t len, bool l4_cs
 	m->pkt_len = len;
 	if (l4_csum) {
 		m->l2_len = PEN_ETH_LEN;
-		m->l3_len = PEN_IP4_LEN;
-		m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+		if (port_is_ip6(f->data)) {
+			m->l3_len = PEN_IP6_LEN;
+			m->ol_flags = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_TCP_CKSUM;
+		} else {
+			m->l3_len = PEN_IP4_LEN;
+			m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM |
+				      RTE_MBUF_F_TX_TCP_CKSUM;
+		}
 	}
 	q->tx[q->ntx++] = m;
 	PEN_COUNT_N(q->ctr->tx_bytes, len);

@@ -83,10 +83,20 @@ static inline uint16_t port_queue_receive(struct port_queue *q, struct rte_mbuf 
 	return rte_eth_rx_burst(q->port->id, q->queue, m, n);
 }
 
-// True when the device has verified IP and TCP checksums of a frame.
-static inline bool port_rx_csum_ok(const struct port *p, const struct rte_mbuf *m)
+static inline bool port_is_ip6(const uint8_t *frame)
+{
+	return frame[12] == 0x86 && frame[13] == 0xdd;
+}
+
+// True when the device has verified IP and TCP checksums of a frame. An IPv6
+// header has none, so nothing is said of it.
+static inline bool port_rx_csum_ok(
+	const struct port *p, const struct rte_mbuf *m, const uint8_t *frame, uint32_t len)
 {
 	const uint64_t good = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 
-	return (p->flags & PEN_PORT_RX_CSUM_OK) != 0 || (m->ol_flags & good) == good;
+	if ((p->flags & PEN_PORT_RX_CSUM_OK) != 0 || (m->ol_flags & good) == good)
+		return true;
+	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
+	       len >= PEN_ETH_LEN && port_is_ip6(frame);
 }

@@ -65,7 +65,10 @@ static int new_inet(struct pen_worker *w, uint32_t index, struct port *port, pen
 	struct pen_inet_config ic = {.mtu = port->mtu,
 		.port_flags = port->flags,
 		.gateway = port->cfg->gateway,
+		.gateway6 = port->cfg->gateway6,
 		.prefix_bits = port->cfg->prefix_bits,
+		.prefix6_bits = port->cfg->prefix6_bits,
+		.quiet = w->index != 0,
 		.sources = sources};
 
 	if (sources == NULL)
@@ -201,7 +204,7 @@ static void input_frame(struct worker_port *p, struct rte_mbuf *m, pen_time_us n
 		}
 		bytes = rte_pktmbuf_read(m, 0, len, w->linear);
 	}
-	pen_inet_input(p->inet, bytes, len, port_rx_csum_ok(p->queue.port, m), now);
+	pen_inet_input(p->inet, bytes, len, port_rx_csum_ok(p->queue.port, m, bytes, len), now);
 	rte_pktmbuf_free(m);
 }
 

@@ -46,10 +46,17 @@ void worker_mesh_free(struct pen_worker **w, uint32_t n)
 	}
 }
 
-static bool is_arp_reply(const struct rte_mbuf *m)
+#define PROTO_ICMP6 58
+#define NEIGHBOUR_ADVERTISEMENT 136
+
+// An ARP reply or a neighbour advertisement.
+static bool is_neigh_answer(const struct rte_mbuf *m)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
 
+	if (m->data_len > PEN_ETH_LEN + PEN_IP6_LEN && port_is_ip6(p))
+		return p[PEN_ETH_LEN + 6] == PROTO_ICMP6 &&
+		       p[PEN_ETH_LEN + PEN_IP6_LEN] == NEIGHBOUR_ADVERTISEMENT;
 	return m->data_len >= PEN_ETH_LEN + 8 && p[12] == 0x08 && p[13] == 0x06 &&
 	       p[PEN_ETH_LEN + 6] == 0 && p[PEN_ETH_LEN + 7] == 2;
 }
@@ -76,7 +83,7 @@ bool worker_mesh_steer(struct pen_worker *w, struct rte_mbuf *m)
 	uint16_t local = pen_inet_steer(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 
 	if (local == 0) {
-		if (is_arp_reply(m))
+		if (is_neigh_answer(m))
 			copy_to_all(w, m);
 		return false;
 	}

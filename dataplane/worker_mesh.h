@@ -12,7 +12,8 @@ int worker_mesh_new(struct pen_worker **w, uint32_t n);
 void worker_mesh_free(struct pen_worker **w, uint32_t n);
 
 // Passes a received frame on when another worker owns it; true: it is gone. An
-// answer to an ARP request goes to all: only who asked will believe it.
+// answer to an ARP request or a solicitation goes to all: only who asked will
+// believe it.
 bool worker_mesh_steer(struct pen_worker *w, struct rte_mbuf *m);
 void worker_mesh_tell_neigh(
 	struct worker_port *p, const struct pen_addr *addr, const uint8_t mac[6]);

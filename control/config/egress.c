@@ -30,8 +30,10 @@ static const struct egress_key top_keys[] = {
 static const struct egress_key port_keys[] = {
 	{"device", egress_read_text, PORT(device), 0, 256},
 	{"mtu", egress_read_u16, PORT(mtu), 576, 9216},
-	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 128},
-	{"gateway", egress_read_addr, PORT(gateway), 0, 0},
+	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 32},
+	{"gateway", egress_read_addr_of, PORT(gateway), PEN_FAMILY_IP4, 0},
+	{"prefix6", egress_read_u8, PORT(prefix6_bits), 1, 128},
+	{"gateway6", egress_read_addr_of, PORT(gateway6), PEN_FAMILY_IP6, 0},
 	{"mac", egress_read_mac, PORT(mac), 0, 0},
 	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0},
 	{0},
@@ -167,7 +169,7 @@ static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
 		return;
 	}
 	struct pen_port_config *port = &d->port[d->nports++];
-	*port = (struct pen_port_config){.mtu = 1500, .prefix_bits = 24};
+	*port = (struct pen_port_config){.mtu = 1500, .prefix_bits = 24, .prefix6_bits = 64};
 	strcpy(port->name, n->key);
 	snprintf(within, sizeof(within), " in port %s", n->key);
 	read_keys(rd, port_keys, n, port, false, within);
@@ -177,6 +179,66 @@ static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
 			"the PCI "
 			"address of a network card",
 			n->key);
+}
+
+// What a port cannot send from, whatever the rest of the file says.
+static const char *unusable(const struct pen_addr *a)
+{
+	static const uint8_t zeros[16];
+	bool low = memcmp(a->ip, zeros, 10) == 0; // ::, ::1, ::a.b.c.d, ::ffff:a.b.c.d
+
+	if (a->family == PEN_FAMILY_IP6)
+		return a->ip[0] == 0xff                                ? "a multicast address"
+		       : a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80 ? "a link-local address"
+		       : low ? "no address that a network card may have"
+			     : NULL;
+	return a->ip[0] >= 224                    ? "a multicast or reserved address"
+	       : a->ip[0] == 0 || a->ip[0] == 127 ? "no address that a network card may have"
+						  : NULL;
+}
+
+// A gateway must be a neighbour of the port's sources: on their prefix or, for
+// IPv6, link-local.
+static void check_gateway(
+	struct egress_reader *rd, const struct pen_source_config *s, unsigned line)
+{
+	const struct pen_port_config *port = &rd->e->dataplane.port[s->port];
+	bool six = s->addr.family == PEN_FAMILY_IP6;
+	const struct pen_addr *gateway = six ? &port->gateway6 : &port->gateway;
+	uint8_t bits = six ? port->prefix6_bits : port->prefix_bits;
+	char a[PEN_ADDR_STR_MAX], b[PEN_ADDR_STR_MAX];
+
+	if (gateway->family == PEN_FAMILY_NONE ||
+		(six && gateway->ip[0] == 0xfe && (gateway->ip[1] & 0xc0) == 0x80))
+		return;
+	if (!pen_cidr_has(&(struct pen_cidr){s->addr, bits}, gateway))
+		pen_report_error(rd->report, rd->file, line,
+			"source %s: the gateway %s of port %s is not in %s/%u", s->name,
+			pen_addr_str(gateway, a), port->name, pen_addr_str(&s->addr, b), bits);
+}
+
+static void check_source(struct egress_reader *rd, const struct pen_source_config *s, unsigned line)
+{
+	const struct pen_dataplane_config *d = &rd->e->dataplane;
+	char text[PEN_ADDR_STR_MAX];
+
+	if (s->addr.family == PEN_FAMILY_NONE)
+		return;
+	const char *why = unusable(&s->addr);
+	if (why != NULL)
+		pen_report_error(rd->report, rd->file, line, "source %s: address = %s is %s",
+			s->name, pen_addr_str(&s->addr, text), why);
+	if (d->nports == 0)
+		return;
+	const struct pen_port_config *port = &d->port[s->port];
+	// RFC 8200 5.
+	if (s->addr.family == PEN_FAMILY_IP6 && port->mtu < 1280)
+		pen_report_error(rd->report, rd->file, line,
+			"source %s: the mtu %u of port %s is too small for IPv6: accepted is 1280 "
+			"or more",
+			s->name, port->mtu, port->name);
+	if (why == NULL)
+		check_gateway(rd, s, line);
 }
 
 static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
@@ -206,27 +268,8 @@ static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
 				"source %s has the address %s of source %s", s->name,
 				pen_addr_str(&s->addr, text), o->name);
 	}
+	check_source(rd, s, n->line);
 	d->nsources++;
-}
-
-// A gateway must be a neighbour of the port's sources.
-static void check_gateway(
-	struct egress_reader *rd, const struct pen_source_config *s, unsigned line)
-{
-	const struct pen_port_config *port = &rd->e->dataplane.port[s->port];
-	char a[PEN_ADDR_STR_MAX], b[PEN_ADDR_STR_MAX];
-
-	if (s->addr.family == PEN_FAMILY_NONE || port->gateway.family != s->addr.family)
-		return;
-	if (s->addr.family == PEN_FAMILY_IP4 && port->prefix_bits > 32)
-		pen_report_error(rd->report, rd->file, line,
-			"prefix = %u of port %s: accepted for IPv4 is 1 to 32", port->prefix_bits,
-			port->name);
-	else if (!pen_cidr_has(&(struct pen_cidr){s->addr, port->prefix_bits}, &port->gateway))
-		pen_report_error(rd->report, rd->file, line,
-			"source %s: the gateway %s of port %s is not in %s/%u", s->name,
-			pen_addr_str(&port->gateway, a), port->name, pen_addr_str(&s->addr, b),
-			port->prefix_bits);
 }
 
 static uint32_t count_sections(const struct pen_ucl_node *root, const char *what)
@@ -293,10 +336,6 @@ static void read_root(struct egress_reader *rd, const struct pen_ucl_node *root)
 	if (d->nsources == 0)
 		pen_report_error(rd->report, rd->file, 0,
 			"no source: write source s0 { port = p0; address = \"...\" }");
-	if (d->nports == 0)
-		return;
-	for (uint32_t i = 0; i < d->nsources; i++)
-		check_gateway(rd, &rd->e->sources[i], 0);
 }
 
 int pen_egress_parse(

@@ -40,6 +40,9 @@ void egress_read_text(struct egress_reader *rd, const struct egress_key *k,
 	const struct pen_ucl_node *n, void *out);
 void egress_read_addr(struct egress_reader *rd, const struct egress_key *k,
 	const struct pen_ucl_node *n, void *out);
+// An address of one family: k->min.
+void egress_read_addr_of(struct egress_reader *rd, const struct egress_key *k,
+	const struct pen_ucl_node *n, void *out);
 void egress_read_mac(struct egress_reader *rd, const struct egress_key *k,
 	const struct pen_ucl_node *n, void *out);
 void egress_read_helo(struct egress_reader *rd, const struct egress_key *k,

@@ -37,6 +37,8 @@ static void the_smallest_file_gets_working_defaults(void **state)
 	assert_int_equal(d->ring_depth & (d->ring_depth - 1), 0);
 	assert_int_equal(d->port[0].mtu, 1500);
 	assert_int_equal(d->port[0].prefix_bits, 24);
+	assert_int_equal(d->port[0].prefix6_bits, 64);
+	assert_int_equal(d->port[0].gateway6.family, PEN_FAMILY_NONE);
 	assert_int_equal(d->nsources, 1);
 	assert_ptr_equal(d->source, egress.sources);
 }
@@ -53,10 +55,12 @@ static void every_key_reaches_the_dataplane(void **state)
 		      "port p0 {\n"
 		      "  device = \"net_memif0,role=client,socket=/run/x.sock\"; mtu = 9000\n"
 		      "  prefix = 16; gateway = 10.0.0.1; mac = \"02:00:00:00:00:0a\"\n"
+		      "  prefix6 = 56; gateway6 = \"2001:db8:0:a0::1\"\n"
 		      "  trust_rx_checksum = yes }\n"
 		      "port p1 { device = 0000:01:00.0 }\n"
 		      "source s0 { port = p0; address = \"10.0.0.2\"; helo = \"a.example.com\"; }\n"
-		      "source s1 { port = p1; address = 192.0.2.9 }\n"),
+		      "source s1 { port = p1; address = 192.0.2.9 }\n"
+		      "source s2 { port = p0; address = \"2001:db8:0:a1::2\" }\n"),
 		0);
 	assert_string_equal(report_lines_text(&lines), "");
 	const struct pen_dataplane_config *d = &egress.dataplane;
@@ -74,6 +78,9 @@ static void every_key_reaches_the_dataplane(void **state)
 	assert_true(d->port[0].trust_rx_checksum);
 	assert_string_equal(d->port[1].device, "0000:01:00.0");
 	assert_int_equal(d->source[1].port, 1);
+	assert_int_equal(d->port[0].prefix6_bits, 56);
+	assert_int_equal(d->port[0].gateway6.ip[15], 1);
+	assert_int_equal(d->source[2].addr.family, PEN_FAMILY_IP6);
 	assert_string_equal(d->source[0].helo, "a.example.com");
 	assert_string_equal(d->source[1].name, "s1");
 }
@@ -128,13 +135,48 @@ static void all_bad_values_are_reported_with_line_and_range(void **state)
 		"\"net_af_packet0,iface=eth1\", or the PCI address of a network card\n"
 		"egress.conf:12: error: port = p9: accepted is the name of a port of this file\n"
 		"egress.conf:12: error: helo = a b: accepted is a host name\n"
+		"egress.conf:12: error: source s0: the gateway 10.1.0.1 of port p0 is not in "
+		"10.0.0.2/24\n"
 		"egress.conf:13: error: unknown key \"addres\" in source s0: did you mean "
 		"\"address\"?\n"
 		"egress.conf:13: error: source s0 has no address: write address = \"10.0.0.2\"\n"
 		"egress.conf:13: error: source s0 is there already\n"
-		"egress.conf:14: error: source = 5: accepted is source NAME { ... }\n"
-		"egress.conf: error: source s0: the gateway 10.1.0.1 of port p0 is not in "
-		"10.0.0.2/24\n");
+		"egress.conf:14: error: source = 5: accepted is source NAME { ... }\n");
+}
+
+static void each_family_has_its_own_prefix_and_gateway(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("port p0 { device = a; gateway6 = \"fe80::1\"; prefix6 = 129\n"
+			       "  gateway = \"2001:db8::1\"; prefix = 64 }\n"
+			       "port p1 { device = b; mtu = 1279; gateway6 = 10.0.0.1 }\n"
+			       "port p2 { device = c; gateway6 = \"2001:db8:0:1::1\" }\n"
+			       "source s0 { port = p0; address = \"2001:db8::2\" }\n"
+			       "source s1 { port = p1; address = \"2001:db8::3\" }\n"
+			       "source s2 { port = p2; address = \"2001:db8::4\" }\n"
+			       "source s3 { port = p2; address = \"fe80::4\" }\n"
+			       "source s4 { port = p2; address = \"::ffff:10.0.0.5\" }\n"
+			       "source s5 { port = p2; address = \"2001:db8:0:1::5\" }\n"
+			       "source s6 { port = p2; address = \"ff02::6\" }\n"
+			       "source s7 { port = p0; address = 224.0.0.1 }\n"),
+		-22);
+	assert_string_equal(report_lines_text(&lines),
+		"egress.conf:1: error: prefix6 = 129: accepted is a number from 1 to 128\n"
+		"egress.conf:2: error: gateway = 2001:db8::1: accepted is an IPv4 address such as "
+		"\"10.0.0.1\"\n"
+		"egress.conf:2: error: prefix = 64: accepted is a number from 1 to 32\n"
+		"egress.conf:3: error: gateway6 = 10.0.0.1: accepted is an IPv6 address such as "
+		"\"fe80::1\"\n"
+		"egress.conf:6: error: source s1: the mtu 1279 of port p1 is too small for IPv6: "
+		"accepted is 1280 or more\n"
+		"egress.conf:7: error: source s2: the gateway 2001:db8:0:1::1 of port p2 is not in "
+		"2001:db8::4/64\n"
+		"egress.conf:8: error: source s3: address = fe80::4 is a link-local address\n"
+		"egress.conf:9: error: source s4: address = ::ffff:10.0.0.5 is no address that a "
+		"network card may have\n"
+		"egress.conf:11: error: source s6: address = ff02::6 is a multicast address\n"
+		"egress.conf:12: error: source s7: address = 224.0.0.1 is a multicast or reserved "
+		"address\n");
 }
 
 static void an_empty_file_says_what_is_missing(void **state)
@@ -195,6 +237,7 @@ int main(void)
 		TEST(every_key_reaches_the_dataplane),
 		TEST(json_is_accepted_too),
 		TEST(all_bad_values_are_reported_with_line_and_range),
+		TEST(each_family_has_its_own_prefix_and_gateway),
 		TEST(an_empty_file_says_what_is_missing),
 		TEST(syntax_errors_name_their_line),
 		TEST(a_missing_file_says_what_to_write),

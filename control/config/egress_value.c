@@ -100,9 +100,23 @@ void egress_read_addr(struct egress_reader *rd, const struct egress_key *k,
 
 	(void)k;
 	if (n->text == NULL || pen_addr_parse(&a, pen_span_cstr(n->text)) != 0)
-		egress_refuse(rd, n, "an IP address such as \"10.0.0.1\"");
+		egress_refuse(rd, n, "an IP address such as \"10.0.0.1\" or \"2001:db8::1\"");
 	else
 		*(struct pen_addr *)out = a;
+}
+
+void egress_read_addr_of(struct egress_reader *rd, const struct egress_key *k,
+	const struct pen_ucl_node *n, void *out)
+{
+	struct pen_addr a;
+
+	if (n->text != NULL && pen_addr_parse(&a, pen_span_cstr(n->text)) == 0 &&
+		a.family == k->min)
+		*(struct pen_addr *)out = a;
+	else if (k->min == PEN_FAMILY_IP6)
+		egress_refuse(rd, n, "an IPv6 address such as \"fe80::1\"");
+	else
+		egress_refuse(rd, n, "an IPv4 address such as \"10.0.0.1\"");
 }
 
 void egress_read_mac(struct egress_reader *rd, const struct egress_key *k,

@@ -6,8 +6,10 @@
 //   workers = 1; cores = [0]; hugepages = auto; memory_mb = 256;
 //   connections = 10000; buffer_mb = 64; eal_options = [];
 //   port p0 { device = "net_memif0,role=client,socket=/run/x"; prefix = 24;
-//             gateway = "10.0.0.1"; mtu = 1500; mac = "02:00:00:00:00:01"; }
+//             gateway = "10.0.0.1"; prefix6 = 64; gateway6 = "fe80::1";
+//             mtu = 1500; mac = "02:00:00:00:00:01"; }
 //   source s0 { port = p0; address = "10.0.0.2"; helo = "mail.example.com"; }
+//   source s1 { port = p0; address = "2001:db8::2"; }
 //
 // Threads: read once; then read-only.
 // Memory:  a pen_egress owns all that its dataplane configuration points to.

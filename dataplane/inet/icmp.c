@@ -17,7 +17,7 @@ static void echo_reply(
 		PEN_COUNT(n->ctr->drop_icmp_malformed);
 		return;
 	}
-	uint8_t *out = pen_inet_tx_begin(n, &f);
+	uint8_t *out = pen_inet_tx_begin(n, &f, PEN_FAMILY_IP4);
 	if (out == NULL)
 		return;
 	memcpy(out, icmp, len);

@@ -13,17 +13,26 @@ static const uint8_t broadcast_mac[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 static bool config_ok(const struct pen_inet_config *cfg)
 {
-	if (cfg->nsources == 0 || cfg->nsources > PEN_INET_SOURCES_MAX || cfg->prefix_bits > 32)
+	bool six = false;
+
+	if (cfg->nsources == 0 || cfg->nsources > PEN_INET_SOURCES_MAX || cfg->prefix_bits > 32 ||
+		cfg->prefix6_bits > 128)
 		return false;
-	if (cfg->mtu < 576 || (cfg->mac[0] & 1) != 0)
+	for (uint32_t i = 0; i < cfg->nsources; i++) {
+		const struct pen_addr *a = &cfg->sources[i];
+		bool good4 = a->family == PEN_FAMILY_IP4 && raw32(a->ip) != 0;
+		bool good6 = a->family == PEN_FAMILY_IP6 && !inet6_not_unicast(a->ip);
+		if (!good4 && !good6)
+			return false;
+		six |= good6;
+	}
+	if (cfg->mtu < (six ? PEN_IP6_MTU_MIN : 576) || (cfg->mac[0] & 1) != 0)
 		return false;
 	if (cfg->gateway.family != PEN_FAMILY_NONE && cfg->gateway.family != PEN_FAMILY_IP4)
 		return false;
-	for (uint32_t i = 0; i < cfg->nsources; i++) {
-		if (cfg->sources[i].family != PEN_FAMILY_IP4 || raw32(cfg->sources[i].ip) == 0)
-			return false;
-	}
-	return true;
+	if (cfg->gateway6.family == PEN_FAMILY_IP6)
+		return !inet6_not_unicast(cfg->gateway6.ip);
+	return cfg->gateway6.family == PEN_FAMILY_NONE;
 }
 
 static void source_add(struct pen_inet *n, uint32_t raw)
@@ -45,10 +54,34 @@ bool inet_source_has(const struct pen_inet *n, uint32_t raw)
 	return false;
 }
 
+static int ip4_init(struct pen_inet *n, const struct pen_inet_config *cfg)
+{
+	uint32_t slots = 16, first = 0;
+
+	while (slots < 2 * cfg->nsources)
+		slots *= 2;
+	n->source = calloc(slots, sizeof(*n->source));
+	if (n->source == NULL)
+		return -ENOMEM;
+	n->source_mask = slots - 1;
+	for (uint32_t i = 0; i < cfg->nsources; i++) {
+		if (cfg->sources[i].family != PEN_FAMILY_IP4)
+			continue;
+		source_add(n, raw32(cfg->sources[i].ip));
+		if (first == 0)
+			first = raw32(cfg->sources[i].ip);
+	}
+	if (cfg->gateway.family == PEN_FAMILY_IP4)
+		n->gateway = raw32(cfg->gateway.ip);
+	n->mask = cfg->prefix_bits == 0 ? 0 : htonl(~0u << (32 - cfg->prefix_bits));
+	if (cfg->prefix_bits < 31 && first != 0)
+		n->link_broadcast = first | ~n->mask;
+	return 0;
+}
+
 struct pen_inet *pen_inet_new(const struct pen_inet_config *cfg, const struct pen_port_ops *ops,
 	void *port_ctx, struct pen_inet_counters *ctr, pen_time_us now)
 {
-	(void)now;
 	if (!config_ok(cfg)) {
 		errno = EINVAL;
 		return NULL;
@@ -56,30 +89,18 @@ struct pen_inet *pen_inet_new(const struct pen_inet_config *cfg, const struct pe
 	struct pen_inet *n = calloc(1, sizeof(*n));
 	if (n == NULL)
 		return NULL;
-	uint32_t slots = 16;
-	while (slots < 2 * cfg->nsources)
-		slots *= 2;
-	n->source = calloc(slots, sizeof(*n->source));
-	if (n->source == NULL) {
-		free(n);
-		errno = ENOMEM;
-		return NULL;
-	}
-	n->source_mask = slots - 1;
-	for (uint32_t i = 0; i < cfg->nsources; i++)
-		source_add(n, raw32(cfg->sources[i].ip));
 	n->ops = ops;
 	n->port = port_ctx;
 	n->ctr = ctr;
 	memcpy(n->mac, cfg->mac, 6);
 	n->mtu = cfg->mtu;
 	n->port_flags = cfg->port_flags;
-	if (cfg->gateway.family == PEN_FAMILY_IP4)
-		n->gateway = raw32(cfg->gateway.ip);
-	n->mask = cfg->prefix_bits == 0 ? 0 : htonl(~0u << (32 - cfg->prefix_bits));
-	if (cfg->prefix_bits < 31)
-		n->link_broadcast = raw32(cfg->sources[0].ip) | ~n->mask;
 	neigh_init(n);
+	if (ip4_init(n, cfg) != 0 || inet6_init(n, cfg, now) != 0) {
+		pen_inet_free(n);
+		errno = ENOMEM;
+		return NULL;
+	}
 	return n;
 }
 
@@ -88,6 +109,7 @@ void pen_inet_free(struct pen_inet *n)
 	if (n == NULL)
 		return;
 	neigh_fini(n);
+	inet6_fini(n);
 	free(n->source);
 	free(n);
 }
@@ -114,49 +136,58 @@ void pen_inet_input(
 	}
 	uint16_t type = get16(frame + 12);
 	bool unicast = memcmp(frame, n->mac, 6) == 0;
-	// Only ARP may come by broadcast: RFC 1122 3.3.6 wants unicast packets in
-	// link-layer broadcasts dropped.
-	if (!unicast && !(type == ETH_TYPE_ARP && memcmp(frame, broadcast_mac, 6) == 0)) {
-		PEN_COUNT(n->ctr->drop_eth_dst);
+	if (type == ETH_TYPE_IP4 && unicast) {
+		inet_ip4_input(n, frame + PEN_ETH_LEN, len - PEN_ETH_LEN, csum_ok, now);
 		return;
 	}
-	if (type == ETH_TYPE_IP4)
-		inet_ip4_input(n, frame + PEN_ETH_LEN, len - PEN_ETH_LEN, csum_ok, now);
+	// Only ARP may come by broadcast and IPv6 by its own multicasts: RFC 1122
+	// 3.3.6 wants unicast packets in link-layer broadcasts dropped.
+	bool arp = type == ETH_TYPE_ARP && memcmp(frame, broadcast_mac, 6) == 0;
+	bool group = type == ETH_TYPE_IP6 && frame[0] == 0x33 && frame[1] == 0x33;
+	if (!unicast && !arp && !group)
+		PEN_COUNT(n->ctr->drop_eth_dst);
 	else if (type == ETH_TYPE_ARP)
-		neigh_arp_input(n, frame + PEN_ETH_LEN, len - PEN_ETH_LEN, unicast, now);
+		arp_input(n, frame + PEN_ETH_LEN, len - PEN_ETH_LEN, unicast, now);
+	else if (type == ETH_TYPE_IP6 && n->six.on)
+		inet_ip6_input(n, frame + PEN_ETH_LEN, len - PEN_ETH_LEN, unicast, csum_ok, now);
 	else
 		PEN_COUNT(n->ctr->drop_eth_type);
 }
 
-static uint16_t steer_icmp(const uint8_t *icmp, uint32_t len)
-{
-	if (len < 8 + PEN_IP4_LEN + 4 || (icmp[0] != 3 && icmp[0] != 11 && icmp[0] != 12))
-		return 0;
-	const uint8_t *inner = icmp + 8;
-	uint32_t ihl = (inner[0] & 15u) * 4;
-	if (inner[0] >> 4 != 4 || ihl < PEN_IP4_LEN || len < 8 + ihl + 4 ||
-		inner[9] != IP_PROTO_TCP)
-		return 0;
-	return get16(inner + ihl);
-}
-
-uint16_t pen_inet_steer(const uint8_t *frame, uint32_t len)
-{
-	if (len < PEN_ETH_LEN + PEN_IP4_LEN || get16(frame + 12) != ETH_TYPE_IP4)
-		return 0;
-	const uint8_t *ip = frame + PEN_ETH_LEN;
-	uint32_t ihl = (ip[0] & 15u) * 4;
-	len -= PEN_ETH_LEN;
-	if (ip[0] >> 4 != 4 || ihl < PEN_IP4_LEN || len < ihl + 4 || (get16(ip + 6) & 0x1fff) != 0)
-		return 0;
-	if (ip[9] == IP_PROTO_TCP)
-		return get16(ip + ihl + 2);
-	return ip[9] == IP_PROTO_ICMP ? steer_icmp(ip + ihl, len - ihl) : 0;
-}
-
 bool pen_inet_is_local(const struct pen_inet *n, const struct pen_addr *a)
 {
-	return a->family == PEN_FAMILY_IP4 && inet_source_has(n, raw32(a->ip));
+	if (a->family == PEN_FAMILY_IP4)
+		return inet_source_has(n, raw32(a->ip));
+	return a->family == PEN_FAMILY_IP6 && inet6_source_has(n, a->ip);
+}
+
+bool pen_inet_has_route(
+	const struct pen_inet *n, const struct pen_addr *src, const struct pen_addr *dst)
+{
+	if (src->family != dst->family)
+		return false;
+	if (src->family == PEN_FAMILY_IP4)
+		return inet_next_hop(n, raw32(src->ip), raw32(dst->ip)) != 0;
+	return src->family == PEN_FAMILY_IP6 && inet6_next_hop(n, src->ip, dst->ip) != NULL;
+}
+
+uint8_t *pen_inet_tx_begin(struct pen_inet *n, struct pen_frame *f, uint8_t family)
+{
+	if (!n->ops->tx_get(n->port, f)) {
+		PEN_COUNT(n->ctr->drop_tx_no_buffer);
+		return NULL;
+	}
+	return f->data + PEN_INET_HEADROOM(family);
+}
+
+void pen_inet_tx_end(struct pen_inet *n, struct pen_frame *f, const struct pen_addr *src,
+	const struct pen_addr *dst, uint32_t seg_len, bool l4_csum, pen_time_us now)
+{
+	if (src->family == PEN_FAMILY_IP4)
+		inet_ip4_send(
+			n, f, raw32(src->ip), raw32(dst->ip), IP_PROTO_TCP, seg_len, l4_csum, now);
+	else
+		inet_ip6_send(n, f, src->ip, dst->ip, IP_PROTO_TCP, seg_len, l4_csum, now);
 }
 
 uint16_t pen_inet_mtu(const struct pen_inet *n)

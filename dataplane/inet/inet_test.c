@@ -1,84 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "inet_internal.h"
+#include "inet_test_port.h"
 
 #include "pen_rand.h"
-#include "pen_test.h"
-
-#define SENT_MAX 64
-
-static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1};
-static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
-static const uint8_t evil_mac[6] = {2, 6, 6, 6, 6, 6};
-static const uint8_t all_mac[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-static struct {
-	uint8_t data[SENT_MAX][1514];
-	uint32_t len[SENT_MAX];
-	uint32_t n;
-	int lent;
-} port;
-static struct pen_inet *inet;
-static struct pen_inet_counters ctr;
-static pen_time_us now;
-static struct {
-	uint32_t tcp, learned, errors;
-	uint8_t type;
-	uint16_t port;
-	uint32_t seq;
-} seen;
-
-static bool tx_get(void *ctx, struct pen_frame *f)
-{
-	(void)ctx;
-	*f = (struct pen_frame){.data = malloc(1514), .cap = 1514};
-	port.lent++;
-	return true;
-}
-
-static void tx_drop(void *ctx, struct pen_frame *f)
-{
-	(void)ctx;
-	free(f->data);
-	port.lent--;
-}
-
-static void tx_put(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum)
-{
-	(void)l4_csum;
-	assert_true(port.n < SENT_MAX);
-	memcpy(port.data[port.n], f->data, len);
-	port.len[port.n++] = len;
-	tx_drop(ctx, f);
-}
-
-static void on_tcp(void *ctx, const struct pen_addr *src, const struct pen_addr *dst,
-	const uint8_t *seg, uint32_t len, bool csum_ok, pen_time_us t)
-{
-	(void)ctx, (void)src, (void)dst, (void)seg, (void)len, (void)csum_ok, (void)t;
-	seen.tcp++;
-}
-
-static void on_error(void *ctx, const struct pen_addr *local, const struct pen_addr *remote,
-	uint16_t local_port, uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code,
-	uint16_t next_mtu, pen_time_us t)
-{
-	(void)ctx, (void)local, (void)remote, (void)remote_port, (void)code, (void)next_mtu,
-		(void)t;
-	seen.errors++;
-	seen.type = type;
-	seen.port = local_port;
-	seen.seq = seq;
-}
-
-static void on_learned(void *ctx, const struct pen_addr *addr, const uint8_t mac[6])
-{
-	(void)ctx, (void)addr, (void)mac;
-	seen.learned++;
-}
 
 static void start(uint32_t nsources, bool gateway)
 {
-	static const struct pen_port_ops ops = {tx_get, tx_put, tx_drop};
 	struct pen_addr *sources = calloc(nsources, sizeof(*sources));
 
 	for (uint32_t i = 0; i < nsources; i++)
@@ -88,30 +14,8 @@ static void start(uint32_t nsources, bool gateway)
 	memcpy(cfg.mac, our_mac, 6);
 	if (gateway)
 		cfg.gateway = pen_addr_ip4(0x0a0000fe);
-	memset(&ctr, 0, sizeof(ctr));
-	memset(&port, 0, sizeof(port));
-	memset(&seen, 0, sizeof(seen));
-	now = 5 * PEN_US_PER_S;
-	inet = pen_inet_new(&cfg, &ops, NULL, &ctr, now);
-	assert_non_null(inet);
-	struct pen_inet_handler h = {on_tcp, on_error, on_learned, NULL};
-	pen_inet_set_handler(inet, &h);
+	port_start(&cfg);
 	free(sources);
-}
-
-static void stop(void)
-{
-	pen_inet_free(inet);
-	assert_int_equal(port.lent, 0);
-}
-
-static void input(const uint8_t *frame, uint32_t len)
-{
-	uint8_t *exact = malloc(len);
-
-	memcpy(exact, frame, len);
-	pen_inet_input(inet, exact, len, false, now);
-	free(exact);
 }
 
 static void arp(
@@ -132,16 +36,10 @@ static void send_to(uint32_t dst)
 {
 	struct pen_frame f;
 	struct pen_addr s = pen_addr_ip4(0x0a000a01), d = pen_addr_ip4(dst);
-	uint8_t *p = pen_inet_tx_begin(inet, &f);
+	uint8_t *p = pen_inet_tx_begin(inet, &f, PEN_FAMILY_IP4);
 
 	memset(p, 0x55, 40);
 	pen_inet_tx_end(inet, &f, &s, &d, 40, false, now);
-}
-
-static void go(pen_time_us us)
-{
-	for (pen_time_us end = now + us; now < end; now += 100 * PEN_US_PER_MS)
-		pen_inet_poll(inet, now);
 }
 
 // Builds Ethernet + IPv4 around a payload and feeds it in.
@@ -165,7 +63,7 @@ static void ip_in(uint32_t src, uint32_t dst, uint8_t proto, const uint8_t *payl
 	ip[8] ^= damage;
 	if (len > 0)
 		memcpy(ip + 20, payload, len);
-	input(f, PEN_INET_HEADROOM + len);
+	input(f, PEN_INET_HEADROOM(PEN_FAMILY_IP4) + len);
 }
 
 static uint16_t naive_sum(const uint8_t *p, size_t n)
@@ -373,7 +271,7 @@ static void pings_are_answered_and_bad_icmp_is_not(void **state)
 	memcpy(echo + 2, &sum, 2);
 	ip_in(0x0a000002, 0x0a000a01, 1, echo, sizeof(echo), 0, 0);
 	assert_int_equal(port.n, 1);
-	const uint8_t *icmp = port.data[0] + PEN_INET_HEADROOM;
+	const uint8_t *icmp = port.data[0] + PEN_INET_HEADROOM(PEN_FAMILY_IP4);
 	assert_int_equal(icmp[0], 0);
 	assert_memory_equal(icmp + 4, echo + 4, 60);
 	assert_int_equal(pen_csum_fold(pen_csum_add(0, icmp, 64)), 0);

@@ -27,13 +27,6 @@ uint32_t inet_next_hop(const struct pen_inet *n, uint32_t src, uint32_t dst)
 	return n->gateway;
 }
 
-bool pen_inet_has_route(
-	const struct pen_inet *n, const struct pen_addr *src, const struct pen_addr *dst)
-{
-	return src->family == PEN_FAMILY_IP4 && dst->family == PEN_FAMILY_IP4 &&
-	       inet_next_hop(n, raw32(src->ip), raw32(dst->ip)) != 0;
-}
-
 // RFC 7126 wants source routing refused; other options are skipped.
 static bool options_ok(const uint8_t *p, uint32_t n)
 {
@@ -142,20 +135,6 @@ void inet_ip4_send(struct pen_inet *n, struct pen_frame *f, uint32_t src, uint32
 		uint16_t sum = pen_csum_fold(pen_csum_add(0, ip, PEN_IP4_LEN));
 		memcpy(ip + 10, &sum, 2);
 	}
-	neigh_send(n, f, PEN_INET_HEADROOM + payload, src, hop, l4_csum, now);
-}
-
-uint8_t *pen_inet_tx_begin(struct pen_inet *n, struct pen_frame *f)
-{
-	if (!n->ops->tx_get(n->port, f)) {
-		PEN_COUNT(n->ctr->drop_tx_no_buffer);
-		return NULL;
-	}
-	return f->data + PEN_INET_HEADROOM;
-}
-
-void pen_inet_tx_end(struct pen_inet *n, struct pen_frame *f, const struct pen_addr *src,
-	const struct pen_addr *dst, uint32_t seg_len, bool l4_csum, pen_time_us now)
-{
-	inet_ip4_send(n, f, raw32(src->ip), raw32(dst->ip), IP_PROTO_TCP, seg_len, l4_csum, now);
+	struct neigh_key key = neigh_key4(hop);
+	neigh_send(n, f, PEN_ETH_LEN + PEN_IP4_LEN + payload, &src, &key, l4_csum, now);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Neighbours: IPv4 address to MAC, by ARP (RFC 826).
+// Neighbours: address to MAC, for both families. ARP (arp.c) and neighbour
+// discovery (nd.c) ask and listen; the table and what is believed are here.
 //
 // An answer is believed when we asked for it. A host that asks for one of our
 // addresses is learned when we know nothing better. Any other claim about a
@@ -9,9 +10,6 @@
 
 #include "inet_internal.h"
 
-static const uint8_t broadcast_mac[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-static const uint8_t zero_mac[6];
-
 void neigh_init(struct pen_inet *n)
 {
 	memset(n->bucket, 0xff, sizeof(n->bucket));
@@ -19,16 +17,18 @@ void neigh_init(struct pen_inet *n)
 	n->neigh_due = PEN_TIME_NEVER;
 }
 
-static uint16_t *bucket_of(struct pen_inet *n, uint32_t ip)
+static uint16_t *bucket_of(struct pen_inet *n, const struct neigh_key *key)
 {
-	return &n->bucket[hash_raw(ip) & (NEIGH_BUCKETS - 1)];
+	return &n->bucket[hash_raw(key->ip) & (NEIGH_BUCKETS - 1)];
 }
 
-static struct neigh *neigh_find(struct pen_inet *n, uint32_t ip)
+struct neigh *neigh_find(struct pen_inet *n, const struct neigh_key *key)
 {
-	for (uint16_t i = *bucket_of(n, ip); i != NEIGH_NONE; i = n->neigh[i].next) {
-		if (n->neigh[i].ip == ip)
-			return &n->neigh[i];
+	for (uint16_t i = *bucket_of(n, key); i != NEIGH_NONE; i = n->neigh[i].next) {
+		struct neigh *e = &n->neigh[i];
+		if (e->key.ip == key->ip && e->key.family == key->family &&
+			(key->family == PEN_FAMILY_IP4 || ip6_eq(e->key.ip6, key->ip6)))
+			return e;
 	}
 	return NULL;
 }
@@ -52,7 +52,7 @@ void neigh_fini(struct pen_inet *n)
 static void neigh_delete(struct pen_inet *n, struct neigh *e)
 {
 	uint16_t index = (uint16_t)(e - n->neigh);
-	uint16_t *link = bucket_of(n, e->ip);
+	uint16_t *link = bucket_of(n, &e->key);
 
 	parked_drop(n, e);
 	while (*link != index)
@@ -65,13 +65,20 @@ static void neigh_delete(struct pen_inet *n, struct neigh *e)
 
 // A full table gives up the entry that matters least: a silent one first, then
 // the learned one that is nearest to its end. The gateway and pinned stay.
+static bool is_gateway(const struct pen_inet *n, const struct neigh *e)
+{
+	if (e->key.family == PEN_FAMILY_IP4)
+		return e->key.ip == n->gateway;
+	return n->six.has_gateway && ip6_eq(e->key.ip6, n->six.gateway);
+}
+
 static struct neigh *neigh_evict(struct pen_inet *n)
 {
 	struct neigh *worst = NULL;
 
 	for (uint32_t i = 0; i < n->nneigh; i++) {
 		struct neigh *e = &n->neigh[i];
-		if (e->pinned || e->ip == n->gateway || e->state == NEIGH_FREE ||
+		if (e->pinned || is_gateway(n, e) || e->state == NEIGH_FREE ||
 			e->state == NEIGH_PROBING)
 			continue;
 		if (worst == NULL || e->deadline < worst->deadline)
@@ -82,7 +89,7 @@ static struct neigh *neigh_evict(struct pen_inet *n)
 	return worst;
 }
 
-static struct neigh *neigh_add(struct pen_inet *n, uint32_t ip)
+static struct neigh *neigh_add(struct pen_inet *n, const struct neigh_key *key)
 {
 	uint16_t index;
 
@@ -101,8 +108,8 @@ static struct neigh *neigh_add(struct pen_inet *n, uint32_t ip)
 		index = (uint16_t)n->nneigh++;
 	}
 	struct neigh *e = &n->neigh[index];
-	uint16_t *head = bucket_of(n, ip);
-	*e = (struct neigh){.ip = ip, .next = *head, .deadline = PEN_TIME_NEVER};
+	uint16_t *head = bucket_of(n, key);
+	*e = (struct neigh){.key = *key, .next = *head, .deadline = PEN_TIME_NEVER};
 	*head = index;
 	return e;
 }
@@ -113,42 +120,30 @@ static void neigh_set_deadline(struct pen_inet *n, struct neigh *e, pen_time_us 
 	n->neigh_due = pen_time_min(n->neigh_due, t);
 }
 
-static void arp_send(struct pen_inet *n, uint16_t op, const uint8_t eth_dst[6], uint32_t spa,
-	const uint8_t tha[6], uint32_t tpa)
+static void neigh_from(struct neigh *e, const void *local)
 {
-	struct pen_frame f;
-
-	if (!n->ops->tx_get(n->port, &f)) {
-		PEN_COUNT(n->ctr->drop_tx_no_buffer);
-		return;
-	}
-	inet_eth_write(f.data, eth_dst, n->mac, ETH_TYPE_ARP);
-	uint8_t *arp = f.data + PEN_ETH_LEN;
-	put16(arp, 1); // Ethernet
-	put16(arp + 2, ETH_TYPE_IP4);
-	arp[4] = 6;
-	arp[5] = 4;
-	put16(arp + 6, op);
-	memcpy(arp + 8, n->mac, 6);
-	memcpy(arp + 14, &spa, 4);
-	memcpy(arp + 18, tha, 6);
-	memcpy(arp + 24, &tpa, 4);
-	PEN_COUNT(n->ctr->tx_frames);
-	n->ops->tx_put(n->port, &f, PEN_ETH_LEN + ARP_LEN, false);
+	memcpy(e->from, local, e->key.family == PEN_FAMILY_IP4 ? 4 : 16);
+	e->asked = true;
 }
 
 static void neigh_ask(struct pen_inet *n, struct neigh *e, pen_time_us now)
 {
+	// RFC 4861 7.3.3: a neighbour that was there is asked alone, at first.
+	bool everybody = e->state != NEIGH_REACHABLE || e->tries > 0 || e->doubt;
+
 	e->tries++;
 	neigh_set_deadline(n, e, now + NEIGH_RETRY_US);
-	PEN_COUNT(n->ctr->tx_arp_requests);
-	arp_send(n, ARP_REQUEST, broadcast_mac, e->from, zero_mac, e->ip);
+	if (e->key.family == PEN_FAMILY_IP4)
+		arp_ask(n, e);
+	else
+		nd_solicit(n, e, everybody);
 }
 
 static void transmit(
 	struct pen_inet *n, struct neigh *e, struct pen_frame *f, uint32_t len, bool l4_csum)
 {
-	inet_eth_write(f->data, e->mac, n->mac, ETH_TYPE_IP4);
+	inet_eth_write(f->data, e->mac, n->mac,
+		e->key.family == PEN_FAMILY_IP4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6);
 	PEN_COUNT(n->ctr->tx_frames);
 	n->ops->tx_put(n->port, f, len, l4_csum);
 }
@@ -165,8 +160,8 @@ static void park(
 	n->nparked++;
 }
 
-void neigh_send(struct pen_inet *n, struct pen_frame *f, uint32_t frame_len, uint32_t src,
-	uint32_t hop, bool l4_csum, pen_time_us now)
+void neigh_send(struct pen_inet *n, struct pen_frame *f, uint32_t frame_len, const void *src,
+	const struct neigh_key *hop, bool l4_csum, pen_time_us now)
 {
 	struct neigh *e = neigh_find(n, hop);
 
@@ -175,7 +170,7 @@ void neigh_send(struct pen_inet *n, struct pen_frame *f, uint32_t frame_len, uin
 		if (!e->used && e->tries == 0 && e->deadline == e->expires && !e->pinned)
 			neigh_set_deadline(n, e, now);
 		e->used = true;
-		e->from = src;
+		neigh_from(e, src);
 		transmit(n, e, f, frame_len, l4_csum);
 		return;
 	}
@@ -186,7 +181,7 @@ void neigh_send(struct pen_inet *n, struct pen_frame *f, uint32_t frame_len, uin
 		n->ops->tx_drop(n->port, f);
 		return;
 	}
-	e->from = src;
+	neigh_from(e, src);
 	park(n, e, f, frame_len, l4_csum);
 	if (e->state != NEIGH_PROBING) {
 		e->state = NEIGH_PROBING;
@@ -201,7 +196,7 @@ static void neigh_confirm(struct pen_inet *n, struct neigh *e, const uint8_t mac
 	memcpy(e->mac, mac, 6);
 	e->state = NEIGH_REACHABLE;
 	e->tries = 0;
-	e->used = false;
+	e->used = e->doubt = false;
 	e->pinned = e->pinned || pinned;
 	e->expires = e->pinned ? PEN_TIME_NEVER : now + NEIGH_EXPIRE_US;
 	neigh_set_deadline(n, e, e->pinned ? PEN_TIME_NEVER : now + NEIGH_REFRESH_US);
@@ -210,7 +205,8 @@ static void neigh_confirm(struct pen_inet *n, struct neigh *e, const uint8_t mac
 	n->nparked -= e->nparked;
 	e->nparked = 0;
 	if (tell && n->handler.neigh_learned != NULL) {
-		struct pen_addr a = addr_of_raw(e->ip);
+		struct pen_addr a = e->key.family == PEN_FAMILY_IP4 ? addr_of_raw(e->key.ip)
+								    : addr_of_ip6(e->key.ip6);
 		n->handler.neigh_learned(n->handler.ctx, &a, e->mac);
 	}
 }
@@ -218,80 +214,51 @@ static void neigh_confirm(struct pen_inet *n, struct neigh *e, const uint8_t mac
 void pen_inet_neigh_learn(struct pen_inet *n, const struct pen_addr *addr, const uint8_t mac[6],
 	bool pinned, pen_time_us now)
 {
-	if (addr->family != PEN_FAMILY_IP4 || (mac[0] & 1) != 0)
+	struct neigh_key key =
+		addr->family == PEN_FAMILY_IP4 ? neigh_key4(raw32(addr->ip)) : neigh_key6(addr->ip);
+
+	if (addr->family == PEN_FAMILY_NONE || (mac[0] & 1) != 0)
 		return;
-	struct neigh *e = neigh_find(n, raw32(addr->ip));
+	struct neigh *e = neigh_find(n, &key);
 	if (e != NULL && e->pinned && !pinned)
 		return;
 	if (e == NULL)
-		e = neigh_add(n, raw32(addr->ip));
+		e = neigh_add(n, &key);
 	if (e != NULL)
 		neigh_confirm(n, e, mac, pinned, false, now);
 }
 
-// A claim about a neighbour that we did not ask for.
-static void neigh_hint(struct pen_inet *n, struct neigh *e, const uint8_t mac[6], pen_time_us now)
+void neigh_hint(
+	struct pen_inet *n, struct neigh *e, uint32_t family, const uint8_t mac[6], pen_time_us now)
 {
-	PEN_COUNT(n->ctr->drop_arp_unsolicited);
+	if (family == PEN_FAMILY_IP4)
+		PEN_COUNT(n->ctr->drop_arp_unsolicited);
+	else
+		PEN_COUNT(n->ctr->drop_nd_unsolicited);
 	if (e == NULL || e->pinned || e->state != NEIGH_REACHABLE || e->tries > 0 ||
-		memcmp(e->mac, mac, 6) == 0 || e->from == 0)
+		memcmp(e->mac, mac, 6) == 0 || !e->asked)
 		return;
+	e->doubt = true;
 	neigh_ask(n, e, now);
 }
 
-static void arp_request_input(struct pen_inet *n, struct neigh *e, const uint8_t *arp, uint32_t spa,
-	uint32_t tpa, pen_time_us now)
+void neigh_answer(struct pen_inet *n, struct neigh *e, const uint8_t mac[6], pen_time_us now)
 {
-	const uint8_t *sha = arp + 8;
-
-	// spa 0 is a probe for a duplicate address (RFC 5227): answer, don't learn.
-	if (spa != 0 && ((spa ^ tpa) & n->mask) == 0) {
-		if (e == NULL)
-			e = neigh_add(n, spa);
-		if (e != NULL && !e->pinned) {
-			if (e->state != NEIGH_REACHABLE || now >= e->expires)
-				neigh_confirm(n, e, sha, false, true, now);
-			else
-				neigh_hint(n, e, sha, now);
-			e->from = tpa;
-		}
-	}
-	PEN_COUNT(n->ctr->tx_arp_replies);
-	arp_send(n, ARP_REPLY, sha, tpa, sha, spa);
+	neigh_confirm(n, e, mac, false, true, now);
 }
 
-void neigh_arp_input(
-	struct pen_inet *n, const uint8_t *arp, uint32_t len, bool unicast, pen_time_us now)
+void neigh_asks(struct pen_inet *n, struct neigh *e, const struct neigh_key *key,
+	const uint8_t mac[6], const uint8_t *ours, pen_time_us now)
 {
-	PEN_COUNT(n->ctr->rx_arp);
-	if (len < ARP_LEN || get16(arp) != 1 || get16(arp + 2) != ETH_TYPE_IP4 || arp[4] != 6 ||
-		arp[5] != 4 || (arp[8] & 1) != 0) {
-		PEN_COUNT(n->ctr->drop_arp_malformed);
+	if (e == NULL)
+		e = neigh_add(n, key);
+	if (e == NULL || e->pinned)
 		return;
-	}
-	uint16_t op = get16(arp + 6);
-	uint32_t spa = raw32(arp + 14), tpa = raw32(arp + 24);
-	// Someone else who claims one of our addresses is not a neighbour.
-	if (inet_source_has(n, spa) || (spa != 0 && inet_not_unicast(n, spa))) {
-		PEN_COUNT(n->ctr->drop_arp_not_ours);
-		return;
-	}
-	struct neigh *e = neigh_find(n, spa);
-	if (!inet_source_has(n, tpa)) {
-		if (spa == tpa) // an announcement
-			neigh_hint(n, e, arp + 8, now);
-		else
-			PEN_COUNT(n->ctr->drop_arp_not_ours);
-		return;
-	}
-	if (op == ARP_REQUEST)
-		arp_request_input(n, e, arp, spa, tpa, now);
-	else if (op != ARP_REPLY)
-		PEN_COUNT(n->ctr->drop_arp_malformed);
-	else if (unicast && e != NULL && !e->pinned && (e->state == NEIGH_PROBING || e->tries > 0))
-		neigh_confirm(n, e, arp + 8, false, true, now);
-	else
-		neigh_hint(n, e, arp + 8, now);
+	if (e->state != NEIGH_REACHABLE || now >= e->expires)
+		neigh_confirm(n, e, mac, false, true, now);
+	else if (memcmp(e->mac, mac, 6) != 0)
+		neigh_hint(n, e, key->family, mac, now);
+	neigh_from(e, ours);
 }
 
 static void neigh_due(struct pen_inet *n, struct neigh *e, pen_time_us now)
@@ -312,7 +279,7 @@ static void neigh_due(struct pen_inet *n, struct neigh *e, pen_time_us now)
 	}
 }
 
-pen_time_us pen_inet_poll(struct pen_inet *n, pen_time_us now)
+static pen_time_us neigh_poll(struct pen_inet *n, pen_time_us now)
 {
 	if (now < n->neigh_due)
 		return n->neigh_due;
@@ -329,4 +296,11 @@ pen_time_us pen_inet_poll(struct pen_inet *n, pen_time_us now)
 	}
 	n->neigh_due = due;
 	return due;
+}
+
+pen_time_us pen_inet_poll(struct pen_inet *n, pen_time_us now)
+{
+	pen_time_us due = neigh_poll(n, now);
+
+	return n->six.on ? pen_time_min(due, mld_poll(n, now)) : due;
 }

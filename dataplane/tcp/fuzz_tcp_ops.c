@@ -85,7 +85,8 @@ static void op_call(struct script *s, struct input *in, uint8_t op)
 		break;
 	case 7:
 		pen_tcp_unreachable(s->tcp, &s->us, &s->peer, s->our_port, s->peer_port,
-			s->c->snd_una, 3, (uint8_t)n % 5, (uint16_t)n, s->now);
+			s->c->snd_una, script_ip6 ? (uint8_t)(1 + n / 5 % 4) : 3, (uint8_t)n % 5,
+			(uint16_t)n, s->now);
 		break;
 	case 8:
 		if (n % 16 == 15)
@@ -103,6 +104,7 @@ static void begin(struct script *s, uint8_t how)
 	cfg.send_refs = how & 8 ? 3 : 64;
 	cfg.tx_limit = how & 16 ? 2048 : 65536;
 	cfg.rx_window = how & 32 ? 4096 : 65536;
+	script_ip6 = how & 128;
 	script_start(s, &cfg);
 	s->ts = how & 2;
 	if (how & 64)

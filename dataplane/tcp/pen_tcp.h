@@ -7,7 +7,8 @@
 // One pen_tcp is the TCP of one worker over one pen_inet. Connections are
 // objects from a fixed pool. Bytes to send are either copied (small: commands,
 // TLS records) or held by reference until acknowledged (message content);
-// received bytes are handed over in place.
+// received bytes are handed over in place. IPv4 and IPv6 differ in the tuple, in
+// the pseudo header and in the segment size, and in nothing else.
 //
 // Threads: owned by one worker; callbacks run inside pen_tcp_* calls.
 // Memory:  everything is taken in pen_tcp_new from the limits; "full" makes a
@@ -30,7 +31,7 @@ struct pen_tcp_config {
 	uint32_t max_conns;     // 1..4,194,304
 	uint32_t buffer_chunks; // pool of 2 KiB chunks for copied and received data
 	uint32_t send_refs;     // pool of by-reference descriptors
-	uint16_t mss;           // 0: from the MTU
+	uint16_t mss;           // 0: from the MTU, for each family
 	uint32_t rx_window;     // bytes advertised at most, default 256 KiB
 	uint32_t tx_limit;      // bytes queued unsent per connection, default 256 KiB
 	pen_time_us min_rto;    // default 200 ms

@@ -87,8 +87,11 @@ struct pen_tcp *pen_tcp_new(const struct pen_tcp_config *cfg, struct pen_inet *i
 		errno = ENOMEM;
 		return NULL;
 	}
-	uint32_t mss = pen_inet_mtu(inet) - PEN_IP4_LEN - TCP_HDR;
-	t->our_mss = (uint16_t)(cfg->mss != 0 ? min_u32(cfg->mss, mss) : mss);
+	for (int kind = TUPLE_IP4; kind <= TUPLE_IP6; kind++) {
+		uint32_t ip = kind == TUPLE_IP6 ? PEN_IP6_LEN : PEN_IP4_LEN;
+		uint32_t mss = pen_inet_mtu(inet) - ip - TCP_HDR;
+		t->our_mss[kind] = (uint16_t)(cfg->mss != 0 ? min_u32(cfg->mss, mss) : mss);
+	}
 	t->tx_offload = (pen_inet_port_flags(inet) & PEN_PORT_TX_CSUM) != 0;
 	while (t->rcv_shift < TCP_WSCALE_MAX && 65535u << t->rcv_shift < cfg->rx_window)
 		t->rcv_shift++;
@@ -124,8 +127,7 @@ int pen_tcp_connect(struct pen_tcp *t, const struct pen_addr *local, const struc
 	t->now = now;
 	if (!pen_inet_is_local(t->inet, local) || !pen_inet_has_route(t->inet, local, remote))
 		return -ENETUNREACH;
-	memcpy(&id.laddr, local->ip, 4);
-	memcpy(&id.raddr, remote->ip, 4);
+	tuple_set_addrs(&id, local, remote);
 	if (pool_left(&t->conns) == 0) {
 		PEN_COUNT(t->ctr->conn_none_free);
 		return -ENOBUFS;
@@ -265,8 +267,8 @@ size_t pen_tcp_conn_size(void)
 void pen_tcp_get_info(const struct pen_tcp_conn *c, struct pen_tcp_info *info)
 {
 	*info = (struct pen_tcp_info){
-		.local = addr_of_raw(c->id.laddr),
-		.remote = addr_of_raw(c->id.raddr),
+		.local = tuple_local(&c->id),
+		.remote = tuple_remote(&c->id),
 		.local_port = c->id.lport,
 		.remote_port = c->id.rport,
 		.srtt_us = c->srtt,

@@ -43,7 +43,7 @@ struct pen_tcp_conn *conn_new(
 	c->rx_limit = t->cfg.rx_window;
 	c->rto = (uint32_t)pen_time_min(TCP_INITIAL_RTO_US, t->cfg.max_rto);
 	c->rtx_at = c->delack_at = c->idle_at = PEN_TIME_NEVER;
-	c->mss = TCP_DEFAULT_MSS;
+	c->mss = tuple_ip6(id) ? TCP_DEFAULT_MSS6 : TCP_DEFAULT_MSS;
 	c->rcv_mss = TCP_DEFAULT_MSS;
 	c->rcv_shift = t->rcv_shift;
 	c->challenged_at = now - TCP_CHALLENGE_CONN_US;
@@ -111,7 +111,7 @@ void conn_release(struct pen_tcp_conn *c, enum pen_tcp_close why, pen_time_us no
 
 void conn_set_mss(struct pen_tcp_conn *c, uint32_t peer_mss)
 {
-	uint32_t mss = min_u32(peer_mss, c->t->our_mss);
+	uint32_t mss = min_u32(peer_mss, c->t->our_mss[c->id.kind]);
 
 	mss = max_u32(mss, TCP_MIN_MSS);
 	// RFC 6691: options count against what the peer can take.
@@ -135,7 +135,10 @@ void conn_take_syn(struct pen_tcp_conn *c, const struct tcp_seg *s, pen_time_us 
 		c->ts_recent = s->tsval;
 		c->ts_recent_at = now;
 	}
-	conn_set_mss(c, s->mss != 0 ? s->mss : TCP_DEFAULT_MSS);
+	// RFC 9293 3.7.1: what is safe without the option.
+	conn_set_mss(c, s->mss != 0         ? s->mss
+			: tuple_ip6(&c->id) ? TCP_DEFAULT_MSS6
+					    : TCP_DEFAULT_MSS);
 	c->snd_wnd = s->wnd;
 	c->max_wnd = s->wnd;
 	c->snd_wl1 = s->seq;

@@ -337,12 +337,12 @@ static void pieces_leave_together_in_full_segments(void **state)
 		assert_true(o->seg.len == 1448 || off + o->seg.len == at);
 		assert_memory_equal(o->seg.data, text + off, o->seg.len);
 		// The sum over copied pieces at odd offsets is right.
-		uint32_t hdr = (uint32_t)(o->seg.data - o->frame) - PEN_INET_HEADROOM;
-		uint64_t sum = pen_csum_add(0, o->frame + PEN_ETH_LEN + 12, 8);
+		uint32_t hdr = (uint32_t)(o->seg.data - o->tcp);
+		uint32_t addrs = script_ip6 ? 32 : 8;
+		uint64_t sum = pen_csum_add(0, o->tcp - addrs, addrs);
 		uint8_t tail[4] = {
 			0, 6, (uint8_t)((hdr + o->seg.len) >> 8), (uint8_t)(hdr + o->seg.len)};
-		sum = pen_csum_add(
-			pen_csum_add(sum, tail, 4), o->frame + PEN_INET_HEADROOM, hdr + o->seg.len);
+		sum = pen_csum_add(pen_csum_add(sum, tail, 4), o->tcp, hdr + o->seg.len);
 		assert_int_equal(pen_csum_fold(sum), 0);
 	}
 	assert_int_equal(off, at);
@@ -440,9 +440,19 @@ static void a_smaller_path_mtu_shrinks_segments(void **state)
 	pen_tcp_write_ref(s.c, text, 2000);
 	pen_tcp_flush(s.c, s.now);
 	script_forget(&s);
-	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack, 3, 4, 1000, s.now);
+	const uint8_t type = script_ip6 ? 2 : 3, code = script_ip6 ? 0 : 4;
+	const uint16_t mtu = script_ip6 ? 1280 : 1000;
+	// Not about what is in flight; and, over IPv6, less than any link carries.
+	pen_tcp_unreachable(
+		s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack + 5000, type, code, mtu, s.now);
+	if (script_ip6)
+		pen_tcp_unreachable(
+			s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack, type, code, mtu - 1, s.now);
+	assert_int_equal(s.ctr.icmp_mtu, 0);
+	assert_null(script_next(&s));
+	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack, type, code, mtu, s.now);
 	assert_int_equal(s.ctr.icmp_mtu, 1);
-	assert_int_equal(script_next(&s)->seg.len, 960);
+	assert_int_equal(script_next(&s)->seg.len, script_ip6 ? 1220 : 960);
 	script_end(&s);
 }
 
@@ -493,5 +503,8 @@ int main(void)
 		cmocka_unit_test(a_smaller_path_mtu_shrinks_segments),
 		cmocka_unit_test(a_window_of_64_chunks_is_scaled_both_ways),
 	};
-	return cmocka_run_group_tests(all, NULL, NULL);
+	script_ip6 = false;
+	int failed = cmocka_run_group_tests_name("IPv4", all, NULL, NULL);
+	script_ip6 = true;
+	return failed + cmocka_run_group_tests_name("IPv6", all, NULL, NULL);
 }

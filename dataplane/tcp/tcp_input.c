@@ -20,9 +20,7 @@ static uint32_t get32(const uint8_t *p)
 
 static bool checksum_ok(const struct tcp_tuple *id, const uint8_t *p, uint32_t len)
 {
-	uint64_t sum = (uint64_t)id->laddr + id->raddr + htons(6) + htons((uint16_t)len);
-
-	return pen_csum_fold(pen_csum_add(sum, p, len)) == 0;
+	return pen_csum_fold(pen_csum_add(tuple_pseudo_sum(id, len), p, len)) == 0;
 }
 
 // False: dropped and counted.
@@ -35,17 +33,13 @@ static bool segment_parse(struct pen_tcp *t, struct tcp_seg *s, const struct pen
 		PEN_COUNT(t->ctr->drop_short);
 		return false;
 	}
-	memcpy(&s->id.laddr, dst->ip, 4);
-	memcpy(&s->id.raddr, src->ip, 4);
-	s->id.lport = get16(p + 2);
-	s->id.rport = get16(p);
-	s->id.zero = 0;
+	s->id = (struct tcp_tuple){.lport = get16(p + 2), .rport = get16(p)};
+	tuple_set_addrs(&s->id, dst, src);
 	if (!csum_ok && !checksum_ok(&s->id, p, len)) {
 		PEN_COUNT(t->ctr->drop_checksum);
 		return false;
 	}
-	if (src->family != PEN_FAMILY_IP4 || dst->family != PEN_FAMILY_IP4 || s->id.lport == 0 ||
-		s->id.rport == 0) {
+	if (s->id.lport == 0 || s->id.rport == 0) {
 		PEN_COUNT(t->ctr->drop_source);
 		return false;
 	}

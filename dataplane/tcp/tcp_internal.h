@@ -4,18 +4,20 @@
 // What the files of the TCP core share. Not for other folders.
 //
 // Names are those of RFC 9293: snd_una, snd_nxt, rcv_nxt... Sequence numbers
-// are in host order. IPv4 addresses are kept as the raw 32 bits of the wire.
+// are in host order. Addresses are kept as the raw bits of the wire.
 
 #include "pen_err.h"
 #include "pen_tcp.h"
 #include "pen_wheel.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define TCP_HDR 20
 #define TCP_TS_OPT 12 // timestamps with two NOPs
 #define TCP_WSCALE_MAX 14
 #define TCP_DEFAULT_MSS 536
+#define TCP_DEFAULT_MSS6 1220
 #define TCP_MIN_MSS 64
 #define TCP_LISTENERS 32
 #define TCP_CHUNK_SIZE 2048
@@ -48,13 +50,19 @@ enum tcp_state {
 	TCP_LAST_ACK,
 };
 
-// Local and remote end. No padding: hashed and compared as bytes.
+// Local and remote end. No padding: hashed and compared as bytes. Of an IPv6
+// address laddr and raddr are the last 32 bits and lhigh and rhigh the rest, so
+// that IPv4 needs the first 16 bytes only.
 struct tcp_tuple {
 	uint32_t laddr, raddr;
 	uint16_t lport, rport;
-	uint32_t zero;
+	uint32_t kind; // TUPLE_IP4 or TUPLE_IP6
+	uint32_t lhigh[3], rhigh[3];
 };
-_Static_assert(sizeof(struct tcp_tuple) == 16, "hashed as two words");
+#define TUPLE_IP4 0
+#define TUPLE_IP6 1
+_Static_assert(offsetof(struct tcp_tuple, lhigh) == 16, "IPv4 is hashed as two words");
+_Static_assert(sizeof(struct tcp_tuple) == 40, "IPv6 is hashed as five words");
 
 // A chunk of the 2 KiB pool: copied bytes to send, or received bytes that are
 // out of order or not consumed yet.
@@ -165,7 +173,7 @@ struct tcp_timewait {
 	uint32_t ts_recent, ts_offset;
 	pen_time_us deadline;
 };
-_Static_assert(sizeof(struct tcp_timewait) == 48, "TIME_WAIT is compact");
+_Static_assert(sizeof(struct tcp_timewait) == 72, "TIME_WAIT is compact");
 
 struct tcp_slot {
 	uint32_t hash;
@@ -184,7 +192,7 @@ struct pen_tcp {
 	struct pen_tcp_callbacks cb;
 	struct pen_tcp_counters *ctr;
 	bool tx_offload;
-	uint16_t our_mss; // from the MTU and the configuration, without options
+	uint16_t our_mss[2]; // by tuple kind: from the MTU and the configuration, without options
 	uint8_t rcv_shift;
 	uint32_t depth; // inside calls that walk connections: free objects late
 	struct tcp_slot *table;
@@ -256,11 +264,64 @@ static inline bool conn_synced(const struct pen_tcp_conn *c)
 	return c->state >= TCP_ESTABLISHED;
 }
 
-static inline struct pen_addr addr_of_raw(uint32_t raw)
+static inline bool tuple_ip6(const struct tcp_tuple *id)
 {
-	struct pen_addr a = {.family = PEN_FAMILY_IP4};
-	memcpy(a.ip, &raw, 4);
+	return id->kind == TUPLE_IP6;
+}
+static inline uint8_t tuple_family(const struct tcp_tuple *id)
+{
+	return tuple_ip6(id) ? PEN_FAMILY_IP6 : PEN_FAMILY_IP4;
+}
+// The bytes that count.
+static inline size_t tuple_size(const struct tcp_tuple *id)
+{
+	return tuple_ip6(id) ? sizeof(*id) : offsetof(struct tcp_tuple, lhigh);
+}
+// Both addresses are of one family.
+static inline void tuple_set_addrs(
+	struct tcp_tuple *id, const struct pen_addr *local, const struct pen_addr *remote)
+{
+	if (local->family != PEN_FAMILY_IP6) {
+		id->kind = TUPLE_IP4;
+		memcpy(&id->laddr, local->ip, 4);
+		memcpy(&id->raddr, remote->ip, 4);
+		return;
+	}
+	id->kind = TUPLE_IP6;
+	memcpy(id->lhigh, local->ip, 12);
+	memcpy(&id->laddr, local->ip + 12, 4);
+	memcpy(id->rhigh, remote->ip, 12);
+	memcpy(&id->raddr, remote->ip + 12, 4);
+}
+static inline struct pen_addr tuple_addr(
+	const struct tcp_tuple *id, uint32_t low, const uint32_t high[3])
+{
+	struct pen_addr a = {.family = tuple_family(id)};
+	if (tuple_ip6(id)) {
+		memcpy(a.ip, high, 12);
+		memcpy(a.ip + 12, &low, 4);
+	} else {
+		memcpy(a.ip, &low, 4);
+	}
 	return a;
+}
+static inline struct pen_addr tuple_local(const struct tcp_tuple *id)
+{
+	return tuple_addr(id, id->laddr, id->lhigh);
+}
+static inline struct pen_addr tuple_remote(const struct tcp_tuple *id)
+{
+	return tuple_addr(id, id->raddr, id->rhigh);
+}
+// The sum of the pseudo header of a segment of len bytes (RFC 9293 3.1): the
+// fields differ between the families, the sum of what they hold does not.
+static inline uint64_t tuple_pseudo_sum(const struct tcp_tuple *id, uint32_t len)
+{
+	uint64_t sum = (uint64_t)id->laddr + id->raddr + htons(6) + htons((uint16_t)len);
+
+	for (int i = 0; tuple_ip6(id) && i < 3; i++)
+		sum += (uint64_t)id->lhigh[i] + id->rhigh[i];
+	return sum;
 }
 
 // --- tcp_pool.c ---

@@ -29,9 +29,12 @@ static void a_syn_offers_mss_scale_and_timestamps_but_no_sack(void **state)
 	assert_int_equal(syn->seg.mss, 1460);
 	assert_int_equal(syn->seg.wscale, 3);
 	assert_true(syn->seg.has_ts);
-	// IPv4: don't fragment.
-	assert_int_equal(syn->frame[PEN_ETH_LEN + 6] & 0x40, 0x40);
-	for (const uint8_t *p = syn->frame + PEN_INET_HEADROOM + TCP_HDR; p < syn->seg.data; p++)
+	// IPv4: don't fragment. IPv6: TCP follows at once.
+	if (!script_ip6)
+		assert_int_equal(syn->frame[PEN_ETH_LEN + 6] & 0x40, 0x40);
+	else
+		assert_int_equal(syn->frame[PEN_ETH_LEN + 6], 6);
+	for (const uint8_t *p = syn->tcp + TCP_HDR; p < syn->seg.data; p++)
 		assert_false(p[0] == 4 && p[1] == 2);
 	script_end(&s);
 }
@@ -106,9 +109,14 @@ static void icmp_unreachable_ends_a_connect_only_for_our_syn(void **state)
 	(void)state;
 	fresh();
 	script_connect(&s);
-	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack + 99, 3, 1, 0, s.now);
+	const uint8_t type = script_ip6 ? 1 : 3;
+	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack + 99, type, 1, 0, s.now);
 	assert_false(s.closed);
-	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack - 1, 3, 1, 0, s.now);
+	// What is hard for one family is a passing trouble for the other.
+	pen_tcp_unreachable(
+		s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack - 1, 4 - type, 1, 0, s.now);
+	assert_false(s.closed);
+	pen_tcp_unreachable(s.tcp, &s.us, &s.peer, s.our_port, 25, s.ack - 1, type, 1, 0, s.now);
 	assert_true(s.closed);
 	assert_int_equal(s.why, PEN_TCP_CLOSED_UNREACHABLE);
 	script_end(&s);
@@ -368,9 +376,94 @@ static void no_route_is_said_at_once(void **state)
 	struct pen_addr far = pen_addr_ip4(0xc0000201), other = pen_addr_ip4(0x0a000009);
 
 	fresh();
+	if (script_ip6) {
+		// The families do not mix.
+		assert_int_equal(
+			pen_tcp_connect(s.tcp, &s.us, &far, 25, &s, &s.c, s.now), -ENETUNREACH);
+		far = other = s.peer;
+		far.ip[1] = 1;
+		other.ip[15] = 9;
+	}
 	assert_int_equal(pen_tcp_connect(s.tcp, &s.us, &far, 25, &s, &s.c, s.now), -ENETUNREACH);
 	assert_int_equal(
 		pen_tcp_connect(s.tcp, &other, &s.peer, 25, &s, &s.c, s.now), -ENETUNREACH);
+	script_end(&s);
+}
+
+static void two_connections_differ_by_one_bit_of_an_address(void **state)
+{
+	(void)state;
+	struct pen_tcp_config cfg;
+	struct pen_addr other;
+	struct pen_tcp_conn *c;
+	struct pen_tcp_info info;
+
+	// One port for all: only the address tells the connections apart.
+	script_config(&cfg);
+	cfg.port_low = cfg.port_high = 20000;
+	for (int bit = script_ip6 ? 64 : 24; bit < (script_ip6 ? 126 : 30); bit++) {
+		script_start(&s, &cfg);
+		script_handshake(&s);
+		other = s.peer;
+		other.ip[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+		pen_inet_neigh_learn(s.inet, &other, (uint8_t[6]){2}, true, s.now);
+		assert_int_equal(pen_tcp_connect(s.tcp, &s.us, &other, 25, &s, &c, s.now), 0);
+		assert_int_equal(pen_tcp_conn_count(s.tcp), 2);
+		pen_tcp_get_info(c, &info);
+		assert_true(pen_addr_eq(&info.remote, &other) && pen_addr_eq(&info.local, &s.us));
+		script_peer(&s, ACK | PSH, "hi", 2);
+		assert_int_equal(s.ngot, 2);
+		pen_tcp_set_ctx(c, NULL);
+		c->told = false;
+		script_end(&s);
+	}
+}
+
+static void both_families_talk_to_one_listener(void **state)
+{
+	(void)state;
+	fresh();
+	script_accept(&s);
+	struct pen_tcp_conn *first = s.c;
+	const struct pen_addr us = s.us, peer = s.peer;
+	uint32_t seq = s.seq, ack = s.ack;
+	// The same ports, the other family.
+	s.us = script_ip6 ? pen_addr_ip4(0x0a000001)
+			  : (struct pen_addr){.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = 1}};
+	s.peer = script_ip6 ? pen_addr_ip4(0x0a000002)
+			    : (struct pen_addr){.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = 2}};
+	s.seq = SCRIPT_PEER_ISS;
+	script_raw(&s, SYN, s.seq++, 0, NULL, 0, NULL, 0);
+	const struct script_sent *o = script_next(&s);
+	assert_int_equal(o->seg.flags, SYN | ACK);
+	assert_int_equal(o->frame[12], script_ip6 ? 0x08 : 0x86);
+	s.ack = o->seg.seq + 1;
+	script_peer(&s, ACK, NULL, 0);
+	assert_ptr_not_equal(s.c, first);
+	assert_int_equal(pen_tcp_conn_count(s.tcp), 2);
+	s.us = us;
+	s.peer = peer;
+	s.seq = seq;
+	s.ack = ack;
+	script_peer(&s, ACK | PSH, "one", 3);
+	assert_memory_equal(s.got, "one", 3);
+	script_end(&s);
+}
+
+static void ethernet_has_room_for_1460_bytes_over_ipv4_and_1440_over_ipv6(void **state)
+{
+	(void)state;
+	struct pen_tcp_config cfg;
+
+	script_config(&cfg);
+	script_start(&s, &cfg);
+	assert_int_equal(s.tcp->our_mss[TUPLE_IP4], script_ip6 ? 1480 : 1460);
+	assert_int_equal(s.tcp->our_mss[TUPLE_IP6], script_ip6 ? 1460 : 1440);
+	// A peer that says nothing: RFC 9293 3.7.1.
+	script_connect(&s);
+	script_raw(&s, SYN | ACK, s.seq++, s.ack, NULL, 0, NULL, 0);
+	assert_true(s.connected);
+	assert_int_equal(s.c->mss, script_ip6 ? 1220 : 536);
 	script_end(&s);
 }
 
@@ -395,6 +488,12 @@ int main(void)
 		cmocka_unit_test(ports_stay_in_the_residue_class_and_differ),
 		cmocka_unit_test(initial_sequence_numbers_differ_by_tuple_secret_and_time),
 		cmocka_unit_test(no_route_is_said_at_once),
+		cmocka_unit_test(two_connections_differ_by_one_bit_of_an_address),
+		cmocka_unit_test(both_families_talk_to_one_listener),
+		cmocka_unit_test(ethernet_has_room_for_1460_bytes_over_ipv4_and_1440_over_ipv6),
 	};
-	return cmocka_run_group_tests(all, NULL, NULL);
+	script_ip6 = false;
+	int failed = cmocka_run_group_tests_name("IPv4", all, NULL, NULL);
+	script_ip6 = true;
+	return failed + cmocka_run_group_tests_name("IPv6", all, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static bool segment_send(struct pen_tcp_conn *c, uint32_t seq, uint8_t flags, st
 {
 	struct pen_tcp *t = c->t;
 	struct pen_frame f;
-	uint8_t *p = pen_inet_tx_begin(t->inet, &f);
+	uint8_t *p = pen_inet_tx_begin(t->inet, &f, tuple_family(&c->id));
 	uint32_t hdr = TCP_HDR;
 	uint64_t sum = 0;
 
@@ -61,7 +61,7 @@ bool tcp_send_syn(struct pen_tcp_conn *c, pen_time_us now)
 {
 	struct pen_tcp *t = c->t;
 	struct pen_frame f;
-	uint8_t *p = pen_inet_tx_begin(t->inet, &f);
+	uint8_t *p = pen_inet_tx_begin(t->inet, &f, tuple_family(&c->id));
 	bool reply = c->state == TCP_SYN_RCVD;
 
 	if (p == NULL) {
@@ -70,9 +70,9 @@ bool tcp_send_syn(struct pen_tcp_conn *c, pen_time_us now)
 	}
 	// An answer offers only what the peer offered (RFC 7323 1.3, 2.2, 3.2).
 	int wscale = !reply || c->ws_on ? t->rcv_shift : -1;
-	uint32_t hdr =
-		TCP_HDR + tcp_options_write_syn(p + TCP_HDR, t->our_mss, wscale, !reply || c->ts_on,
-				  tcp_ts_now(c->ts_offset, now), reply ? c->ts_recent : 0);
+	uint32_t hdr = TCP_HDR + tcp_options_write_syn(p + TCP_HDR, t->our_mss[c->id.kind], wscale,
+					 !reply || c->ts_on, tcp_ts_now(c->ts_offset, now),
+					 reply ? c->ts_recent : 0);
 	tcp_header_write(p, &c->id, c->iss, reply ? c->rcv_nxt : 0, reply ? SYN | ACK : SYN, hdr,
 		(uint16_t)min_u32(c->rx_limit, 65535));
 	tcp_finish(t, &f, p, &c->id, hdr, 0, 0, now);

@@ -16,8 +16,8 @@ static uint64_t tuple_hash(const struct pen_tcp *t, const struct tcp_tuple *id, 
 {
 	struct tcp_tuple in = *id;
 
-	in.zero = use;
-	return pen_siphash(&t->cfg.secret, &in, sizeof(in));
+	in.kind |= use << 8;
+	return pen_siphash(&t->cfg.secret, &in, tuple_size(id));
 }
 
 void tcp_port_init(struct pen_tcp *t)

@@ -32,16 +32,11 @@ void tcp_header_write(uint8_t *p, const struct tcp_tuple *id, uint32_t seq, uint
 	memset(p + 16, 0, 4);
 }
 
-static uint64_t pseudo_sum(const struct tcp_tuple *id, uint32_t len)
-{
-	return (uint64_t)id->laddr + id->raddr + htons(6) + htons((uint16_t)len);
-}
-
 void tcp_finish(struct pen_tcp *t, struct pen_frame *f, uint8_t *tcp, const struct tcp_tuple *id,
 	uint32_t hdr_len, uint32_t len, uint64_t payload_sum, pen_time_us now)
 {
-	struct pen_addr src = addr_of_raw(id->laddr), dst = addr_of_raw(id->raddr);
-	uint64_t sum = pseudo_sum(id, hdr_len + len);
+	struct pen_addr src = tuple_local(id), dst = tuple_remote(id);
+	uint64_t sum = tuple_pseudo_sum(id, hdr_len + len);
 	uint16_t field;
 
 	if (t->tx_offload)
@@ -59,7 +54,7 @@ void tcp_reply_rst(struct pen_tcp *t, const struct tcp_seg *s, pen_time_us now)
 
 	if ((s->flags & RST) != 0)
 		return;
-	uint8_t *p = pen_inet_tx_begin(t->inet, &f);
+	uint8_t *p = pen_inet_tx_begin(t->inet, &f, tuple_family(&s->id));
 	if (p == NULL) {
 		PEN_COUNT(t->ctr->tx_no_buffer);
 		return;
@@ -78,7 +73,7 @@ void tcp_reply_rst(struct pen_tcp *t, const struct tcp_seg *s, pen_time_us now)
 void tcp_reply_ack(struct pen_tcp *t, const struct tcp_timewait *tw, pen_time_us now)
 {
 	struct pen_frame f;
-	uint8_t *p = pen_inet_tx_begin(t->inet, &f);
+	uint8_t *p = pen_inet_tx_begin(t->inet, &f, tuple_family(&tw->id));
 	uint32_t hdr = TCP_HDR;
 
 	if (p == NULL) {

@@ -4,6 +4,10 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+bool script_ip6;
+
+static const struct pen_addr peer6 = {.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = 2}};
+
 static void *on_accept(void *ctx, struct pen_tcp_conn *c)
 {
 	struct script *s = ctx;
@@ -58,7 +62,7 @@ static void on_closed(void *ctx, struct pen_tcp_conn *c, enum pen_tcp_close why,
 static bool tx_get(void *ctx, struct pen_frame *f)
 {
 	(void)ctx;
-	*f = (struct pen_frame){.data = malloc(1514), .cap = 1514};
+	*f = (struct pen_frame){.data = malloc(SCRIPT_FRAME_MAX), .cap = SCRIPT_FRAME_MAX};
 	return f->data != NULL;
 }
 
@@ -70,12 +74,15 @@ static void tx_drop(void *ctx, struct pen_frame *f)
 
 static void capture(struct script *s, const uint8_t *frame, uint32_t len)
 {
-	if (frame[12] != 8 || frame[13] != 0 || frame[PEN_ETH_LEN + 9] != 6)
-		return; // ARP and ICMP are not what scripts look at
-	PEN_ASSERT(s->tail - s->head < SCRIPT_SENT_MAX && len >= PEN_INET_HEADROOM + TCP_HDR);
+	bool ip4 = frame[12] == 8 && frame[13] == 0 && frame[PEN_ETH_LEN + 9] == 6;
+	bool ip6 = frame[12] == 0x86 && frame[13] == 0xdd && frame[PEN_ETH_LEN + 6] == 6;
+	if (!ip4 && !ip6)
+		return; // what belongs to the network layer is not what scripts look at
+	uint32_t head = PEN_INET_HEADROOM(ip6 ? PEN_FAMILY_IP6 : PEN_FAMILY_IP4);
+	PEN_ASSERT(s->tail - s->head < SCRIPT_SENT_MAX && len >= head + TCP_HDR);
 	struct script_sent *o = &s->sent[s->tail++ % SCRIPT_SENT_MAX];
 	memcpy(o->frame, frame, len);
-	const uint8_t *p = o->frame + PEN_INET_HEADROOM;
+	const uint8_t *p = o->tcp = o->frame + head;
 	uint32_t hdr = (uint32_t)(p[12] >> 4) * 4;
 	uint16_t word[4];
 	uint32_t num[2];
@@ -90,7 +97,7 @@ static void capture(struct script *s, const uint8_t *frame, uint32_t len)
 		.flags = p[13],
 		.wnd = (uint32_t)(p[14] << 8 | p[15]),
 		.data = p + hdr,
-		.len = len - PEN_INET_HEADROOM - hdr,
+		.len = len - head - hdr,
 	};
 	PEN_ASSERT(tcp_options_parse(&o->seg, p + TCP_HDR, hdr - TCP_HDR) == 0);
 	if (o->seg.has_ts)
@@ -121,20 +128,25 @@ void script_start(struct script *s, const struct pen_tcp_config *cfg)
 
 	memset(s, 0, sizeof(*s));
 	s->now = s->start = 1000 * PEN_US_PER_S;
-	s->us = pen_addr_ip4(0x0a000001);
-	s->peer = pen_addr_ip4(0x0a000002);
+	const struct pen_addr ours[2] = {
+		pen_addr_ip4(0x0a000001), {.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = 1}}};
+	const struct pen_addr peer4 = pen_addr_ip4(0x0a000002);
+	s->us = ours[script_ip6];
+	s->peer = script_ip6 ? peer6 : peer4;
 	s->consume_at_most = UINT32_MAX;
 	s->wnd = 65535;
 	s->seq = SCRIPT_PEER_ISS;
 	s->tsval = SCRIPT_PEER_TS;
 	struct pen_inet_config inet = {.mac = {2, 0, 0, 0, 0, 1},
-		.mtu = 1500,
+		.mtu = script_ip6 ? 1520 : 1500,
 		.prefix_bits = 24,
-		.sources = &s->us,
-		.nsources = 1};
+		.prefix6_bits = 64,
+		.sources = ours,
+		.nsources = 2};
 	s->inet = pen_inet_new(&inet, &ops, s, &s->inet_ctr, s->now);
 	PEN_ASSERT(s->inet != NULL);
-	pen_inet_neigh_learn(s->inet, &s->peer, (uint8_t[6]){2, 0, 0, 0, 0, 2}, true, s->now);
+	pen_inet_neigh_learn(s->inet, &peer4, (uint8_t[6]){2, 0, 0, 0, 0, 2}, true, s->now);
+	pen_inet_neigh_learn(s->inet, &peer6, (uint8_t[6]){2, 0, 0, 0, 0, 2}, true, s->now);
 	s->tcp = pen_tcp_new(cfg, s->inet, &cb, &s->ctr, s->now);
 	PEN_ASSERT(s->tcp != NULL);
 }
@@ -184,10 +196,9 @@ void script_raw(struct script *s, uint8_t flags, uint32_t seq, uint32_t ack, con
 	memset(p + hdr, 0, len);
 	if (data != NULL)
 		memcpy(p + hdr, data, len);
-	uint32_t a, b;
-	memcpy(&a, s->us.ip, 4);
-	memcpy(&b, s->peer.ip, 4);
-	uint64_t sum = (uint64_t)a + b + htons(6) + htons((uint16_t)(hdr + len));
+	// Addresses of either family sum up as 16 bytes: the rest is zero.
+	uint64_t sum = pen_csum_add(pen_csum_add(0, s->us.ip, 16), s->peer.ip, 16) + htons(6) +
+		       htons((uint16_t)(hdr + len));
 	uint16_t field = pen_csum_fold(pen_csum_add(sum, p, hdr + len));
 	memcpy(p + 16, &field, 2);
 	pen_tcp_input(s->tcp, &s->peer, &s->us, p, hdr + len, false, s->now);

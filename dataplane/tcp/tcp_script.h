@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Test helper: one real stack at 10.0.0.1 against a peer at 10.0.0.2 that the
-// test plays by hand, segment by segment, in virtual time.
+// Test helper: one real stack at 10.0.0.1 and fd00::1 against a peer at 10.0.0.2
+// and fd00::2 that the test plays by hand, segment by segment, in virtual time.
 
 #include "tcp_internal.h"
 
 #define SCRIPT_SENT_MAX 512
 #define SCRIPT_PEER_ISS 5000u
 #define SCRIPT_PEER_TS 77000u
+// The longest segment is as long over both families.
+#define SCRIPT_MSS 1460u
+#define SCRIPT_FRAME_MAX (PEN_INET_HEADROOM(PEN_FAMILY_IP6) + TCP_HDR + SCRIPT_MSS)
 
 struct script_sent {
 	struct tcp_seg seg; // id as the stack sees it: lport is ours
 	pen_time_us at;
-	uint8_t frame[1514];
+	const uint8_t *tcp; // in `frame`
+	uint8_t frame[SCRIPT_FRAME_MAX];
 };
 
 struct script {
@@ -40,6 +44,9 @@ struct script {
 	bool ts; // segments carry timestamps
 	uint32_t tsval, tsecr;
 };
+
+// The family of scripts that start from now on.
+extern bool script_ip6;
 
 void script_start(struct script *s, const struct pen_tcp_config *cfg);
 void script_end(struct script *s);

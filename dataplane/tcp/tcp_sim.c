@@ -136,9 +136,15 @@ static void host_start(struct tcp_sim *s, int i, const struct pen_tcp_config *cf
 	h->sim = s;
 	h->index = i;
 	h->addr = pen_addr_ip4(0x0a000001u + (uint32_t)i);
+	if (s->link.ip6)
+		h->addr = (struct pen_addr){
+			.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = (uint8_t)(i + 1)}};
 	memcpy(h->mac, (uint8_t[6]){2, 0, 0, 0, 0, (uint8_t)(i + 1)}, 6);
-	struct pen_inet_config inet = {
-		.mtu = SIM_MTU, .prefix_bits = 24, .sources = &h->addr, .nsources = 1};
+	struct pen_inet_config inet = {.mtu = SIM_MTU,
+		.prefix_bits = 24,
+		.prefix6_bits = 64,
+		.sources = &h->addr,
+		.nsources = 1};
 	memcpy(inet.mac, h->mac, 6);
 	h->inet = pen_inet_new(&inet, &ops, h, &h->inet_ctr, s->now);
 	own.secret.k0 ^= pen_rand_u64(&s->rand);

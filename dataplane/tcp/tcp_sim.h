@@ -19,6 +19,7 @@ struct tcp_sim_link {
 	uint32_t duplicate;  // of 10,000 frames
 	uint32_t corrupt;    // of 10,000 frames: one bit flips
 	uint64_t bits_per_s; // 0: no limit
+	bool ip6;            // the hosts are fd00::1 and fd00::2
 	// Sees each frame before the link does; true: the frame is lost.
 	bool (*drop)(void *ctx, int from, const uint8_t *frame, uint32_t len, pen_time_us now);
 	void *drop_ctx;
@@ -27,7 +28,7 @@ struct tcp_sim_link {
 struct tcp_sim_host {
 	struct tcp_sim *sim;
 	int index;
-	struct pen_addr addr; // 10.0.0.1 and 10.0.0.2
+	struct pen_addr addr; // 10.0.0.1 and 10.0.0.2, unless the link says ip6
 	uint8_t mac[6];
 	struct pen_inet *inet;
 	struct pen_tcp *tcp;

@@ -8,7 +8,7 @@
 
 uint32_t tcp_hash(const struct pen_tcp *t, const struct tcp_tuple *id)
 {
-	return (uint32_t)pen_siphash(&t->cfg.secret, id, sizeof(*id));
+	return (uint32_t)pen_siphash(&t->cfg.secret, id, tuple_size(id));
 }
 
 const struct tcp_tuple *tcp_ref_tuple(const struct pen_tcp *t, uint32_t ref)
@@ -22,9 +22,11 @@ const struct tcp_tuple *tcp_ref_tuple(const struct pen_tcp *t, uint32_t ref)
 
 uint32_t tcp_table_find(const struct pen_tcp *t, const struct tcp_tuple *id, uint32_t hash)
 {
+	size_t size = tuple_size(id);
+
 	for (uint32_t i = hash & t->table_mask; t->table[i].ref != 0; i = (i + 1) & t->table_mask) {
 		if (t->table[i].hash == hash &&
-			memcmp(tcp_ref_tuple(t, t->table[i].ref), id, sizeof(*id)) == 0)
+			memcmp(tcp_ref_tuple(t, t->table[i].ref), id, size) == 0)
 			return t->table[i].ref;
 	}
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// TIME_WAIT without a connection: 48 bytes that keep the tuple taken and
+// TIME_WAIT without a connection: 72 bytes that keep the tuple taken and
 // answer the peer's last FIN. All live equally long, so the oldest is first.
 
 #include "tcp_internal.h"

@@ -219,6 +219,7 @@ static void many_seeds(uint32_t corrupt, uint32_t seeds, uint32_t bytes)
 			.reorder = 500,
 			.duplicate = 200,
 			.corrupt = corrupt,
+			.ip6 = i % 2 != 0,
 		};
 		struct world w;
 		world_start(&w, &cfg, &link, bytes, base + i);
@@ -255,8 +256,11 @@ static void tiny_pools_slow_down_but_lose_nothing(void **state)
 	cfg.tx_limit = 8192;
 	cfg.rx_window = 16384;
 	for (uint64_t i = 0; i < 60; i++) {
-		struct tcp_sim_link link = {
-			.delay = 1000, .loss = 300, .reorder = 300, .duplicate = 200};
+		struct tcp_sim_link link = {.delay = 1000,
+			.loss = 300,
+			.reorder = 300,
+			.duplicate = 200,
+			.ip6 = i % 2 != 0};
 		struct world w;
 		world_start(&w, &cfg, &link, 60 * 1024, base + i);
 		world_run(&w, 3000 * PEN_US_PER_S);
@@ -286,14 +290,18 @@ static void a_clean_link_carries_a_megabyte_without_a_retransmission(void **stat
 {
 	(void)state;
 	struct pen_tcp_config cfg = small_config();
-	struct tcp_sim_link link = {.delay = 20000};
-	struct world w;
-
-	world_start(&w, &cfg, &link, STREAM_MAX, 1);
-	world_run(&w, 600 * PEN_US_PER_S);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(w.sim->host[i].tcp_ctr.retransmit_segments, 0);
-	world_end(&w);
+	for (int six = 0; six < 2; six++) {
+		struct tcp_sim_link link = {.delay = 20000, .ip6 = six};
+		struct world w;
+		world_start(&w, &cfg, &link, STREAM_MAX, 1);
+		world_run(&w, 600 * PEN_US_PER_S);
+		for (int i = 0; i < 2; i++) {
+			const struct tcp_sim_host *h = &w.sim->host[i];
+			assert_int_equal(h->tcp_ctr.retransmit_segments, 0);
+			assert_true((six ? h->inet_ctr.rx_ip6 : h->inet_ctr.rx_ip4) > 700);
+		}
+		world_end(&w);
+	}
 }
 
 int main(void)
