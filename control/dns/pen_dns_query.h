@@ -8,7 +8,8 @@
 //          of this header, or in a function given to pen_dns_post. Callbacks run
 //          there, never inside the call that asks.
 // Memory:  an answer is borrowed for the callback.
-// Limits:  PEN_DNS_LOOKUPS_MAX in flight over all users; what is beyond waits.
+// Limits:  dns_concurrency in flight over all users; what is beyond waits, up to
+//          PEN_DNS_LOOKUPS_MAX. No answer within dns_timeout is PEN_DNS_FAILED.
 // RFCs:    1035, 4035 (secure, insecure, bogus), 6698 (TLSA).
 
 #include "pen_addr.h"
@@ -50,14 +51,17 @@ struct pen_dns_answer {
 	uint32_t ttl_s;
 	const char *name;      // asked for
 	const char *canonical; // where CNAMEs led; == name without any
-	bool cut;              // there were more records than are looked at
+	// There were more records than are looked at, or one was cut: of TXT 4096
+	// bytes are kept, of TLSA 16384 (which then matches no certificate).
+	bool cut;
 	uint32_t n;
 	const struct pen_dns_record *record;
 };
 
 typedef void pen_dns_query_fn(void *ctx, const struct pen_dns_answer *answer);
 
-// pen_dns_query: 0, and the callback will come once; -EAGAIN or -ENOMEM: not.
+// pen_dns_query: 0, and the callback will come once, also for bad text; -EAGAIN
+// or -ENOMEM: not.
 int pen_dns_query(struct pen_dns *dns, const char *name, enum pen_dns_type type,
 	pen_dns_query_fn *fn, void *ctx);
 

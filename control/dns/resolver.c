@@ -2,121 +2,33 @@
 
 // The resolver thread: libunbound's event API on an event base of its own.
 //
-// Diagnostics: warns about odd zones (a null MX beside real ones...); a broken
-// configuration is refused by pen_dns_new.
+// Diagnostics: warns about odd zones (a null MX beside real ones...).
 
-#include "mx.h"
+#include "resolver.h"
+
 #include "pen_err.h"
 #include "pen_log.h"
-#include "unbound_setup.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unbound-event.h>
-#include <unbound.h>
 #include <unistd.h>
 
 PEN_LOG_TYPE("control.dns");
 PEN_COUNTERS_DEFINE(pen_dns, PEN_DNS_COUNTERS);
 
-struct request {
-	struct request *next, *prev; // of pen_dns.running
-	struct request *ready;       // of pen_dns.ready_head
-	bool is_ready;
-	struct pen_dns *dns;
-	struct mx *mx;
-	struct event *timer;
-	pen_time_us submitted;
-	pen_dns_fn *fn;
-	void *ctx;
-	char nexthop[PEN_NEXTHOP_MAX];
-};
+// Sockets and timers get their turn after so much work.
+#define STEPS_MAX 256
 
-// One question in flight. It outlives its request when that is given up:
-// libunbound's cancel leaves a callback behind, so the answer is awaited and
-// thrown away.
-struct lookup {
-	struct lookup *next, *prev;
-	struct request *request; // NULL: nobody waits any more
-	struct pen_dns *dns;
-	uint32_t id;
-	uint16_t type;
-};
-
-struct pen_dns {
-	struct mx_options options;
-	pen_time_us timeout;
-	struct pen_rand rand;
-	struct event_base *base;
-	struct ub_ctx *ub;
-	struct event *wake;
-	int wake_fd;
-	pthread_t thread;
-	bool started;
-
-	// Any thread, under the lock.
-	pthread_mutex_t lock;
-	struct request *inbox, *inbox_tail;
-	uint32_t requests; // accepted and not answered yet
-	bool stop;
-
-	// The resolver thread.
-	struct request running; // list head
-	struct lookup lookups;  // list head
-	uint32_t nlookups;
-	struct request *ready_head, *ready_tail;
-	bool resolving; // inside ub_resolve_event, which may call back at once
-	struct pen_dns_counters counters;
-};
-
-static void request_ready(struct request *q)
+void resolver_kick(struct pen_dns *d)
 {
-	struct pen_dns *d = q->dns;
-
-	if (q->is_ready)
-		return;
-	q->is_ready = true;
-	q->ready = NULL;
-	if (d->ready_head == NULL)
-		d->ready_head = q;
-	else
-		d->ready_tail->ready = q;
-	d->ready_tail = q;
-}
-
-static struct request *ready_pop(struct pen_dns *d)
-{
-	struct request *q = d->ready_head;
-
-	d->ready_head = q->ready;
-	q->is_ready = false;
-	return q;
-}
-
-static void ready_remove(struct request *q)
-{
-	struct request **at = &q->dns->ready_head, *last = NULL;
-
-	if (!q->is_ready)
-		return;
-	while (*at != q) {
-		last = *at;
-		at = &(*at)->ready;
-	}
-	*at = q->ready;
-	if (q->dns->ready_tail == q)
-		q->dns->ready_tail = last;
-	q->is_ready = false;
+	event_active(d->kick, 0, 0);
 }
 
 static void request_free(struct request *q)
 {
-	if (q->timer != NULL)
-		event_free(q->timer);
 	mx_free(q->mx);
 	free(q);
 }
@@ -132,29 +44,51 @@ static struct pen_dns_hosts *out_of_memory(void)
 	return h;
 }
 
-static void request_finish(struct request *q, struct pen_dns_hosts *hosts)
+static void count_result(struct pen_dns *d, const struct pen_dns_hosts *hosts)
 {
-	struct pen_dns *d = q->dns;
-
-	if (hosts == NULL)
-		hosts = q->mx != NULL ? mx_take(q->mx) : NULL;
-	if (hosts == NULL)
-		hosts = out_of_memory();
 	if (hosts->dsn.klass == 2)
 		PEN_COUNT(d->counters.resolved);
 	else if (hosts->dsn.klass == 4)
 		PEN_COUNT(d->counters.failed_soft);
 	else
 		PEN_COUNT(d->counters.failed_hard);
+	PEN_COUNT_N(d->counters.loops, hosts->loops);
+	PEN_COUNT_N(d->counters.null_mx, hosts->dsn.klass == 5 && hosts->dsn.subject == 1 &&
+						 hosts->dsn.origin == PEN_ORIGIN_PEER);
+}
+
+// forget_lookups leaves the lookups of a request to themselves.
+static void forget_lookups(struct request *q)
+{
+	struct lookups *const lists[] = {&q->dns->in_flight, &q->dns->answered};
+	struct lookup *l;
+
+	for (size_t i = 0; i < 2 && q->lookups > 0; i++) {
+		TAILQ_FOREACH(l, lists[i], link)
+		{
+			if (l->request != q)
+				continue;
+			l->request = NULL;
+			q->lookups--;
+		}
+	}
+}
+
+static void request_finish(struct request *q, struct pen_dns_hosts *hosts)
+{
+	struct pen_dns *d = q->dns;
+
+	if (hosts == NULL)
+		hosts = mx_take(q->mx);
+	if (hosts == NULL)
+		hosts = out_of_memory();
+	count_result(d, hosts);
 	if (hosts->warning[0] != '\0')
 		pen_warning("%s", hosts->warning);
-	for (struct lookup *l = d->lookups.next; l != &d->lookups; l = l->next) {
-		if (l->request == q)
-			l->request = NULL;
-	}
-	ready_remove(q);
-	q->prev->next = q->next;
-	q->next->prev = q->prev;
+	forget_lookups(q);
+	if (q->is_ready)
+		TAILQ_REMOVE(&d->ready, q, ready);
+	TAILQ_REMOVE(&d->running, q, running);
 	pthread_mutex_lock(&d->lock);
 	d->requests--;
 	pthread_mutex_unlock(&d->lock);
@@ -162,233 +96,186 @@ static void request_finish(struct request *q, struct pen_dns_hosts *hosts)
 	request_free(q);
 }
 
-static void count_answer(struct pen_dns *d, const struct dns_answer *a, bool bogus)
+static void request_ready(struct request *q)
 {
-	if (bogus)
-		PEN_COUNT(d->counters.bogus);
-	else if (a->status == DNS_OK)
-		PEN_COUNT(d->counters.answers);
-	else if (a->status == DNS_NODATA)
-		PEN_COUNT(d->counters.nodata);
-	else if (a->status == DNS_NXDOMAIN)
-		PEN_COUNT(d->counters.nxdomain);
-	else if (a->status == DNS_MALFORMED)
-		PEN_COUNT(d->counters.malformed);
-	else
-		PEN_COUNT(d->counters.failures);
-}
-
-static void drain(struct pen_dns *d);
-
-static void lookup_done(struct lookup *l, const struct dns_answer *answer)
-{
-	struct pen_dns *d = l->dns;
-
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	d->nlookups--;
-	if (l->request != NULL) {
-		mx_answer(l->request->mx, l->id, answer);
-		request_ready(l->request);
-	}
-	free(l);
-}
-
-// The sixth argument of libunbound's callback explains a bogus answer; it may
-// run inside ub_resolve_event.
-static void on_answer(
-	void *arg, int rcode, void *packet, int len, int sec, char *why_bogus, int was_ratelimited)
-{
-	struct lookup *l = arg;
-	struct pen_dns *d = l->dns;
-	struct dns_answer a = {.status = DNS_FAIL};
-	bool bogus = sec == 1;
-
-	(void)was_ratelimited;
-	// A bogus answer comes with its data and rcode 0: this test is the first.
-	if (bogus) {
-		pen_info("DNSSEC: %s", why_bogus != NULL ? why_bogus : "validation failed");
-	} else if (packet != NULL && len > 0 && (rcode == 0 || rcode == 3)) {
-		dns_wire_parse(&a, pen_span(packet, (size_t)len), l->type);
-		a.secure = sec == 2;
-	}
-	count_answer(d, &a, bogus);
-	lookup_done(l, &a);
-	if (!d->resolving)
-		drain(d);
-}
-
-static void lookup_start(struct request *q, const struct mx_query *query)
-{
-	struct pen_dns *d = q->dns;
-	struct lookup *l = malloc(sizeof(*l));
-	const struct dns_answer failed = {.status = DNS_FAIL};
-	int async_id;
-
-	if (l == NULL) {
-		mx_answer(q->mx, query->id, &failed);
-		request_ready(q);
+	if (mx_done(q->mx)) {
+		request_finish(q, NULL);
 		return;
 	}
-	*l = (struct lookup){.next = d->lookups.next,
-		.prev = &d->lookups,
-		.request = q,
-		.dns = d,
-		.id = query->id,
-		.type = query->type};
-	d->lookups.next->prev = l;
-	d->lookups.next = l;
-	d->nlookups++;
-	PEN_COUNT(d->counters.lookups);
-	d->resolving = true;
-	int err = ub_resolve_event(d->ub, query->name, query->type, 1, l, on_answer, &async_id);
-	d->resolving = false;
-	if (err != 0) {
-		PEN_COUNT(d->counters.failures);
-		lookup_done(l, &failed);
-	}
+	if (!q->is_ready)
+		TAILQ_INSERT_TAIL(&q->dns->ready, q, ready);
+	q->is_ready = true;
+	resolver_kick(q->dns);
 }
 
-// drain asks what the ready requests want to ask, as long as there is room.
-// Requests that find none stay in line and go on when an answer makes room.
-static void drain(struct pen_dns *d)
+void request_answered(struct request *q, uint32_t id, const struct pen_dns_answer *answer)
+{
+	mx_answer(q->mx, id, answer);
+	request_ready(q);
+}
+
+// request_ask asks one question of a request; false: it has none at the moment.
+static bool request_ask(struct request *q)
 {
 	struct mx_query query;
 
-	while (d->ready_head != NULL) {
-		struct request *q = d->ready_head;
-		if (mx_done(q->mx)) {
-			request_finish(q, NULL);
-			continue;
-		}
-		if (d->nlookups >= PEN_DNS_LOOKUPS_MAX)
-			return;
-		if (mx_next(q->mx, &query))
-			lookup_start(q, &query);
-		else
-			ready_pop(d);
+	if (!mx_next(q->mx, &query))
+		return false;
+	struct lookup *l = lookup_new(q->dns, query.name, query.type);
+	if (l == NULL) {
+		mx_give_up(q->mx, "out of memory");
+		request_ready(q);
+		return true;
 	}
+	l->request = q;
+	l->id = query.id;
+	q->lookups++;
+	if (l->state == LOOKUP_WAITING)
+		lookup_start(l);
+	return true;
 }
 
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
+// step does one piece of work; false when there is none, or no room for it.
+static bool step(struct pen_dns *d)
 {
-	struct request *q = arg;
-	struct pen_dns *d = q->dns;
+	if (!TAILQ_EMPTY(&d->answered)) {
+		lookup_deliver(TAILQ_FIRST(&d->answered));
+		return true;
+	}
+	if (d->nlookups >= d->concurrency)
+		return false;
+	// Decisions that have begun go before new ones.
+	if (!TAILQ_EMPTY(&d->waiting)) {
+		lookup_start(TAILQ_FIRST(&d->waiting));
+		return true;
+	}
+	if (TAILQ_EMPTY(&d->ready))
+		return false;
+	struct request *q = TAILQ_FIRST(&d->ready);
+	if (!request_ask(q)) {
+		TAILQ_REMOVE(&d->ready, q, ready);
+		q->is_ready = false;
+	}
+	return true;
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct pen_dns *d = arg;
 
 	(void)fd;
 	(void)what;
-	PEN_COUNT(d->counters.deadlines);
-	mx_give_up(q->mx, "Host not found, try again (no answer in time)");
-	request_finish(q, NULL);
-	drain(d);
+	for (unsigned i = 0; i < STEPS_MAX; i++) {
+		if (!step(d))
+			return;
+	}
+	resolver_kick(d);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct pen_dns *d = arg;
+	pen_time_us now = pen_clock_mono();
+	struct request *q;
+
+	(void)fd;
+	(void)what;
+	while ((q = TAILQ_FIRST(&d->running)) != NULL && q->submitted + d->timeout <= now) {
+		PEN_COUNT(d->counters.deadlines);
+		mx_give_up(q->mx, "Host not found, try again (no answer in time)");
+		request_finish(q, NULL);
+	}
+	lookups_expire(d, now);
+	lookups_prefetch(d, now);
 }
 
 static struct pen_dns_hosts *bad_nexthop(const struct request *q, const char *why)
 {
 	struct pen_dns_hosts *h = out_of_memory();
+	bool relayhost = (q->flags & PEN_DNS_RELAYHOST) != 0;
+	// A domain that has no form in the DNS is a bad address of a recipient.
+	bool idn = pen_idn_needed(pen_span_cstr(q->nexthop));
 
-	pen_dsn_set(&h->dsn, 5, 4, 4, PEN_SCOPE_SITE, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
+	pen_dsn_set(&h->dsn, relayhost ? 4 : 5, relayhost ? 3 : (idn ? 1 : 4),
+		relayhost ? 5 : (idn ? 2 : 4), PEN_SCOPE_SITE, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
 		"next hop \"%s\": %s", q->nexthop, why);
 	h->ttl_s = 60;
 	return h;
 }
 
-static void request_begin(struct request *q)
+static void request_begin(void *ctx)
 {
+	struct request *q = ctx;
 	struct pen_dns *d = q->dns;
+	struct mx_options options = d->options;
 	struct pen_nexthop hop;
-	pen_time_us left = q->submitted + d->timeout - pen_clock_mono();
 
-	q->next = d->running.next;
-	q->prev = &d->running;
-	q->next->prev = q;
-	d->running.next = q;
+	TAILQ_INSERT_TAIL(&d->running, q, running);
 	PEN_COUNT(d->counters.requests);
 	const char *wrong = pen_nexthop_parse(&hop, pen_span_cstr(q->nexthop));
 	if (wrong != NULL) {
 		request_finish(q, bad_nexthop(q, wrong));
 		return;
 	}
-	q->mx = mx_new(&hop, &d->options, pen_rand_u64(&d->rand));
-	q->timer = evtimer_new(d->base, on_deadline, q);
-	if (q->mx == NULL || q->timer == NULL) {
+	options.relayhost = (q->flags & PEN_DNS_RELAYHOST) != 0;
+	q->mx = mx_new(&hop, &options, pen_rand_u64(&d->rand));
+	if (q->mx == NULL)
 		request_finish(q, out_of_memory());
-		return;
+	else
+		request_ready(q);
+}
+
+static void run_posts(struct pen_dns *d)
+{
+	struct posts posts = STAILQ_HEAD_INITIALIZER(posts);
+	struct post *p;
+
+	pthread_mutex_lock(&d->lock);
+	STAILQ_CONCAT(&posts, &d->posts);
+	pthread_mutex_unlock(&d->lock);
+	while ((p = STAILQ_FIRST(&posts)) != NULL) {
+		bool is_request = p->fn == request_begin;
+		void (*fn)(void *ctx) = p->fn;
+		void *ctx = p->ctx;
+		STAILQ_REMOVE_HEAD(&posts, link);
+		if (!is_request)
+			free(p); // of a request it is a part
+		fn(ctx);
 	}
-	if (left < 1)
-		left = 1;
-	struct timeval tv = {left / PEN_US_PER_S, left % PEN_US_PER_S};
-	evtimer_add(q->timer, &tv);
-	request_ready(q);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct pen_dns *d = arg;
-	uint64_t count;
+	uint64_t n;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (read(fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
 		pen_error("eventfd: read: %s", strerror(errno));
+	run_posts(d);
 	pthread_mutex_lock(&d->lock);
-	struct request *q = d->inbox;
 	bool stop = d->stop;
-	d->inbox = d->inbox_tail = NULL;
 	pthread_mutex_unlock(&d->lock);
-	while (q != NULL) {
-		struct request *next = q->next;
-		request_begin(q);
-		q = next;
-	}
-	drain(d);
 	if (stop)
 		event_base_loopbreak(d->base);
 }
 
 static void *resolver_main(void *arg)
 {
+	const struct timeval tenth = {0, 100000};
 	struct pen_dns *d = arg;
+	struct request *q;
 
 	pthread_setname_np(pthread_self(), "pen-dns");
+	evtimer_add(d->tick, &tenth);
 	event_base_dispatch(d->base);
-	while (d->running.next != &d->running) {
-		struct request *q = d->running.next;
+	d->ended = true;
+	run_posts(d);
+	while ((q = TAILQ_FIRST(&d->running)) != NULL) {
 		mx_give_up(q->mx, "the mail system is stopping");
 		request_finish(q, NULL);
 	}
-	return NULL;
-}
-
-struct pen_dns *pen_dns_new(const struct pen_params *params, uint64_t seed, char *err, size_t cap)
-{
-	struct pen_dns *d = calloc(1, sizeof(*d));
-
-	if (d == NULL) {
-		snprintf(err, cap, "out of memory");
-		return NULL;
-	}
-	d->options = (struct mx_options){
-		.address_limit = (uint32_t)params->smtp_mx_address_limit,
-		.randomize = params->smtp_randomize_addresses,
-		.ignore_mx_lookup_error = params->ignore_mx_lookup_error,
-		.defer_if_no_address = params->smtp_defer_if_no_mx_address_found,
-	};
-	d->timeout = params->dns_timeout;
-	d->running.next = d->running.prev = &d->running;
-	d->lookups.next = d->lookups.prev = &d->lookups;
-	pen_rand_seed(&d->rand, seed);
-	pthread_mutex_init(&d->lock, NULL);
-	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	d->base = event_base_new();
-	if (d->wake_fd >= 0 && d->base != NULL)
-		d->wake = event_new(d->base, d->wake_fd, EV_READ | EV_PERSIST, on_wake, d);
-	if (d->wake == NULL || event_add(d->wake, NULL) != 0)
-		snprintf(err, cap, "dns: cannot make an event loop: %s", strerror(errno));
-	else
-		d->ub = unbound_setup(params, d->base, err, cap);
-	if (d->ub != NULL)
-		return d;
-	pen_dns_free(d);
+	lookups_end(d);
 	return NULL;
 }
 
@@ -409,72 +296,103 @@ static void wake(struct pen_dns *d)
 		pen_error("eventfd: write: %s", strerror(errno));
 }
 
-int pen_dns_resolve(struct pen_dns *dns, struct pen_span nexthop, pen_dns_fn *fn, void *ctx)
+// add_post is under the lock; true: the thread must be woken.
+static bool add_post(struct pen_dns *d, struct post *p, void (*fn)(void *ctx), void *ctx)
+{
+	bool first = STAILQ_EMPTY(&d->posts);
+
+	p->fn = fn;
+	p->ctx = ctx;
+	STAILQ_INSERT_TAIL(&d->posts, p, link);
+	return first;
+}
+
+int pen_dns_post(struct pen_dns *dns, void (*fn)(void *ctx), void *ctx)
+{
+	struct post *p = malloc(sizeof(*p));
+
+	if (p == NULL)
+		return -ENOMEM;
+	pthread_mutex_lock(&dns->lock);
+	bool stop = dns->stop;
+	bool first = !stop && add_post(dns, p, fn, ctx);
+	pthread_mutex_unlock(&dns->lock);
+	if (stop)
+		free(p);
+	else if (first)
+		wake(dns);
+	return stop ? -ESHUTDOWN : 0;
+}
+
+struct event_base *pen_dns_event_base(struct pen_dns *dns)
+{
+	return dns->base;
+}
+
+int pen_dns_resolve_for(
+	struct pen_dns *dns, struct pen_span nexthop, unsigned flags, pen_dns_fn *fn, void *ctx)
 {
 	struct request *q = calloc(1, sizeof(*q));
-	bool full;
+	bool first = false;
 
 	if (q == NULL)
 		return -ENOMEM;
 	q->dns = dns;
+	q->flags = flags;
 	q->fn = fn;
 	q->ctx = ctx;
 	q->submitted = pen_clock_mono();
+	// What does not fit is cut behind the longest domain, so it stays invalid.
 	snprintf(q->nexthop, sizeof(q->nexthop), "%.*s",
 		(int)(nexthop.n < sizeof(q->nexthop) ? nexthop.n : sizeof(q->nexthop)),
 		nexthop.n > 0 ? (const char *)nexthop.p : "");
 	pthread_mutex_lock(&dns->lock);
-	full = dns->requests >= PEN_DNS_REQUESTS_MAX || dns->stop;
+	bool full = dns->requests >= PEN_DNS_REQUESTS_MAX || dns->stop;
 	if (!full) {
 		dns->requests++;
-		if (dns->inbox == NULL)
-			dns->inbox = q;
-		else
-			dns->inbox_tail->next = q;
-		dns->inbox_tail = q;
+		first = add_post(dns, &q->post, request_begin, q);
 	}
 	pthread_mutex_unlock(&dns->lock);
 	if (full) {
 		free(q);
 		return -EAGAIN;
 	}
-	wake(dns);
+	if (first)
+		wake(dns);
 	return 0;
 }
 
-void pen_dns_free(struct pen_dns *dns)
+int pen_dns_resolve(struct pen_dns *dns, struct pen_span nexthop, pen_dns_fn *fn, void *ctx)
 {
-	if (dns == NULL)
-		return;
-	pthread_mutex_lock(&dns->lock);
-	dns->stop = true;
-	pthread_mutex_unlock(&dns->lock);
-	if (dns->started) {
-		wake(dns);
-		pthread_join(dns->thread, NULL);
-	}
-	if (dns->ub != NULL)
-		ub_ctx_delete(dns->ub);
-	for (struct lookup *l = dns->lookups.next, *next; l != &dns->lookups; l = next) {
-		next = l->next;
-		free(l);
-	}
-	while (dns->inbox != NULL) { // never started
-		struct request *q = dns->inbox;
-		dns->inbox = q->next;
-		free(q);
-	}
-	if (dns->wake != NULL)
-		event_free(dns->wake);
-	if (dns->base != NULL)
-		event_base_free(dns->base);
-	if (dns->wake_fd >= 0)
-		close(dns->wake_fd);
-	pthread_mutex_destroy(&dns->lock);
-	free(dns);
+	return pen_dns_resolve_for(dns, nexthop, 0, fn, ctx);
 }
 
-struct pen_counter_set pen_dns_counters_of(const struct pen_dns *dns)
+void resolver_stop(struct pen_dns *d)
 {
-	return pen_dns_counter_set(&dns->counters);
+	struct post *p;
+
+	pthread_mutex_lock(&d->lock);
+	d->stop = true;
+	pthread_mutex_unlock(&d->lock);
+	if (d->started) {
+		wake(d);
+		pthread_join(d->thread, NULL);
+	}
+	while ((p = STAILQ_FIRST(&d->posts)) != NULL) { // never started
+		STAILQ_REMOVE_HEAD(&d->posts, link);
+		free(p); // of a request the first member
+	}
+}
+
+bool resolver_events(struct pen_dns *d)
+{
+	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	d->base = event_base_new();
+	if (d->wake_fd < 0 || d->base == NULL)
+		return false;
+	d->wake = event_new(d->base, d->wake_fd, EV_READ | EV_PERSIST, on_wake, d);
+	d->kick = event_new(d->base, -1, 0, on_kick, d);
+	d->tick = event_new(d->base, -1, EV_PERSIST, on_tick, d);
+	return d->wake != NULL && d->kick != NULL && d->tick != NULL &&
+	       event_add(d->wake, NULL) == 0;
 }

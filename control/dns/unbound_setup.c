@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <unbound-event.h>
 #include <unbound.h>
 #include <unistd.h>
-
-// Two caches of this size bound the resolver's memory.
-#define CACHE_BYTES "33554432"
 
 static const struct {
 	const char *name, *value;
@@ -18,16 +16,18 @@ static const struct {
 	{"do-not-query-localhost:", "no"},
 	// Equal records are shuffled by us, from our seed.
 	{"rrset-roundrobin:", "no"},
-	{"msg-cache-size:", CACHE_BYTES},
-	{"rrset-cache-size:", CACHE_BYTES},
 	{"msg-cache-slabs:", "1"},
 	{"rrset-cache-slabs:", "1"},
 	{"infra-cache-slabs:", "1"},
 	{"key-cache-slabs:", "1"},
 	{"cache-max-negative-ttl:", "900"},
-	{"outgoing-range:", "1024"},
-	{"num-queries-per-thread:", "1024"},
+	// A chain of CNAMEs ends here; so does an answer that points to itself.
+	{"max-query-restarts:", "11"},
 };
+// dns_concurrency questions may need more packets each (referrals, keys), and
+// sockets are files, of which a process has so many.
+#define SOCKETS_MAX 4096
+enum { SUPPORT_DNSSEC = 2 }; // of smtp_dns_support_level
 
 static const char *server_text(const struct pen_endpoint *e, char out[64])
 {
@@ -37,17 +37,47 @@ static const char *server_text(const struct pen_endpoint *e, char out[64])
 	return out;
 }
 
-static int set_options(struct ub_ctx *ub, char *err, size_t cap)
+static int set_option(struct ub_ctx *ub, const char *name, const char *value, char *err, size_t cap)
 {
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		int e = ub_ctx_set_option(ub, options[i].name, options[i].value);
-		if (e != 0) {
-			snprintf(err, cap, "dns: libunbound refuses %s %s: %s", options[i].name,
-				options[i].value, ub_strerror(e));
-			return e;
-		}
-	}
-	return 0;
+	int e = ub_ctx_set_option(ub, name, value);
+
+	if (e != 0)
+		snprintf(
+			err, cap, "dns: libunbound refuses %s %s: %s", name, value, ub_strerror(e));
+	return e;
+}
+
+static int set_number(struct ub_ctx *ub, const char *name, int64_t value, char *err, size_t cap)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	return set_option(ub, name, text, err, cap);
+}
+
+static int set_options(const struct pen_params *p, struct ub_ctx *ub, char *err, size_t cap)
+{
+	int64_t sockets = p->dns_concurrency * 2;
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < sizeof(options) / sizeof(options[0]); i++)
+		e = set_option(ub, options[i].name, options[i].value, err, cap);
+	if (sockets > SOCKETS_MAX)
+		sockets = SOCKETS_MAX;
+	if (sockets < 64)
+		sockets = 64;
+	// Records take about twice the room of the messages that name them.
+	if (e == 0)
+		e = set_number(ub, "msg-cache-size:", p->dns_cache_size / 3, err, cap);
+	if (e == 0)
+		e = set_number(ub, "rrset-cache-size:", p->dns_cache_size / 3 * 2, err, cap);
+	if (e == 0)
+		e = set_number(ub, "outgoing-range:", sockets, err, cap);
+	if (e == 0)
+		e = set_number(ub, "num-queries-per-thread:", p->dns_concurrency + 512, err, cap);
+	if (e == 0 && p->dns_prefetch)
+		e = set_option(ub, "prefetch-key:", "yes", err, cap);
+	return e;
 }
 
 static int set_upstream(const struct pen_params *p, struct ub_ctx *ub, char *err, size_t cap)
@@ -92,7 +122,7 @@ static int set_anchors(const struct pen_params *p, struct ub_ctx *ub, char *err,
 {
 	const char *file = p->dns_trust_anchor_file;
 
-	if (file[0] == '\0')
+	if (file[0] == '\0' || p->smtp_dns_support_level != SUPPORT_DNSSEC)
 		return 0;
 	if (access(file, R_OK) != 0) {
 		snprintf(err, cap, "dns_trust_anchor_file = %s: %s", file, strerror(errno));
@@ -139,7 +169,7 @@ struct ub_ctx *unbound_setup(
 		return NULL;
 	}
 	ub_ctx_debugout(ub, NULL);
-	if (set_options(ub, err, cap) == 0 && set_upstream(params, ub, err, cap) == 0 &&
+	if (set_options(params, ub, err, cap) == 0 && set_upstream(params, ub, err, cap) == 0 &&
 		set_stubs(params, ub, err, cap) == 0 && set_anchors(params, ub, err, cap) == 0 &&
 		open_zones(params, ub, err, cap) == 0)
 		return ub;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pen_nexthop.h"
 
+#include "pen_idn.h"
 #include "pen_params.h"
 
 #include <ctype.h>
@@ -30,36 +31,37 @@ static bool parse_port(struct pen_span s, uint16_t *port)
 	return n > 0;
 }
 
-static void set_host(struct pen_nexthop *out, struct pen_span host)
+// set_host takes a name, with letters beyond ASCII as A-labels. The text that is
+// returned says what is wrong.
+static const char *set_host(struct pen_nexthop *out, struct pen_span host, const char *invalid)
 {
-	for (size_t i = 0; i < host.n; i++)
-		out->host[i] = (char)tolower(host.p[i]);
-	out->host[host.n] = '\0';
+	_Static_assert(sizeof(out->host) >= PEN_IDN_NAME_MAX, "every domain fits");
+	const char *wrong = pen_idn_to_ascii(out->host, host);
+
+	if (wrong != NULL)
+		return wrong;
+	return pen_hostname_valid(pen_span_cstr(out->host)) ? NULL : invalid;
 }
 
 // parse_literal reads what stands between brackets.
 static const char *parse_literal(struct pen_nexthop *out, struct pen_span in)
 {
+	static const char not_host[] = "the brackets hold neither a host name nor an address";
 	bool six = pen_span_istarts(in, PEN_SPAN_LIT("ipv6:"));
 
 	out->literal = true;
-	if (in.n > 253)
-		return "the name is too long";
 	if (six)
 		in = pen_span_from(in, 5);
 	if (pen_addr_parse(&out->addr, in) == 0) {
 		if (six && out->addr.family != PEN_FAMILY_IP6)
 			return "an IPv6 address is expected after \"ipv6:\"";
-		set_host(out, in);
+		pen_addr_str(&out->addr, out->host);
 		return NULL;
 	}
 	out->addr = (struct pen_addr){0};
-	if (in.n > 0 && in.p[in.n - 1] == '.')
-		in.n--;
-	if (six || !pen_hostname_valid(in))
-		return "the brackets hold neither a host name nor an address";
-	set_host(out, in);
-	return NULL;
+	if (six)
+		return not_host;
+	return set_host(out, in, not_host);
 }
 
 const char *pen_nexthop_parse(struct pen_nexthop *out, struct pen_span text)
@@ -89,13 +91,11 @@ const char *pen_nexthop_parse(struct pen_nexthop *out, struct pen_span text)
 			host = pen_span(text.p, (size_t)colon);
 			rest = pen_span_from(text, (size_t)colon);
 		}
-		if (host.n > 0 && host.p[host.n - 1] == '.')
-			host.n--;
 		if (pen_addr_parse(&addr, host) == 0)
 			return "an address is written in brackets: [192.0.2.1]:25";
-		if (!pen_hostname_valid(host))
-			return "this is no valid domain or host name";
-		set_host(out, host);
+		wrong = set_host(out, host, "this is no valid domain or host name");
+		if (wrong != NULL)
+			return wrong;
 	}
 	if (rest.n > 0 && !parse_port(pen_span_from(rest, 1), &out->port))
 		return "the port is neither a number from 1 to 65535 nor a known service";

@@ -2,7 +2,8 @@
 #pragma once
 
 // A next hop as people write it: domain, host:port, [host], [host]:port,
-// [192.0.2.1], [ipv6:2001:db8::1]. Brackets mean "this host, no MX lookup".
+// [192.0.2.1], [ipv6:2001:db8::1]. Brackets mean "this host, no MX lookup". Names
+// may hold letters beyond ASCII (UTF-8); they become A-labels (pen_idn.h).
 //
 // Pure functions; no DNS.
 
@@ -15,7 +16,7 @@
 #define PEN_LMTP_PORT 24
 
 struct pen_nexthop {
-	char host[256]; // lower case, without brackets
+	char host[256]; // lower case, A-labels, without brackets; an address: as RFC 5952 has it
 	uint16_t port;
 	bool literal;         // brackets
 	struct pen_addr addr; // PEN_FAMILY_NONE unless the brackets hold an address

@@ -22,6 +22,10 @@ static void next_hops_parse_and_print(void **state)
 		{"[192.0.2.1]:2525", "[192.0.2.1]:2525", true, 2525},
 		{"[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]", true, 25},
 		{"[2001:db8::1]:26", "[ipv6:2001:db8::1]:26", true, 26},
+		{"[IPv6:2001:DB8:0::1]", "[ipv6:2001:db8::1]", true, 25},
+		{"B\303\274cher.example", "xn--bcher-kva.example", false, 25},
+		{"[\320\277\320\276\321\207\321\202\320\260.example.]:587",
+			"[xn--80a1acny.example]:587", true, 587},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct pen_nexthop n;
@@ -38,7 +42,8 @@ static void bad_next_hops_are_refused(void **state)
 	(void)state;
 	static const char *const cases[] = {"", "[", "[]", "[a b]", "[host]x",
 		"[host]:", "[host]:0", "host:65536", "host:http", "a..b", "-a.example", "192.0.2.1",
-		"192.0.2.1:25", "[ipv6:192.0.2.1]", "2001:db8::1", "host:25:26", "1.2.3", "a@b"};
+		"192.0.2.1:25", "[ipv6:192.0.2.1]", "2001:db8::1", "host:25:26", "1.2.3", "a@b",
+		"a..", ".", "\377.example", "\303\274 x.example", "[\342\200\250.example]"};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct pen_nexthop n;
