@@ -26,8 +26,9 @@ typedef int pen_session_tls_send_fn(void *ctx, const uint8_t *p, size_t n);
 
 struct pen_session_tls {
 	void *ctx; // given to thread_new
-	// A worker's own context. NULL on failure, one sentence in err.
-	void *(*thread_new)(void *ctx, char *err, size_t err_cap);
+	// What one worker has of its own; `worker` is its index. NULL on failure, one
+	// sentence in err.
+	void *(*thread_new)(void *ctx, uint32_t worker, char *err, size_t err_cap);
 	void (*thread_free)(void *thread);
 	// A client's stream: protocols, trust, SNI and a stored session come from
 	// the policy of `host`; `source` and `helo` are part of the session's key.

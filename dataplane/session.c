@@ -411,7 +411,7 @@ static void *session_start(
 	}
 	pen_wheel_init(&sw->wheel, now);
 	if (sw->tls != NULL) {
-		sw->tls_thread = sw->tls->thread_new(sw->tls->ctx, err, err_cap);
+		sw->tls_thread = sw->tls->thread_new(sw->tls->ctx, env->index, err, err_cap);
 		if (sw->tls_thread == NULL) {
 			session_stop(sw);
 			return NULL;

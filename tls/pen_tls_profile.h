@@ -57,16 +57,22 @@ void pen_tls_profile_free(struct pen_tls_profile *p);
 struct pen_tls_client_config {
 	const struct pen_tls_policy *policy; // its profile is used; borrowed for the stream's life
 	// What distinguishes stored sessions under one policy: host, address, port,
-	// source, EHLO name; hashed by the caller together with policy->identity.
+	// source, EHLO name, by pen_tls_session_key. policy->identity is added here.
 	uint64_t session_key[2];
 };
+
+// Hashes the parts, each with its length.
+void pen_tls_session_key(const struct pen_span *part, uint32_t n, uint64_t key[2]);
 
 // A client's stream on worker `worker`. NULL: out of memory, or no profile.
 struct pen_tls *pen_tls_client_new(uint32_t worker, const struct pen_tls_client_config *cfg,
 	pen_tls_send_fn *send, void *send_ctx);
 
 // After the handshake, or after its failure: what the certificate is worth under
-// the policy. A resumed session has the result of the session it continues.
+// the policy. A resumed session has the result of the session it continues. After
+// a failure before any certificate all is false, and `failure` is NONE. Only PKIX
+// profiles end a handshake for an untrusted chain; whatever else does not match is
+// for the caller to leave.
 void pen_tls_peer_result(const struct pen_tls *t, struct pen_tls_peer *out);
 
 // The chain that the server sent, leaf first, for tools (`penstock tls probe`):

@@ -7,6 +7,8 @@
 
 #include "pen_err.h"
 
+#include <wolfssl/wolfcrypt/sha256.h>
+
 #include <stdlib.h>
 
 #define WOLFSSL_TLS12 0x0303 // what wolfSSL_version says
@@ -177,6 +179,25 @@ int tls_on_peer(int preverify, WOLFSSL_X509_STORE_CTX *store)
 }
 
 // ---- the stream
+
+void pen_tls_session_key(const struct pen_span *part, uint32_t n, uint64_t key[2])
+{
+	uint8_t digest[WC_SHA256_DIGEST_SIZE] = {0};
+	wc_Sha256 sha;
+
+	memset(key, 0, 2 * sizeof(*key));
+	if (wc_InitSha256(&sha) != 0)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t len = part[i].n;
+
+		wc_Sha256Update(&sha, (const uint8_t *)&len, sizeof(len));
+		wc_Sha256Update(&sha, part[i].p, (word32)part[i].n);
+	}
+	wc_Sha256Final(&sha, digest);
+	wc_Sha256Free(&sha);
+	memcpy(key, digest, 2 * sizeof(*key));
+}
 
 struct pen_tls *pen_tls_client_new(uint32_t worker, const struct pen_tls_client_config *cfg,
 	pen_tls_send_fn *send, void *send_ctx)

@@ -1,29 +1,79 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pen_wire_tls.h"
 
+#include "pen_tls_profile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
 _Static_assert((int)PEN_SESSION_TLS_OK == (int)PEN_TLS_OK, "the same statuses");
 _Static_assert((int)PEN_SESSION_TLS_WANT_INPUT == (int)PEN_TLS_WANT_INPUT, "the same statuses");
 _Static_assert((int)PEN_SESSION_TLS_WANT_OUTPUT == (int)PEN_TLS_WANT_OUTPUT, "the same statuses");
 _Static_assert((int)PEN_SESSION_TLS_EOF == (int)PEN_TLS_EOF, "the same statuses");
 _Static_assert((int)PEN_SESSION_TLS_FAILED == (int)PEN_TLS_FAILED, "the same statuses");
 
-static void *thread_new(void *ctx, char *err, size_t err_cap)
+struct wire_thread {
+	uint32_t worker;
+	struct pen_tls_ctx *ctx;
+};
+
+static void *thread_new(void *ctx, uint32_t worker, char *err, size_t err_cap)
 {
-	return pen_tls_ctx_new(ctx, err, err_cap);
+	struct wire_thread *t = calloc(1, sizeof(*t));
+
+	if (t == NULL) {
+		snprintf(err, err_cap, "TLS: out of memory");
+		return NULL;
+	}
+	t->worker = worker;
+	t->ctx = pen_tls_ctx_new(ctx, err, err_cap);
+	if (t->ctx == NULL) {
+		free(t);
+		return NULL;
+	}
+	return t;
 }
 
 static void thread_free(void *thread)
 {
-	pen_tls_ctx_free(thread);
+	struct wire_thread *t = thread;
+
+	if (t == NULL)
+		return;
+	pen_tls_ctx_free(t->ctx);
+	free(t);
+}
+
+void pen_wire_tls_session_key(const struct pen_lease_host *host, const struct pen_addr *source,
+	const char *helo, uint64_t key[2])
+{
+	struct pen_span part[] = {
+		pen_span_cstr(host->name),
+		pen_span(&host->addr, sizeof(host->addr)),
+		pen_span(&host->port, sizeof(host->port)),
+		pen_span(source, source != NULL ? sizeof(*source) : 0),
+		pen_span_cstr(helo),
+	};
+
+	pen_tls_session_key(part, sizeof(part) / sizeof(part[0]), key);
 }
 
 static void *stream_new(void *thread, const struct pen_lease_host *host,
 	const struct pen_addr *source, const char *helo, pen_session_tls_send_fn *send,
 	void *send_ctx)
 {
-	(void)source;
-	(void)helo;
-	return pen_tls_new(thread, host != NULL ? host->name : NULL, send, send_ctx);
+	const struct wire_thread *t = thread;
+	struct pen_tls_client_config cfg;
+
+	if (host == NULL)
+		return pen_tls_new(t->ctx, NULL, send, send_ctx);
+	if (host->tls->profile == NULL)
+		return pen_tls_must_match(host->tls->level)
+			       ? NULL
+			       : pen_tls_new(t->ctx, host->name, send, send_ctx);
+	cfg = (struct pen_tls_client_config){.policy = host->tls};
+	pen_wire_tls_session_key(host, source, helo, cfg.session_key);
+	return pen_tls_client_new(t->worker, &cfg, send, send_ctx);
 }
 
 static void stream_free(void *stream)
@@ -79,8 +129,7 @@ static unsigned bits(const void *stream)
 
 static void peer(const void *stream, struct pen_tls_peer *out)
 {
-	(void)stream;
-	*out = (struct pen_tls_peer){.certificate = true, .matched = true};
+	pen_tls_peer_result(stream, out);
 }
 
 int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_config *cfg)

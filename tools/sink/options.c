@@ -16,7 +16,8 @@ static const char usage[] =
 	"  --core N              core of the worker (0)          --no-huge  no hugepages\n"
 	"  --memory-mb N         DPDK memory                     --buffer-mb N  of TCP (64)\n"
 	"  --trust-checksum      do not verify checksums of received packets\n"
-	"  -m count              connections at most (1024)      -T bytes   receive window (1024-)\n"
+	"  -m count              connections at most (1024)      -T bytes   receive window "
+	"(1024-)\n"
 	"  --slow-read BYTES     read so many bytes per second and connection\n"
 	"The server\n"
 	"  -h name  host name    -t seconds  timeout     --size-limit BYTES\n"
@@ -360,6 +361,7 @@ static void defaults(struct sink_options *o)
 			.offer_enhanced = true},
 	};
 	o->tls.server = true;
+	o->tls.session_tickets = true;
 }
 
 void sink_options_parse(struct sink_options *o, int argc, char **argv)

@@ -263,7 +263,7 @@ static void *sink_start(
 		k->free_list = &k->pool[i];
 	}
 	if (k->cfg->tls != NULL) {
-		k->tls_thread = k->cfg->tls->thread_new(k->cfg->tls->ctx, err, err_cap);
+		k->tls_thread = k->cfg->tls->thread_new(k->cfg->tls->ctx, 0, err, err_cap);
 		if (k->tls_thread == NULL) {
 			sink_stop(k);
 			return NULL;
