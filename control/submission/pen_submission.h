@@ -20,7 +20,8 @@
 //
 // With TLS the handshake and the records of a connection run on its loop's thread.
 // What a client sends in plaintext behind STARTTLS is dropped, and its EHLO
-// forgotten. A handshake has 60 seconds and 64 KiB.
+// forgotten. A handshake has 60 seconds (or `timeout`, when that is less) and
+// 64 KiB.
 //
 // Threads: pen_submission_done, _token_back and _stats: any thread. The
 //          others: the thread that made it. Every ops callback runs on a loop's

@@ -287,6 +287,223 @@ static void header_checks_decide(void **state)
 	stop(&f);
 }
 
+static void tls_features(struct pen_submission_config *cfg)
+{
+	cfg->requiretls = cfg->requiretls_header = cfg->tls_required = true;
+}
+
+static void no_requiretls(struct pen_submission_config *cfg)
+{
+	tls_features(cfg);
+	cfg->requiretls = false;
+}
+
+static void no_header(struct pen_submission_config *cfg)
+{
+	tls_features(cfg);
+	cfg->requiretls_header = false;
+}
+
+static void no_tls_required(struct pen_submission_config *cfg)
+{
+	tls_features(cfg);
+	cfg->tls_required = false;
+}
+
+static void fields_of_the_header_decide_how_a_message_may_travel(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *content;
+		void (*cfg)(struct pen_submission_config *);
+		uint32_t flags;
+	} cases[] = {
+		{"a: b\r\n", tls_features, 0},
+		{"Require-TLS-ESMTP: yes\r\n", tls_features, PEN_MESSAGE_REQUIRETLS},
+		{"REQUIRE-tls-esmtp:\r\n Yes\r\n", tls_features, PEN_MESSAGE_REQUIRETLS},
+		{"Require-TLS-ESMTP: no\r\n", tls_features, 0},
+		{"Require-TLS-ESMTP: yes\r\n", no_requiretls, 0},
+		{"Require-TLS-ESMTP: yes\r\n", no_header, 0},
+		{"TLS-Required: No\r\n", tls_features, PEN_MESSAGE_TLS_OPTIONAL},
+		{"TLS-Required: yes\r\n", tls_features, 0},
+		{"TLS-Required: no\r\n", no_tls_required, 0},
+		{"TLS-Required: no\r\nRequire-TLS-ESMTP: yes\r\n", tls_features,
+			PEN_MESSAGE_REQUIRETLS},
+		{"TLS-Required: no\r\nRequire-TLS-ESMTP: yes\r\n", no_requiretls,
+			PEN_MESSAGE_TLS_OPTIONAL},
+		{"a: b\r\n\r\nTLS-Required: no\r\nRequire-TLS-ESMTP: yes\r\n", tls_features, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+
+		start(&f, cases[i].cfg);
+		int fd = greet(&f);
+		envelope(fd);
+		say(fd, cases[i].content);
+		ask(fd, "\r\n.\r\n", "250 ");
+		close(fd);
+		if (f.kept[0]->flags != cases[i].flags)
+			fail_msg("case %zu: flags %u", i, f.kept[0]->flags);
+		// What the client wrote stays as it is, and stays once.
+		const char *first = memmem(f.kept[0]->content, f.kept[0]->content_len,
+			cases[i].content, strcspn(cases[i].content, "\r"));
+		assert_non_null(first);
+		stop(&f);
+	}
+}
+
+static void header_checks_come_before_the_fields_about_tls(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	start(&f, tls_features);
+	int fd = greet(&f);
+	f.headers = "Received: x\r\nRequire-TLS-ESMTP: yes\r\n";
+	envelope(fd);
+	ask(fd, "TLS-Required: no\r\n\r\nbody\r\n.\r\n", "250 ");
+	close(fd);
+	assert_int_equal(f.kept[0]->flags, PEN_MESSAGE_REQUIRETLS);
+	stop(&f);
+}
+
+static void notification_requests_are_taken_without_tls(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	start(&f, tls_features);
+	int fd = greet(&f);
+	ask(fd, "MAIL FROM:<a@b> REQUIRETLS\r\n", "555 5.5.4 Unsupported option: REQUIRETLS");
+	ask(fd, "MAIL FROM:<a@b> ENVID=1 RET=FULL\r\n", "250 ");
+	ask(fd, "RSET\r\n", "250 ");
+	ask(fd, "MAIL FROM:<a@b> RET=FULL\r\n", "250 ");
+	ask(fd, "RCPT TO:<c@d> NOTIFY=FAILURE ORCPT=rfc822;c@d\r\n", "250 ");
+	ask(fd, "RCPT TO:<e@f> NOTIFY=SOMETIMES\r\n",
+		"501 5.5.4 Error: Bad NOTIFY parameter syntax");
+	ask(fd, "DATA\r\n", "354 ");
+	ask(fd, "\r\n.\r\n", "250 ");
+	envelope(fd); // nothing is left of it
+	ask(fd, "\r\n.\r\n", "250 ");
+	close(fd);
+	assert_int_equal(f.kept[0]->flags, PEN_MESSAGE_RET_FULL);
+	assert_int_equal(f.kept[0]->envid.n, 0);
+	assert_int_equal(f.kept[0]->nrcpt, 1);
+	assert_true(pen_span_eq(f.kept[0]->rcpt[0].orcpt, PEN_SPAN_LIT("rfc822;c@d")));
+	assert_int_equal(f.kept[0]->rcpt[0].notify, PEN_NOTIFY_FAILURE);
+	assert_int_equal(f.kept[1]->flags, 0);
+	assert_int_equal(f.kept[1]->rcpt[0].notify, 0);
+	assert_int_equal(f.kept[1]->rcpt[0].orcpt.n, 0);
+	stop(&f);
+}
+
+static void one_token(struct pen_submission_config *cfg)
+{
+	cfg->in_flow_delay = 300000;
+	cfg->in_flow_tokens = 1;
+}
+
+static uint64_t pauses(const struct fixture *f)
+{
+	return pen_counter_read(&pen_submission_counters(f->s, 0)->in_flow_pauses);
+}
+
+static void without_a_token_a_message_waits_and_others_do_not(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	start(&f, one_token);
+	int a = greet(&f), b = greet(&f);
+	envelope(a);
+	ask(a, "\r\n.\r\n", "250 "); // takes the token, and the queue keeps it
+	assert_int_equal(pauses(&f), 0);
+	envelope(a);
+	say(a, "\r\n.\r\nNOOP\r\n");
+	ask(b, "NOOP\r\n", "250 ");
+	while (pauses(&f) == 0)
+		ask(b, "NOOP\r\n", "250 ");
+	assert_int_equal(f.nkept, 1);
+	hear(a, "250 2.0.0 Ok: queued as "); // it goes on without a token
+	hear(a, "250 2.0.0 Ok");
+	assert_int_equal(f.nkept, 2);
+	pen_submission_token_back(f.s);
+	envelope(b);
+	ask(b, "\r\n.\r\n", "250 ");
+	assert_int_equal(pauses(&f), 1);
+	close(a);
+	close(b);
+	stop(&f);
+}
+
+static void tokens_of_held_and_refused_mail_come_back(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	start(&f, one_token);
+	int fd = greet(&f);
+	f.action = PEN_SUBMISSION_HOLD;
+	for (int i = 0; i < 3; i++) {
+		envelope(fd);
+		ask(fd, "\r\n.\r\n", "250 ");
+	}
+	f.action = PEN_SUBMISSION_ACCEPT;
+	f.intake_err = -ENOSPC;
+	envelope(fd);
+	ask(fd, "\r\n.\r\n", "452 ");
+	f.intake_err = 0;
+	f.at_once = false;
+	envelope(fd);
+	say(fd, "\r\n.\r\n");
+	wait_kept(&f, 4);
+	pen_submission_done(f.s, f.token[3], -EIO, NULL);
+	hear(fd, "451 ");
+	f.at_once = true;
+	envelope(fd);
+	ask(fd, "\r\n.\r\n", "250 ");
+	assert_int_equal(pauses(&f), 0);
+	close(fd);
+	stop(&f);
+}
+
+static void long_pause(struct pen_submission_config *cfg)
+{
+	one_token(cfg);
+	cfg->in_flow_delay = 600 * PEN_US_PER_S;
+}
+
+static void a_pause_ends_with_the_client_or_the_daemon(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	start(&f, long_pause);
+	int fd[3];
+	for (int i = 0; i < 3; i++) {
+		fd[i] = greet(&f);
+		envelope(fd[i]);
+		say(fd[i], "\r\n.\r\n");
+		if (i == 0)
+			hear(fd[i], "250 ");
+	}
+	ask(fd[0], "NOOP\r\n", "250 ");
+	while (pauses(&f) < 2)
+		ask(fd[0], "RSET\r\n", "250 ");
+	struct linger hard = {1, 0};
+	setsockopt(fd[1], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(fd[1]);
+	pen_submission_stop(f.s, 20 * PEN_US_PER_S);
+	hear(fd[2], "421 4.3.2 gw.example Service shutting down");
+	hear(fd[2], "");
+	close(fd[2]);
+	close(fd[0]);
+	assert_int_equal(f.nkept, 1);
+	assert_int_equal(pen_submission_stats(f.s).in_flight, 0);
+	stop(&f);
+}
+
 static void short_time(struct pen_submission_config *cfg)
 {
 	cfg->timeout = 1;
@@ -412,6 +629,12 @@ int main(void)
 		cmocka_unit_test(a_full_spool_refuses_early_and_late),
 		cmocka_unit_test(contents_under_way_are_bounded_together),
 		cmocka_unit_test(header_checks_decide),
+		cmocka_unit_test(fields_of_the_header_decide_how_a_message_may_travel),
+		cmocka_unit_test(header_checks_come_before_the_fields_about_tls),
+		cmocka_unit_test(notification_requests_are_taken_without_tls),
+		cmocka_unit_test(without_a_token_a_message_waits_and_others_do_not),
+		cmocka_unit_test(tokens_of_held_and_refused_mail_come_back),
+		cmocka_unit_test(a_pause_ends_with_the_client_or_the_daemon),
 		cmocka_unit_test(silent_clients_and_too_many_of_them_are_sent_away),
 		cmocka_unit_test(many_errors_end_the_session),
 		cmocka_unit_test(stopping_waits_for_what_was_handed_over),

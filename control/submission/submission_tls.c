@@ -127,7 +127,7 @@ bool tls_begin(struct conn *c)
 		free(t);
 		return false;
 	}
-	t->until = c->loop->now + HANDSHAKE_TIME;
+	t->until = c->loop->now + pen_time_min(HANDSHAKE_TIME, c->smtp.cfg->timeout);
 	c->tls = t;
 	if (c->loop->sub->cfg.tls_loglevel >= 2)
 		say(c, "setting up TLS connection from", "");
