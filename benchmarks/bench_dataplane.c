@@ -118,6 +118,7 @@ static void fill_lease(struct bench *b, struct bench_lease *l)
 	l->lease = (struct pen_lease){
 		.rules = &rules,
 		.source = b->set.source,
+		.source6 = b->set.source,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.nhosts = 1,
 	};

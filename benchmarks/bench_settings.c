@@ -16,6 +16,7 @@ static const char usage[] =
 	"  --tls --cert FILE --key FILE   (the sink needs them)  --tls-may: plaintext will do\n"
 	"  --workers N (1)  --buffer-mb N (64)  --device DEV --source ADDR --host ADDR --port N\n"
 	"  --core N (0)  --sink-core N (1)  --socket PATH  --sink-option OPT (repeat)\n"
+	"  --ip6: the same over IPv6 (fd00:77::1 to fd00:77::2)\n"
 	"  --huge  --timeout S (60)  --counters  --json\n";
 
 enum {
@@ -40,6 +41,7 @@ enum {
 	OPT_SOCKET,
 	OPT_SINK_OPTION,
 	OPT_HUGE,
+	OPT_IP6,
 	OPT_TIMEOUT,
 	OPT_COUNTERS,
 	OPT_JSON
@@ -67,6 +69,7 @@ static const struct option options[] = {
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"sink-option", required_argument, NULL, OPT_SINK_OPTION},
 	{"huge", no_argument, NULL, OPT_HUGE},
+	{"ip6", no_argument, NULL, OPT_IP6},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"counters", no_argument, NULL, OPT_COUNTERS},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -156,6 +159,11 @@ void bench_settings_parse(struct bench_settings *set, int argc, char **argv)
 		case OPT_SINK_OPTION:
 			if (set->nsink_options < 32)
 				set->sink_options[set->nsink_options++] = optarg;
+			break;
+		case OPT_IP6:
+			set->ip6 = true;
+			parse_address(&set->source, "fd00:77::1");
+			parse_address(&set->host, "fd00:77::2");
 			break;
 		case OPT_HUGE:
 			set->huge = true;

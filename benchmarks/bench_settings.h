@@ -21,6 +21,7 @@ struct bench_settings {
 	struct pen_addr source, host;
 	uint16_t port;
 	bool tls, tls_may, json, huge, counters;
+	bool ip6; // sink and source at their IPv6 addresses
 	const char *cert, *key;
 };
 

@@ -31,6 +31,10 @@ pid_t bench_sink_start(const struct bench_settings *set)
 	argv[n++] = "3600";
 	argv[n++] = "--json";
 	argv[n++] = "--strict";
+	if (set->ip6) {
+		argv[n++] = "--address";
+		argv[n++] = "fd00:77::2/64";
+	}
 	if (!set->huge)
 		argv[n++] = "--no-huge";
 	if (set->cert != NULL) {

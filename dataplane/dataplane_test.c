@@ -137,6 +137,35 @@ static void the_local_port_decides_the_queue(void **state)
 	}
 }
 
+static void ipv6_follows_the_port_too_for_plain_remote_addresses(void **state)
+{
+	(void)state;
+	struct pen_rand r;
+	uint8_t key[40];
+
+	pen_rand_seed(&r, pen_test_seed());
+	for (unsigned bits = 6; bits <= 9; bits++) {
+		port_rss_key(key, sizeof(key), bits);
+		for (int i = 0; i < 20000; i++) {
+			// Remote and local address, remote and local port, in host order.
+			uint32_t tuple[9];
+			uint16_t local = (uint16_t)pen_rand_u64(&r);
+			for (int k = 0; k < 8; k++)
+				tuple[k] = (uint32_t)pen_rand_u64(&r);
+			tuple[8] = 25u << 16 | local;
+			// Without the bits that the key for IPv4 lets through it is the port...
+			uint32_t through = tuple[2] & ((1u << bits) - 1);
+			uint32_t mask = (1u << bits) - 1;
+			uint32_t hash = rte_softrss(tuple, 9, key) & mask;
+			tuple[2] &= ~mask;
+			uint32_t plain = rte_softrss(tuple, 9, key) & mask;
+			assert_int_equal(port_rss_queue(plain, bits, 8), local % 8);
+			// ...and with them still a permutation of it: no queue starves.
+			assert_int_equal(port_rss_queue(hash, bits, 8), (local ^ through) % 8);
+		}
+	}
+}
+
 // ---- leases by pointer ----
 
 static void a_lease_map_finds_what_is_in_it(void **state)
@@ -217,21 +246,24 @@ static void fill_lease(struct pen_lease *l)
 			.port = 25};
 }
 
+static const struct pen_addr source6 = {.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = 1}};
+
 static struct pen_dataplane *start_null(uint32_t connections, char *err, size_t cap)
 {
-	static struct pen_source_config source = {.name = "a"};
+	static struct pen_source_config source[2] = {{.name = "a"}, {.name = "a6"}};
 	struct pen_dataplane_config cfg;
 
 	pen_dataplane_config_init(&cfg);
-	source.addr = pen_addr_ip4(0x0a000001);
+	source[0].addr = pen_addr_ip4(0x0a000001);
+	source[1].addr = source6;
 	cfg.worker_core[0] = (uint16_t)sched_getcpu();
 	cfg.hugepages = PEN_HUGEPAGES_NO;
 	cfg.nports = 1;
 	snprintf(cfg.port[0].name, sizeof(cfg.port[0].name), "null");
 	snprintf(cfg.port[0].device, sizeof(cfg.port[0].device), "net_null0,no-rx=1");
 	cfg.port[0].prefix_bits = 24;
-	cfg.nsources = 1;
-	cfg.source = &source;
+	cfg.nsources = 2;
+	cfg.source = source;
 	cfg.max_connections = connections;
 	cfg.buffer_mb = 1;
 	cfg.ring_depth = 64;
@@ -264,6 +296,33 @@ static void everything_comes_back_from_a_host_that_does_not_answer(struct pen_wo
 	assert_int_equal(l.result.scope, PEN_SCOPE_SITE);
 	assert_string_equal(
 		l.result.text, "connect to mx.example.net[10.0.0.3]:25: Connection timed out");
+}
+
+static void the_source_is_of_the_family_of_the_host(struct pen_worker *w)
+{
+	struct pen_lease l;
+	struct heard h = {0};
+
+	// An IPv6 host, from an IPv6 source: its neighbour does not answer either.
+	fill_lease(&l);
+	l.source6 = source6;
+	l.source = (struct pen_addr){0};
+	l.nhosts = 1;
+	l.host[0].addr = source6;
+	l.host[0].addr.ip[15] = 2;
+	put(w, PEN_CMD_LEASE_OPEN, &l);
+	listen_to(w, &h, 1);
+	assert_string_equal(
+		l.result.text, "connect to mx.example.net[fd00::2]:25: Connection timed out");
+	// Without an IPv6 source nothing is tried.
+	fill_lease(&l);
+	l.nhosts = 1;
+	l.host[0].addr = source6;
+	l.host[0].addr.ip[15] = 2;
+	h = (struct heard){0};
+	put(w, PEN_CMD_LEASE_OPEN, &l);
+	listen_to(w, &h, 1);
+	assert_non_null(strstr(l.result.text, "the source address is on no port"));
 }
 
 static void a_lease_beyond_the_pool_is_refused(struct pen_worker *w)
@@ -352,6 +411,7 @@ static void the_null_device_runs_the_whole_glue(void **state)
 		fail_msg("%s", err);
 	struct pen_worker *w = pen_dataplane_worker(d, 0);
 	everything_comes_back_from_a_host_that_does_not_answer(w);
+	the_source_is_of_the_family_of_the_host(w);
 	a_lease_beyond_the_pool_is_refused(w);
 	close_and_abort_end_a_lease_early(w);
 	two_addresses_can_be_waited_for_at_a_time(w);
@@ -381,6 +441,7 @@ int main(void)
 		cmocka_unit_test(hugepages_are_used_when_there_are_enough),
 		cmocka_unit_test(pci_devices_are_allowed_by_name),
 		cmocka_unit_test(the_local_port_decides_the_queue),
+		cmocka_unit_test(ipv6_follows_the_port_too_for_plain_remote_addresses),
 		cmocka_unit_test(a_lease_map_finds_what_is_in_it),
 		cmocka_unit_test(the_null_device_runs_the_whole_glue),
 	};

@@ -48,15 +48,17 @@ class Namespace:
 
 
 class Wire:
-    """A veth pair: `bypass` stays without addresses (DPDK owns it), `kernel` gets one."""
+    """A veth pair: `bypass` stays without addresses (DPDK owns it), `kernel` gets them, of either family."""
 
-    def __init__(self, bypass_ns, kernel_ns, address, names=("bypass0", "kernel0")):
+    def __init__(self, bypass_ns, kernel_ns, *addresses, names=("bypass0", "kernel0")):
         self.bypass, self.kernel = names
         bypass_ns.run("ip", "link", "add", self.bypass, "type", "veth", "peer", "name", self.kernel,
                       "netns", kernel_ns.name)
         bypass_ns.run("sysctl", "-qw", f"net.ipv6.conf.{self.bypass}.disable_ipv6=1")
         bypass_ns.run("ip", "link", "set", self.bypass, "up")
-        kernel_ns.run("ip", "addr", "add", address, "dev", self.kernel)
+        for address in addresses:
+            # Without the check for duplicates an IPv6 address is there at once.
+            kernel_ns.run("ip", "addr", "add", address, "dev", self.kernel, *(["nodad"] if ":" in address else []))
         kernel_ns.run("ip", "link", "set", self.kernel, "up")
         # A veth hands over unfinished checksums and super-frames otherwise.
         for ns, dev in ((bypass_ns, self.bypass), (kernel_ns, self.kernel)):

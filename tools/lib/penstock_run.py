@@ -139,7 +139,8 @@ class Gateway(Process):
             "queue_directory": self.spool, "maillog_file": self.log, "control_socket": self.socket, "mail_owner": "",
             "egress_config": self.conf / "egress.conf", **(settings or {})}
         (self.conf / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in params.items()))
-        gateway_line = f'\tgateway = "{gateway}";\n' if gateway else ""
+        key = "gateway6" if ":" in (gateway or "") else "gateway"
+        gateway_line = f'\t{key} = "{gateway}";\n' if gateway else ""
         (self.conf / "egress.conf").write_text(
             f"workers = {workers};\ncores = [{', '.join(str((core + n) % 2) for n in range(workers))}];\n"
             f"hugepages = {hugepages};\n{egress}"

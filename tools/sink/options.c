@@ -6,12 +6,13 @@
 #include <stdlib.h>
 
 static const char usage[] =
-	"usage: penstock-sink [options] [[inet:][address][/bits]:port [backlog]]\n"
+	"usage: penstock-sink [options] [[inet:|inet6:][address][/bits]:port [backlog]]\n"
 	"An SMTP server over DPDK and our own TCP that checks mail and throws it away.\n"
 	"The network\n"
 	"  --device DEV          DPDK device "
 	"(net_memif0,role=server,id=0,socket=/run/penstock.sock)\n"
 	"  --address ADDR/BITS   local address (10.77.0.2/24)    --port N   (25)\n"
+	"                        IPv6: [ADDR]/BITS or ADDR/BITS; one of each family\n"
 	"  --gateway ADDR        for peers beyond the prefix     --mtu N    (1500)\n"
 	"  --core N              core of the worker (0)          --no-huge  no hugepages\n"
 	"  --memory-mb N         DPDK memory                     --buffer-mb N  of TCP (64)\n"
@@ -111,29 +112,48 @@ static double number(const char *what, const char *text, double least, double mo
 	return v;
 }
 
-static void set_address(struct sink_options *o, const char *text, size_t n)
+// The source of a family: the first call replaces the default.
+static struct pen_source_config *source_for(struct sink_options *o, uint8_t family)
 {
-	struct pen_span s = pen_span(text, n);
-	ptrdiff_t slash = pen_span_find(s, '/');
-	struct pen_span addr = slash >= 0 ? pen_span(text, (size_t)slash) : s;
-	struct pen_cidr c;
-
-	if (pen_addr_parse(&o->source.addr, addr) != 0)
-		wrong("no address", text);
-	if (slash < 0)
-		return;
-	if (pen_cidr_parse(&c, s, false) != 0)
-		wrong("no address with a prefix length", text);
-	o->dp.port[0].prefix_bits = c.bits;
+	for (uint32_t i = 0; i < o->dp.nsources; i++) {
+		if (o->source[i].addr.family == family)
+			return &o->source[i];
+	}
+	return &o->source[o->dp.nsources++];
 }
 
-// "[inet:][address][/bits]:port", as smtp-sink has it.
+// "address[/bits]", an IPv6 address in brackets or without.
+static void set_address(struct sink_options *o, const char *text, size_t n)
+{
+	char plain[PEN_ADDR_STR_MAX + 8];
+	struct pen_port_config *port = &o->dp.port[0];
+	struct pen_cidr c;
+	size_t len = 0;
+
+	for (size_t i = 0; i < n && len < sizeof(plain); i++) {
+		if (text[i] != '[' && text[i] != ']')
+			plain[len++] = text[i];
+	}
+	struct pen_span s = pen_span(plain, len);
+	ptrdiff_t slash = pen_span_find(s, '/');
+	if (len == sizeof(plain) || pen_cidr_parse(&c, s, false) != 0)
+		wrong("no address, or no prefix length behind it", text);
+	source_for(o, c.net.family)->addr = c.net;
+	if (slash >= 0)
+		*(c.net.family == PEN_FAMILY_IP6 ? &port->prefix6_bits : &port->prefix_bits) =
+			c.bits;
+}
+
+// "[inet:][address][/bits]:port", as smtp-sink has it; an IPv6 address in
+// brackets.
 static void set_endpoint(struct sink_options *o, const char *text)
 {
-	const char *p = strncmp(text, "inet:", 5) == 0 ? text + 5 : text;
+	const char *p = strncmp(text, "inet:", 5) == 0    ? text + 5
+			: strncmp(text, "inet6:", 6) == 0 ? text + 6
+							  : text;
 	const char *colon = strrchr(p, ':');
 
-	if (colon == NULL)
+	if (colon == NULL || strchr(colon, ']') != NULL)
 		wrong("no port in", text);
 	if (colon > p)
 		set_address(o, p, (size_t)(colon - p));
@@ -168,6 +188,15 @@ static void fault_list(struct sink_options *o, const char *list, enum fault_acti
 		wrong("bad list of commands", list);
 }
 
+static void set_gateway(struct pen_port_config *port, const char *text)
+{
+	struct pen_addr a;
+
+	if (pen_addr_parse(&a, pen_span_cstr(text)) != 0)
+		wrong("--gateway", text);
+	*(a.family == PEN_FAMILY_IP6 ? &port->gateway6 : &port->gateway) = a;
+}
+
 static bool network_option(struct sink_options *o, int c)
 {
 	struct pen_port_config *port = &o->dp.port[0];
@@ -183,8 +212,7 @@ static bool network_option(struct sink_options *o, int c)
 		o->sink.port = (uint16_t)number("--port", optarg, 1, 65535);
 		return true;
 	case OPT_GATEWAY:
-		if (pen_addr_parse(&port->gateway, pen_span_cstr(optarg)) != 0)
-			wrong("--gateway", optarg);
+		set_gateway(port, optarg);
 		return true;
 	case OPT_MTU:
 		port->mtu = (uint16_t)number("--mtu", optarg, 576, 9600);
@@ -344,7 +372,6 @@ static void defaults(struct sink_options *o)
 	snprintf(o->dp.port[0].device, sizeof(o->dp.port[0].device),
 		"net_memif0,role=server,id=0,socket=/run/penstock.sock");
 	o->dp.port[0].prefix_bits = 24;
-	o->source.addr = pen_addr_ip4(0x0a4d0002);
 	o->sink = (struct sink_config){
 		.port = 25,
 		.max_connections = 1024,
@@ -385,7 +412,9 @@ void sink_options_parse(struct sink_options *o, int argc, char **argv)
 		wrong("--tls-cert and --tls-key", "one goes with the other");
 	o->sink.smtp.offer_starttls = o->tls.cert_file != NULL || o->sink.tls_break;
 	o->dp.max_connections = o->sink.max_connections;
-	snprintf(o->source.name, sizeof(o->source.name), "sink");
-	o->dp.source = &o->source;
-	o->dp.nsources = 1;
+	if (o->dp.nsources == 0)
+		o->source[o->dp.nsources++].addr = pen_addr_ip4(0x0a4d0002);
+	for (uint32_t i = 0; i < o->dp.nsources; i++)
+		snprintf(o->source[i].name, sizeof(o->source[i].name), "sink%u", i);
+	o->dp.source = o->source;
 }

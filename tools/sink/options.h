@@ -9,7 +9,7 @@
 
 struct sink_options {
 	struct pen_dataplane_config dp;
-	struct pen_source_config source;
+	struct pen_source_config source[2]; // one for each family that is given
 	struct sink_config sink;
 	struct pen_tls_ctx_config tls; // cert_file NULL: no STARTTLS
 	const char *status_file;
