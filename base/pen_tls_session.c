@@ -214,7 +214,10 @@ void pen_tls_established(const struct pen_tls_policy *p, const struct pen_tls_pe
 	bool enforce = p->requiretls == PEN_REQUIRETLS_ENFORCE;
 
 	start_over(out);
-	out->event = tls->failure != PEN_TLSRPT_NONE ? tls->failure : PEN_TLSRPT_SUCCESS;
+	// A fault of the policy itself is what a good session tells the domain.
+	out->event = tls->failure != PEN_TLSRPT_NONE     ? tls->failure
+		     : p->report.note != PEN_TLSRPT_NONE ? p->report.note
+							 : PEN_TLSRPT_SUCCESS;
 	out->reason = tls->reason;
 	if (p->failure != PEN_TLSRPT_NONE) {
 		// The resolver of policies knows that the policy itself is broken.

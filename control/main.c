@@ -220,6 +220,41 @@ static uint32_t keyword_bits(const char *list)
 }
 
 // What the threads share and only read.
+static void keep_fault(void *ctx, const struct pen_report_entry *e)
+{
+	char line[2048];
+
+	(void)ctx;
+	fprintf(stderr, "penstockd: %s\n", pen_report_format(e, line, sizeof(line)));
+}
+
+// TLS policy with the contexts it needs; before privileges are dropped, because
+// of the key of a client certificate.
+static void load_tls_policy(struct pen_gateway *g)
+{
+	const struct pen_params *p = &g->config->params;
+	struct pen_wire_tls_globals globals = {
+		.workers = g->config->egress.dataplane.nworkers,
+		.ca_file = p->smtp_tls_CAfile,
+		.ca_path = p->smtp_tls_CApath,
+		.system_store = p->tls_append_default_CA,
+		.verify_depth = (uint32_t)p->smtp_tls_scert_verifydepth,
+		.cert_file = p->smtp_tls_cert_file,
+		.key_file = p->smtp_tls_key_file,
+		.sessions = (uint32_t)p->smtp_tls_session_cache_size,
+		.session_lifetime = p->smtp_tls_session_cache_timeout / PEN_US_PER_S,
+	};
+	struct pen_report report = {.fn = keep_fault};
+
+	g->tls_profiles = pen_wire_tls_profiles_new(&globals);
+	if (g->tls_profiles == NULL)
+		pen_fatal("out of memory");
+	g->tls_settings =
+		pen_tls_settings_new(g->config, pen_wire_tls_profile, g->tls_profiles, &report);
+	if (g->tls_settings == NULL)
+		pen_fatal("the TLS policy cannot be used");
+}
+
 static void set_rules(struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
@@ -248,6 +283,25 @@ static void set_rules(struct pen_gateway *g)
 		pen_fatal("out of memory");
 }
 
+// best_mx_transport = smtp:nexthop.
+static void set_best_mx(struct pen_gateway *g)
+{
+	const char *value = g->config->params.best_mx_transport;
+	const char *colon = strchr(value, ':');
+	struct pen_nexthop hop;
+	const char *wrong = NULL;
+
+	if (value[0] == '\0')
+		return;
+	if (colon == NULL || (strncmp(value, "smtp:", 5) != 0 && strncmp(value, "relay:", 6) != 0))
+		wrong = "give smtp:nexthop or relay:nexthop";
+	else
+		wrong = pen_nexthop_parse(&hop, pen_span_cstr(colon + 1));
+	if (wrong != NULL)
+		pen_fatal("best_mx_transport = %s: %s", value, wrong);
+	pen_nexthop_str(&hop, g->hop.best_mx);
+}
+
 // DNS and what is looked up with it: MTA-STS, TLS policies, TLSRPT.
 static void open_policy(struct pen_gateway *g)
 {
@@ -269,11 +323,17 @@ static void open_policy(struct pen_gateway *g)
 		if (g->tlsrpt == NULL)
 			pen_fatal("%s", err);
 	}
+	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
+	for (uint32_t i = 0; i < dp->nsources; i++) {
+		if (pen_dns_add_own(g->dns, &dp->source[i].addr) != 0)
+			pen_fatal("out of memory");
+	}
 	g->hop = (struct pen_hop_service){.dns = g->dns,
 		.settings = g->tls_settings,
 		.sts = g->sts,
 		.timeout = p->dns_timeout,
 		.engine = true};
+	set_best_mx(g);
 }
 
 static void on_recovered(void *ctx, struct pen_message *m)
@@ -370,6 +430,7 @@ static void start(struct pen_gateway *g)
 	open_log(g);
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
+	load_tls_policy(g);
 	bind_submission(g);
 	open_control(g); // its calls wait in the inbox until the queue thread runs
 	daemon_drop_privileges(&g->config->params);
@@ -404,6 +465,7 @@ static void stop(struct pen_gateway *g)
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
 	pen_tls_settings_free(g->tls_settings);
+	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
 	pen_header_hook_free(g->headers);
 	pen_pattern_scratch_free(g->replies.scratch);

@@ -47,6 +47,10 @@ struct pen_session_tls {
 	const char *(*cipher)(const void *stream);
 	const char *(*error)(const void *stream);
 	unsigned (*bits)(const void *stream); // 128, 256
+	// Before the handshake: the certificates are to be kept, for `chain`; then
+	// copies them. Both may be NULL.
+	void (*keep_chain)(void *stream);
+	void (*chain)(const void *stream, struct pen_peer_chain *out);
 	// After OK, and after FAILED: what the certificate was worth under the policy.
 	void (*peer)(const void *stream, struct pen_tls_peer *out);
 };

@@ -13,6 +13,13 @@
 
 #define ROOM_LEAST 1024
 
+// Only a probe asks for it.
+static void copy_chain(struct session *s)
+{
+	if (s->lease->chain != NULL && s->sw->tls->chain != NULL)
+		s->sw->tls->chain(s->tls, s->lease->chain);
+}
+
 static void tls_fail(struct session *s, pen_time_us now)
 {
 	const struct pen_session_tls *tls = s->sw->tls;
@@ -20,8 +27,10 @@ static void tls_fail(struct session *s, pen_time_us now)
 		s->tls != NULL ? tls->error(s->tls) : "no TLS engine for this policy, or no memory";
 
 	if (s->phase == SESSION_HANDSHAKE) {
-		if (s->tls != NULL)
+		if (s->tls != NULL) {
 			tls->peer(s->tls, &s->lease->tls_peer);
+			copy_chain(s);
+		}
 	} else {
 		PEN_COUNT(s->sw->ctr.tls_failed);
 	}
@@ -47,6 +56,7 @@ static void handshake_done(struct session *s, pen_time_us now)
 	snprintf(l->tls_cipher, sizeof(l->tls_cipher), "%s", tls->cipher(s->tls));
 	l->tls_bits = (uint16_t)tls->bits(s->tls);
 	tls->peer(s->tls, &l->tls_peer);
+	copy_chain(s);
 	s->phase = SESSION_TALKING;
 	pen_smtp_client_tls_up(&s->smtp, now);
 }
@@ -74,6 +84,8 @@ void session_tls_start(struct session *s, pen_time_us now)
 		tls_fail(s, now);
 		return;
 	}
+	if (l->chain != NULL && tls->keep_chain != NULL)
+		tls->keep_chain(s->tls);
 	handshake_step(s, now);
 }
 

@@ -122,8 +122,9 @@ struct stream {
 	struct pen_span in;
 };
 
-static void *thread_new(void *ctx, char *err, size_t cap)
+static void *thread_new(void *ctx, uint32_t worker, char *err, size_t cap)
 {
+	(void)worker;
 	(void)ctx;
 	(void)err;
 	(void)cap;

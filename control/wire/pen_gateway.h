@@ -21,6 +21,7 @@
 #include "pen_spool.h"
 #include "pen_submission.h"
 #include "pen_tlsrpt.h"
+#include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
 
 #include "pen_reply_class.h"
@@ -47,6 +48,7 @@ struct pen_gateway {
 	struct pen_maillog *maillog;
 	struct pen_spool *spool;
 	struct pen_dns *dns;
+	struct pen_wire_tls_profiles *tls_profiles;
 	struct pen_tls_settings *tls_settings;
 	struct pen_sts_service *sts; // NULL: mta_sts_enable is no
 	struct pen_hop_service hop;

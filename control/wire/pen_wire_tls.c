@@ -132,6 +132,24 @@ static void peer(const void *stream, struct pen_tls_peer *out)
 	pen_tls_peer_result(stream, out);
 }
 
+static void keep_chain(void *stream)
+{
+	pen_tls_keep_chain(stream);
+}
+
+static void copy_chain(const void *stream, struct pen_peer_chain *out)
+{
+	struct pen_span cert[PEN_PEER_CHAIN_MAX];
+	uint32_t n = pen_tls_chain(stream, cert, PEN_PEER_CHAIN_MAX);
+
+	out->n = out->used = 0;
+	for (uint32_t i = 0; i < n && cert[i].n <= sizeof(out->der) - out->used; i++) {
+		memcpy(out->der + out->used, cert[i].p, cert[i].n);
+		out->length[out->n++] = (uint32_t)cert[i].n;
+		out->used += (uint32_t)cert[i].n;
+	}
+}
+
 int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_config *cfg)
 {
 	int rc = pen_tls_global_init();
@@ -151,6 +169,8 @@ int pen_wire_tls_init(struct pen_session_tls *out, const struct pen_tls_ctx_conf
 		.cipher = cipher,
 		.error = error,
 		.bits = bits,
+		.keep_chain = keep_chain,
+		.chain = copy_chain,
 		.peer = peer,
 	};
 	return rc;

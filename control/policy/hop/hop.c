@@ -20,6 +20,7 @@ struct hop {
 	void *ctx;
 	struct event *timer;
 	uint32_t pending; // questions, and a hold of the function that asks
+	bool diverted;    // to best_mx_transport
 };
 
 struct tlsa_question {
@@ -359,11 +360,34 @@ static bool gather_names(struct pen_hop_answer *a, bool engine)
 	return true;
 }
 
+static void on_hosts(void *ctx, struct pen_dns_hosts *hosts);
+
+// We are the best host of the domain: best_mx_transport takes its mail.
+static void divert(struct hop *h)
+{
+	struct pen_hop_answer *a = h->answer;
+	struct pen_span text = pen_span_cstr(h->service->best_mx);
+
+	h->diverted = true;
+	snprintf(a->text, sizeof(a->text), "%s", h->service->best_mx);
+	pen_nexthop_parse(&a->nexthop, text);
+	if (pen_dns_resolve(h->service->dns, text, on_hosts, h) == 0)
+		return;
+	fail(a, "too many lookups are waiting");
+	give(h);
+	hop_free(h);
+}
+
 static void on_hosts(void *ctx, struct pen_dns_hosts *hosts)
 {
 	struct hop *h = ctx;
 	struct pen_hop_answer *a = h->answer;
 
+	if (hosts->loops && h->service->best_mx[0] != '\0' && !h->diverted) {
+		pen_dns_hosts_free(hosts);
+		divert(h);
+		return;
+	}
 	a->hosts = hosts;
 	a->status = hosts->dsn;
 	a->ttl_s = hosts->ttl_s;
@@ -406,7 +430,7 @@ int pen_hop_lookup(const struct pen_hop_service *s, const struct pen_hop_questio
 		text.n > 0 ? (const char *)text.p : "");
 	// A text that is no next hop fails in the resolver, with its words.
 	pen_nexthop_parse(&a->nexthop, text);
-	int rc = pen_dns_resolve(s->dns, text, on_hosts, h);
+	int rc = pen_dns_resolve_for(s->dns, text, q->relay ? PEN_DNS_RELAYHOST : 0, on_hosts, h);
 	if (rc != 0)
 		hop_free(h);
 	return rc;

@@ -26,7 +26,8 @@ struct pen_hop_service {
 	const struct pen_tls_settings *settings;
 	struct pen_sts_service *sts; // NULL: MTA-STS is off
 	pen_time_us timeout;
-	bool engine; // TLS can be had
+	bool engine;                   // TLS can be had
+	char best_mx[PEN_NEXTHOP_MAX]; // next hop of best_mx_transport, or ""
 };
 
 // One name among the hosts: several addresses may share it.
