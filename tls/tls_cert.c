@@ -39,6 +39,7 @@ bool tls_cert_read(struct tls_cert *c, struct pen_span der)
 		// not count them against a path length.
 		c->issues = d.isCA && d.extKeyUsageSet && (d.extKeyUsage & KEYUSE_KEY_CERT_SIGN);
 		c->root = c->issues || (c->self_issued && (d.isCA || d.version < 2));
+		c->constrained = d.permittedNames != NULL || d.excludedNames != NULL;
 		c->server = !d.extExtKeyUsageSet ||
 			    (d.extExtKeyUsage & (EXTKEYUSE_ANY | EXTKEYUSE_SERVER_AUTH)) != 0;
 	}

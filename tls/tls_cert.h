@@ -16,9 +16,10 @@ struct tls_cert {
 	struct pen_span spki; // SubjectPublicKeyInfo
 	uint8_t subject[TLS_NAME_HASH], issuer[TLS_NAME_HASH];
 	bool self_issued;
-	bool issues; // may sign other certificates
-	bool root;   // may do so as an anchor: old roots lack the key usage, or even v3
-	bool server; // its purposes include TLS servers
+	bool issues;      // may sign other certificates
+	bool root;        // may do so as an anchor: old roots lack the key usage, or even v3
+	bool constrained; // it has name constraints
+	bool server;      // its purposes include TLS servers
 };
 
 // False: wolfSSL cannot parse it, or it is too long.

@@ -69,6 +69,14 @@ static int check(WOLFSSL_CERT_MANAGER *cm, const struct tls_cert *c, bool leaf)
 	return rc;
 }
 
+// wolfSSL holds an issuer's name constraints against what it signs directly, and no
+// further down: a CA in between would take them off. Such a path is refused, since
+// what the constraints allow is not ours to compute. `at`: place in the path.
+static bool escapes(const struct tls_cert *issuer, uint32_t at)
+{
+	return issuer->constrained && at > 1;
+}
+
 // From the top of the path down, each becoming an issuer for the next. `top` is
 // how many of its upper end need no check: they are an anchor themselves.
 static enum tls_chain_error check_path(
@@ -79,6 +87,8 @@ static enum tls_chain_error check_path(
 
 		if (i > 0 && !c->issues)
 			return TLS_CHAIN_BAD_CA;
+		if (escapes(c, i))
+			return TLS_CHAIN_NAME_CONSTRAINT;
 		int rc = check(cm, c, i == 0);
 		if (rc == 0 && i > 0)
 			rc = load(cm, c);
@@ -95,6 +105,17 @@ static bool note(struct search *s, enum tls_chain_error e)
 	return e == TLS_CHAIN_OK;
 }
 
+// The peer's own certificate as an anchor needs not issue anything.
+static int load_anchor(const struct search *s, WOLFSSL_CERT_MANAGER *cm,
+	const struct tls_cert *anchor, uint32_t top)
+{
+	if (s->n > top && !anchor->root)
+		return NOT_CA_ERROR;
+	if (escapes(anchor, s->n - top))
+		return ASN_NAME_INVALID_E;
+	return load(cm, anchor);
+}
+
 static bool try_path(struct search *s, const struct tls_cert *anchor, uint32_t n, uint32_t top)
 {
 	enum tls_chain_error e = TLS_CHAIN_UNKNOWN_ISSUER;
@@ -106,8 +127,7 @@ static bool try_path(struct search *s, const struct tls_cert *anchor, uint32_t n
 	if (cm == NULL)
 		return note(s, TLS_CHAIN_UNKNOWN_ISSUER);
 	for (uint32_t i = 0; i < n; i++) {
-		// The peer's own certificate as an anchor needs not issue anything.
-		int rc = s->n == top || anchor[i].root ? load(cm, &anchor[i]) : NOT_CA_ERROR;
+		int rc = load_anchor(s, cm, &anchor[i], top);
 
 		if (rc == 0)
 			usable++;
