@@ -117,6 +117,12 @@ static int start_ports(struct pen_dataplane *d, char *err, size_t cap)
 			return rc;
 	}
 	for (uint32_t i = 0; i < d->cfg.nports; i++) {
+		if (d->port[i].deaf)
+			note_line(d,
+				"port %s: the device may not receive multicast (for that "
+				"net_af_packet needs CAP_NET_ADMIN): neighbours may not find its "
+				"IPv6 addresses",
+				d->cfg.port[i].name);
 		// A memif server waits for nobody.
 		if (strstr(d->cfg.port[i].device, "role=server") != NULL)
 			continue;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -295,33 +294,6 @@ static int set_mac(struct port *p, char *err, size_t cap)
 	return 0;
 }
 
-// Solicitations come by multicast, to groups made from the last 24 bits of our
-// addresses. A device that can filter exactly gets the list; the others pass on
-// all multicast, or everything, or (as virtual ones do) have no filter at all.
-static void receive_groups(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index)
-{
-	uint32_t n = 1;
-
-	if (!pen_port_has_ip6(cfg, index))
-		return;
-	struct rte_ether_addr *list = calloc(cfg->nsources + 2, sizeof(*list));
-	if (list != NULL) {
-		list[0] = (struct rte_ether_addr){{0x33, 0x33, 0, 0, 0, 1}};
-		list[n++] = (struct rte_ether_addr){
-			{0x33, 0x33, 0xff, p->mac[3], p->mac[4], p->mac[5]}};
-		for (uint32_t i = 0; i < cfg->nsources; i++) {
-			const struct pen_source_config *s = &cfg->source[i];
-			if (s->port == index && s->addr.family == PEN_FAMILY_IP6)
-				list[n++] = (struct rte_ether_addr){{0x33, 0x33, 0xff,
-					s->addr.ip[13], s->addr.ip[14], s->addr.ip[15]}};
-		}
-	}
-	if ((list == NULL || rte_eth_dev_set_mc_addr_list(p->id, list, n) != 0) &&
-		rte_eth_allmulticast_enable(p->id) != 0)
-		rte_eth_promiscuous_enable(p->id);
-	free(list);
-}
-
 static void pause_ms(long ms)
 {
 	struct timespec ts = {.tv_nsec = ms * 1000000};
@@ -399,7 +371,7 @@ int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t i
 		return rc;
 	if (rss)
 		fill_reta(p, &info);
-	receive_groups(p, cfg, index);
+	port_receive_groups(p, cfg, index);
 	return 0;
 }
 

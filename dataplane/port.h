@@ -46,6 +46,7 @@ struct port {
 	uint32_t flags; // PEN_PORT_*
 	uint8_t mac[6];
 	bool probed, started, rss;
+	bool deaf; // the multicast that IPv6 needs was refused
 	struct rte_mempool *pool[PEN_WORKERS_MAX];
 };
 
@@ -64,6 +65,9 @@ uint32_t port_memory_mb(const struct pen_dataplane_config *cfg, bool hugepages);
 // Probes, configures and starts a device. 0 or -errno with one sentence in err.
 int port_open(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index, char *err,
 	size_t err_cap);
+// Asks the device for the multicast groups that neighbours look for our IPv6
+// sources in; part of port_open.
+void port_receive_groups(struct port *p, const struct pen_dataplane_config *cfg, uint32_t index);
 // Waits at most `most` for the link; false: still down.
 bool port_wait_link(struct port *p, pen_time_us most);
 void port_close(struct port *p);

@@ -32,7 +32,7 @@ static struct {
 	uint32_t seq;
 } seen;
 
-static bool tx_get(void *ctx, struct pen_frame *f)
+static inline bool tx_get(void *ctx, struct pen_frame *f)
 {
 	(void)ctx;
 	*f = (struct pen_frame){.data = malloc(1514), .cap = 1514};
@@ -40,14 +40,14 @@ static bool tx_get(void *ctx, struct pen_frame *f)
 	return true;
 }
 
-static void tx_drop(void *ctx, struct pen_frame *f)
+static inline void tx_drop(void *ctx, struct pen_frame *f)
 {
 	(void)ctx;
 	free(f->data);
 	port.lent--;
 }
 
-static void tx_put(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum)
+static inline void tx_put(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum)
 {
 	(void)l4_csum;
 	assert_true(port.n < SENT_MAX);
@@ -56,7 +56,7 @@ static void tx_put(void *ctx, struct pen_frame *f, uint32_t len, bool l4_csum)
 	tx_drop(ctx, f);
 }
 
-static void on_tcp(void *ctx, const struct pen_addr *src, const struct pen_addr *dst,
+static inline void on_tcp(void *ctx, const struct pen_addr *src, const struct pen_addr *dst,
 	const uint8_t *seg, uint32_t len, bool csum_ok, pen_time_us t)
 {
 	(void)ctx, (void)src, (void)dst, (void)seg, (void)len, (void)t;
@@ -64,7 +64,7 @@ static void on_tcp(void *ctx, const struct pen_addr *src, const struct pen_addr 
 	seen.csum_ok = csum_ok;
 }
 
-static void on_error(void *ctx, const struct pen_addr *local, const struct pen_addr *remote,
+static inline void on_error(void *ctx, const struct pen_addr *local, const struct pen_addr *remote,
 	uint16_t local_port, uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code,
 	uint16_t next_mtu, pen_time_us t)
 {
@@ -77,13 +77,13 @@ static void on_error(void *ctx, const struct pen_addr *local, const struct pen_a
 	seen.seq = seq;
 }
 
-static void on_learned(void *ctx, const struct pen_addr *addr, const uint8_t mac[6])
+static inline void on_learned(void *ctx, const struct pen_addr *addr, const uint8_t mac[6])
 {
 	(void)ctx, (void)addr, (void)mac;
 	seen.learned++;
 }
 
-static void port_start(const struct pen_inet_config *cfg)
+static inline void port_start(const struct pen_inet_config *cfg)
 {
 	static const struct pen_port_ops ops = {tx_get, tx_put, tx_drop};
 
@@ -97,13 +97,13 @@ static void port_start(const struct pen_inet_config *cfg)
 	pen_inet_set_handler(inet, &h);
 }
 
-static void stop(void)
+static inline void stop(void)
 {
 	pen_inet_free(inet);
 	assert_int_equal(port.lent, 0);
 }
 
-static void input(const uint8_t *frame, uint32_t len)
+static inline void input(const uint8_t *frame, uint32_t len)
 {
 	uint8_t *exact = malloc(len);
 
@@ -112,7 +112,7 @@ static void input(const uint8_t *frame, uint32_t len)
 	free(exact);
 }
 
-static void go(pen_time_us us)
+static inline void go(pen_time_us us)
 {
 	for (pen_time_us end = now + us; now < end; now += 100 * PEN_US_PER_MS)
 		pen_inet_poll(inet, now);

@@ -229,7 +229,7 @@ static void starttls_that_is_refused_is_fatal_only_where_tls_is_required(void **
 	RUN(ENCRYPT, OFFER, "C: STARTTLS", "S: 454 4.7.0 not now", "C: QUIT", "S: 221 bye",
 		"E: end 4.7.0 " REFUSED "454 4.7.0 not now");
 	RUN(ENCRYPT, OFFER, "C: STARTTLS", "S: 554 5.7.0 never", "C: QUIT", "S: 221 bye",
-		"E: end 4.7.4 " REFUSED "554 5.7.0 never");
+		"E: end 5.7.0 " REFUSED "554 5.7.0 never");
 	RUN(ENCRYPT, GREET, "S: 250-mx\r\n250 PIPELINING", "C: QUIT", "S: 221 bye",
 		"E: end 4.7.4 TLS is required, but was not offered by host mx[192.0.2.1]");
 	assert_int_equal(ctr.starttls_not_offered, 1);

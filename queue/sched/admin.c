@@ -204,8 +204,9 @@ int pen_sched_flush(struct pen_sched *s, uint64_t id)
 	s->epoch++; // failed next hops are resolved again
 	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
 		struct site *site = LINK_OF(i, struct site, all);
-		site_revive(s, site);
+		site_revive(s, site, 0);
 		site->grow_after = s->now;
+		site->cap = 0;
 		site_kick(s, site);
 	}
 	if (one != NULL) {
@@ -248,7 +249,7 @@ void pen_sched_sites(struct pen_sched *s, pen_site_view_fn *fn, void *ctx)
 			.leases = site->nleases,
 			.leases_ready = site->nready,
 			.leases_opening = site->nopening,
-			.window = site->window,
+			.window = site_window(s, site),
 			.dead_for = site->dead && site->dead_until > s->now
 					    ? site->dead_until - s->now
 					    : 0,

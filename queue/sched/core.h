@@ -12,6 +12,7 @@
 
 #include "link.h"
 #include "pen_err.h"
+#include "pen_feedback.h"
 #include "pen_rand.h"
 #include "pen_sched.h"
 #include "pen_sched_admin.h"
@@ -148,11 +149,13 @@ struct site {
 	bool dead, hungry, kicking;
 	bool lmtp;
 	uint8_t demand;             // enum pen_tls_demand: part of what it is
-	uint8_t cold;               // failures to open in a row
+	uint8_t cold;               // failures in a row to open beside good ones
 	uint32_t queued, in_flight; // jobs, deliveries
-	uint32_t nleases, nready, nopening, window;
-	uint32_t lost; // sessions in a row that ended without use
-	uint32_t refs; // next hops
+	uint32_t nleases, nready, nopening;
+	struct pen_feedback feedback;
+	uint32_t cap;          // connections that the server takes beside each other; 0: unknown
+	uint32_t refs;         // next hops
+	struct lease *refused; // ended: what waits gets its result
 	pen_time_us dead_until, grow_after;
 	uint64_t delivered, deferred, bounced;
 	uint16_t key_len;
@@ -179,6 +182,7 @@ struct pen_sched {
 	void *ctx;
 	pen_time_us now;
 	pen_wall_us wall;
+	struct pen_feedback_rules feedback;
 	struct pen_rand rand;
 	struct pen_siphash_key key;
 	struct pen_wheel entry_wheel, wheel;
@@ -258,6 +262,7 @@ void job_free(struct pen_sched *s, struct job *j); // unlinks it everywhere
 // Gives all its recipients the same result and ends it; then entry_check.
 void job_finish(struct pen_sched *s, struct job *j, struct result *r);
 void job_suspend(struct pen_sched *s, struct job *j, struct site *site);
+void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l);
 
 // nexthop.c
 struct nexthop *nexthop_find(
@@ -277,8 +282,15 @@ void site_push(struct pen_sched *s, struct site *site, struct job *j);
 struct job *site_first(struct site *site);
 void site_unqueue(struct pen_sched *s, struct job *j);
 void site_kick(struct pen_sched *s, struct site *site);
+// How many connections it may have now.
+uint32_t site_window(const struct pen_sched *s, const struct site *site);
+void site_success(struct pen_sched *s, struct site *site, uint32_t busy);
+void site_failure(struct pen_sched *s, struct site *site, const struct result *r);
 void site_die(struct pen_sched *s, struct site *site, const struct result *r);
-void site_revive(struct pen_sched *s, struct site *site);
+void site_revive(struct pen_sched *s, struct site *site, uint32_t busy);
+// What waits bounces with the result of this lease, which the site takes over.
+void site_refuse(struct pen_sched *s, struct site *site, struct lease *l);
+void site_end_refusal(struct pen_sched *s, struct site *site);
 void site_timer(struct pen_sched *s, struct site *site);
 uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget);
 void site_widen(struct pen_sched *s, struct site *site);
@@ -309,6 +321,7 @@ void lease_touch(struct pen_sched *s, struct lease *l);
 void lease_on_ready(struct pen_sched *s, struct lease *l);
 void lease_on_ended(struct pen_sched *s, struct lease *l);
 void lease_bury(struct pen_sched *s, struct lease *l);
+void lease_free(struct lease *l);
 bool lease_is_idle(const struct lease *l);
 
 // plan.c: fills sources, HELO and hosts; false when no source fits.

@@ -120,8 +120,13 @@ static void job_untried(struct pen_sched *s, struct job *j, struct lease *l)
 }
 
 // Applies the results; recipients without one stay in the job when nothing was
-// tried. Returns whether the server answered anything.
-static bool apply_results(
+// tried. Returns what the server did.
+enum {
+	DID_ANSWER = 1 << 0, // something
+	DID_JUDGE = 1 << 1,  // yes or no for some recipient
+};
+
+static unsigned apply_results(
 	struct pen_sched *s, struct job *j, struct lease *l, struct pen_delivery *d)
 {
 	struct entry *e = j->entry;
@@ -129,7 +134,7 @@ static bool apply_results(
 	struct result r = {
 		.source = PEN_TROUBLE_DELIVERY, .site = j->site, .lease = l, .delivery = d};
 	uint32_t left = 0;
-	bool answered = false;
+	unsigned did = 0;
 
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		const struct pen_dsn *got = &d->rcpt[i].result;
@@ -144,7 +149,8 @@ static bool apply_results(
 				"the session ended before this recipient was tried");
 			got = &none;
 		}
-		answered = answered || got->reply != 0 || got->klass == 2;
+		if (got->reply != 0 || got->klass == 2)
+			did |= got->klass == 4 ? DID_ANSWER : DID_ANSWER | DID_JUDGE;
 		if (d->attempted) {
 			rcpt->attempts += rcpt->attempts < UINT16_MAX;
 			e->tried = true;
@@ -156,7 +162,7 @@ static bool apply_results(
 	}
 	result_fini(&r);
 	j->nrcpt = left;
-	return answered;
+	return did;
 }
 
 // Deliveries are recorded as they happen: a crash must not repeat them.
@@ -174,6 +180,15 @@ static void finish_job(struct pen_sched *s, struct job *j)
 	entry_check(s, e);
 }
 
+// Connections in use, near enough: with several deliveries on each it may count
+// one that is idle.
+static uint32_t busy_leases(const struct site *site)
+{
+	uint32_t n = site->in_flight + site->nopening;
+
+	return n < site->nleases ? n : site->nleases;
+}
+
 void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 {
 	struct lease *l = LINK_OF(d->lease, struct lease, pub);
@@ -181,6 +196,7 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 	struct site *site = l->pub.site;
 
 	PEN_ASSERT(j->state == JOB_FLYING && l->in_flight > 0);
+	uint32_t busy = busy_leases(site);
 	j->entry->nflying--;
 	j->state = JOB_NEW;
 	site->in_flight--;
@@ -190,11 +206,11 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 		lease_touch(s, l);
 	if (!d->attempted)
 		l->given--;
-	if (apply_results(s, j, l, d)) {
-		site->lost = 0;
-		if (l->handled++ == 0)
-			site_widen(s, site);
-	}
+	unsigned did = apply_results(s, j, l, d);
+	if (did & DID_JUDGE)
+		site_success(s, site, busy);
+	if (did & DID_ANSWER && l->handled++ == 0)
+		site_widen(s, site);
 	if (j->nrcpt > 0) {
 		l->untried++;
 		l->spent = true;

@@ -45,6 +45,14 @@ void job_finish(struct pen_sched *s, struct job *j, struct result *r)
 	entry_check(s, e);
 }
 
+void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l)
+{
+	struct result r = {
+		.dsn = &l->pub.result, .source = PEN_TROUBLE_LEASE, .site = j->site, .lease = l};
+
+	job_finish(s, j, &r);
+}
+
 void job_suspend(struct pen_sched *s, struct job *j, struct site *site)
 {
 	char text[PEN_TROUBLE_TEXT_MAX] = "";

@@ -6,14 +6,11 @@
 #include <stdlib.h>
 
 #define FRESHEN_AT_ONCE 64
-// A session that is lost without use may be bad luck; this many in a row, or as
-// many as there may be connections, are not.
-#define LOST_MIN 5
 // How long an ended lease stays readable for a CLOSE that crossed its ENDED on
 // the way. The ring is read all the time; this is ages.
 #define GRAVE_TIME (10 * PEN_US_PER_S)
 
-static void lease_free(struct lease *l)
+void lease_free(struct lease *l)
 {
 	for (uint8_t i = 0; i < l->pub.nhosts; i++)
 		pen_tls_policy_unref(l->pub.host[i].tls);
@@ -257,6 +254,7 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 	s->nready++;
 	if (s->ops.session != NULL)
 		s->ops.session(s->ctx, &l->pub, false);
+	site_end_refusal(s, site);
 	lease_touch(s, l);
 	lease_fill(s, l);
 	site_kick(s, site);
@@ -279,6 +277,32 @@ static void fail_first_job(struct pen_sched *s, struct site *site, struct result
 	job_finish(s, j, r);
 }
 
+// Sessions beside it are good, so the mail has somewhere to go: nobody's
+// delivery failed, there are only too many connections for this server.
+static void end_beside_good_ones(
+	struct pen_sched *s, struct site *site, enum pen_site_effect effect, struct result *r)
+{
+	if (effect == PEN_SITE_UNREACHABLE)
+		site_failure(s, site, r);
+	site_hold_off(s, site);
+}
+
+static void end_without_session(
+	struct pen_sched *s, struct lease *l, enum pen_site_effect effect, struct result *r)
+{
+	struct site *site = l->pub.site;
+
+	if (site->nready > 0) {
+		end_beside_good_ones(s, site, effect, r);
+		return;
+	}
+	if (effect == PEN_SITE_UNREACHABLE)
+		site_failure(s, site, r);
+	fail_first_job(s, site, r);
+	if (effect == PEN_SITE_REFUSED && site->queued > 0 && !site->dead)
+		site_refuse(s, site, l);
+}
+
 static void judge_end(struct pen_sched *s, struct lease *l)
 {
 	struct site *site = l->pub.site;
@@ -286,28 +310,17 @@ static void judge_end(struct pen_sched *s, struct lease *l)
 		.dsn = &l->pub.result, .source = PEN_TROUBLE_LEASE, .site = site, .lease = l};
 
 	enum pen_site_effect effect = pen_trouble_site_effect(&l->pub, l->handled, l->untried);
+	if (effect == PEN_SITE_OK)
+		return;
 	if (l->pub.result.klass != 4 && l->pub.result.klass != 5)
 		pen_dsn_set(&l->pub.result, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
 			PEN_STAGE_NONE, "the connection ended before it was of use");
 	result_relay(&r);
-	switch (effect) {
-	case PEN_SITE_OK:
-		break;
-	case PEN_SITE_LOST:
-		s->total.leases_failed++;
-		if (++site->lost >= (site->window > LOST_MIN ? site->window : LOST_MIN))
-			site_die(s, site, &r);
-		break;
-	case PEN_SITE_UNREACHABLE:
-		s->total.leases_failed++;
-		if (site->nready > 0 || site->nopening > 0) {
-			site_hold_off(s, site);
-		} else if (!site->dead) {
-			site_die(s, site, &r);
-			fail_first_job(s, site, &r);
-		}
-		break;
-	}
+	s->total.leases_failed++;
+	if (effect == PEN_SITE_LOST)
+		site_failure(s, site, &r);
+	else
+		end_without_session(s, l, effect, &r);
 	result_fini(&r);
 }
 
@@ -351,7 +364,7 @@ void lease_on_ended(struct pen_sched *s, struct lease *l)
 	if (!ours)
 		judge_end(s, l);
 	// A delivery that crossed the ENDED on its way is still to come back.
-	if (l->in_flight == 0)
+	if (l->in_flight == 0 && site->refused != l)
 		lease_bury(s, l);
 	site_maybe_reap(s, site);
 	turn_serve(s);

@@ -3,6 +3,16 @@
 
 #include <stdio.h>
 
+// The worker has asked all hosts, and says so with the scope (pen_delivery.h).
+static bool is_last_word(const struct pen_dsn *d)
+{
+	if (d->klass != 5 || d->scope != PEN_SCOPE_SITE)
+		return false;
+	return d->origin == PEN_ORIGIN_POLICY ||
+	       (d->origin == PEN_ORIGIN_PEER &&
+		       (d->stage == PEN_STAGE_STARTTLS || d->stage == PEN_STAGE_GREETING));
+}
+
 enum pen_verdict pen_trouble_judge(
 	const struct pen_dsn *d, enum pen_trouble_source source, bool soft_bounce)
 {
@@ -21,7 +31,7 @@ enum pen_verdict pen_trouble_judge(
 			return PEN_VERDICT_BOUNCE;
 		return PEN_VERDICT_RETRY;
 	case PEN_TROUBLE_LEASE:
-		return PEN_VERDICT_RETRY;
+		return is_last_word(d) ? PEN_VERDICT_BOUNCE : PEN_VERDICT_RETRY;
 	}
 	return PEN_VERDICT_RETRY;
 }
@@ -35,6 +45,11 @@ void pen_trouble_demote(struct pen_dsn *d)
 enum pen_site_effect pen_trouble_site_effect(
 	const struct pen_lease *l, uint32_t handled, uint32_t untried)
 {
+	if (!l->ready && is_last_word(&l->result))
+		return PEN_SITE_REFUSED;
+	if (!l->ready && l->result.klass == 4 && l->result.stage == PEN_STAGE_TLS &&
+		l->tls_field.shown && l->tls_field.level == PEN_TLS_MAY)
+		return PEN_SITE_MAIL_WAITS;
 	if (!l->ready)
 		return PEN_SITE_UNREACHABLE;
 	if (handled > 0 || (pen_dsn_ok(&l->result) && untried == 0))

@@ -16,8 +16,9 @@ enum pen_verdict {
 };
 
 // Where a status came from decides what a class 5 means. A refusal of the
-// connection says nothing about the recipient, so it is never a reason to
-// bounce; a route that cannot exist is one.
+// connection says nothing about the recipient, so it is no reason to bounce,
+// unless policy makes it the last word on mail for that site (struct pen_lease,
+// `result`); a route that cannot exist is one.
 enum pen_trouble_source {
 	PEN_TROUBLE_ROUTE,    // routing or resolving the recipient's domain
 	PEN_TROUBLE_DELIVERY, // a delivery's result for a recipient
@@ -36,6 +37,12 @@ enum pen_site_effect {
 	PEN_SITE_OK,          // clean, or at least one message was handled
 	PEN_SITE_LOST,        // the session was up, and ended without use
 	PEN_SITE_UNREACHABLE, // never got as far as a usable session
+	// A handshake failed at level may: the mail that the connection was for
+	// waits until it may go in plaintext. Others may be allowed that already.
+	PEN_SITE_MAIL_WAITS,
+	// No host takes mail with this demand under this policy: what waits at the
+	// site bounces.
+	PEN_SITE_REFUSED,
 };
 
 // `handled`: deliveries of the lease that the server answered; `untried`: those

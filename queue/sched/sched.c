@@ -13,6 +13,9 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.bounce_size_limit = 50000,
 		.concurrency_limit = 20,
 		.initial_concurrency = 5,
+		.positive_feedback = {1, PEN_FEEDBACK_FIXED},
+		.negative_feedback = {1, PEN_FEEDBACK_FIXED},
+		.failed_cohort_limit = 1,
 		.recipient_limit = 50,
 		.connection_message_limit = 100,
 		.connection_age_limit = 300 * PEN_US_PER_S,
@@ -83,6 +86,11 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	if (s == NULL)
 		return NULL;
 	s->cfg = *cfg;
+	s->feedback = (struct pen_feedback_rules){.initial = cfg->initial_concurrency,
+		.limit = cfg->concurrency_limit,
+		.positive = cfg->positive_feedback,
+		.negative = cfg->negative_feedback,
+		.failed_cohort_limit = cfg->failed_cohort_limit};
 	s->ops = *ops;
 	s->ctx = ctx;
 	s->now = now;

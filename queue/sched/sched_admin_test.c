@@ -221,17 +221,24 @@ static void sites_show_their_queue_and_why_they_are_dead(void **state)
 	struct pen_site_view v;
 
 	(void)state;
-	world_add(w, "s@x", "r@a.test");
+	for (int i = 0; i < 3; i++)
+		world_add(w, "s@x", "r@a.test");
 	pen_sched_sites(w->s, see_site, &v);
 	assert_true(pen_span_eq(v.key, PEN_SPAN_LIT("a.test/0")));
-	assert_int_equal(v.queued, 1);
-	assert_int_equal(v.leases_opening, 1);
+	assert_int_equal(v.queued, 3);
+	assert_int_equal(v.leases_opening, 3);
+	assert_int_equal(v.window, 5);
 	world_refuse(w, 0);
+	world_refuse(w, 1);
+	pen_sched_sites(w->s, see_site, &v);
+	assert_int_equal(v.dead_for, 0);
+	assert_int_equal(v.window, 2);
+	world_refuse(w, 2);
 	pen_sched_sites(w->s, see_site, &v);
 	assert_int_equal(v.dead_for, 300 * S);
 	assert_true(pen_span_eq(
 		v.reason, PEN_SPAN_LIT("connect to mx[10.0.0.1]:25: Connection refused")));
-	assert_int_equal(v.deferred, 1);
+	assert_int_equal(v.deferred, 3);
 	world_free(w);
 }
 

@@ -32,6 +32,9 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->content_memory_limit = pen_rand_below(r, 4000);
 	cfg->retry.maximal_queue_lifetime = (pen_time_us)(1 + pen_rand_below(r, 40)) * 3600 * S;
 	cfg->soft_bounce = pen_rand_below(r, 10) == 0;
+	cfg->failed_cohort_limit = (uint32_t)pen_rand_below(r, 4);
+	cfg->positive_feedback.scale = (enum pen_feedback_scale)pen_rand_below(r, 3);
+	cfg->negative_feedback.base = (double)pen_rand_below(r, 11) / 10;
 	cfg->seed = pen_rand_u64(r);
 }
 
@@ -56,6 +59,9 @@ static void random_mail(struct sim *sim)
 	}
 	const char *sender = below(sim, 8) == 0 ? "" : "s@f.test";
 	switch (below(sim, 12)) {
+	case 1:
+		world_recover(w, sender, rcpts, world_wall(w), 0, PEN_MESSAGE_REQUIRETLS);
+		break;
 	case 0: // found in the spool
 		world_recover(w, sender, rcpts, world_wall(w) - (pen_time_us)below(sim, 100000) * S,
 			world_wall(w) + (pen_time_us)below(sim, 2000) * S, 0);
@@ -82,6 +88,17 @@ static void random_answer(struct sim *sim, struct pen_delivery *d)
 	world_done(sim->w, d);
 }
 
+// A policy that ends the attempt: for good, or at some level for now.
+static void random_policy(struct sim *sim, uint32_t lease)
+{
+	bool final = below(sim, 6) == 0 && !sim->calm;
+
+	world_fail(sim->w, lease, below(sim, 2) == 0 ? PEN_TLS_MAY : PEN_TLS_SECURE, final ? 5 : 4,
+		final ? 10 : 5, final ? PEN_SCOPE_SITE : PEN_SCOPE_SESSION,
+		final ? PEN_ORIGIN_POLICY : PEN_ORIGIN_LOCAL,
+		final ? PEN_STAGE_NONE : PEN_STAGE_TLS);
+}
+
 static void random_worker(struct sim *sim)
 {
 	struct world *w = sim->w;
@@ -100,6 +117,8 @@ static void random_worker(struct sim *sim)
 			world_refuse(w, i);
 		} else if (below(sim, 5) == 0) {
 			world_refuse(w, i);
+		} else if (below(sim, 12) == 0) {
+			random_policy(sim, i);
 		} else {
 			world_ready(w, i);
 		}

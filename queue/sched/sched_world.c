@@ -35,6 +35,12 @@ static void free_message(struct pen_message *m)
 	free(m);
 }
 
+struct pen_addr world_ip6(uint8_t last)
+{
+	return (struct pen_addr){
+		.family = PEN_FAMILY_IP6, .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = last}};
+}
+
 pen_wall_us world_wall(const struct world *w)
 {
 	return w->wall0 + w->now;
@@ -97,6 +103,8 @@ uint64_t world_recover(struct world *w, const char *sender, const char *rcpts, p
 	m->content_len = sizeof(text) - 1;
 	m->content = malloc(m->content_len);
 	memcpy(m->content, text, m->content_len);
+	if (w->edit != NULL)
+		w->edit(m);
 	return add_message(w, m);
 }
 
@@ -127,6 +135,19 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 	return true;
 }
 
+static void add_host(
+	struct world *w, struct pen_route_result *r, const char *site, uint32_t i, bool ip6)
+{
+	struct pen_route_host *h = &r->host[r->nhosts++];
+	char mx[128];
+
+	snprintf(mx, sizeof(mx), "mx%u.%s", i + 1, site);
+	h->tls = pen_tls_policy_plain(w->level, mx);
+	h->addr = ip6 ? world_ip6((uint8_t)(i + 1)) : pen_addr_ip4(0x0a000001 + i);
+	h->port = 25;
+	h->preference = (uint16_t)(10 * i);
+}
+
 static void answer_resolve(struct world *w, uint64_t token, const char *name, enum world_route how)
 {
 	struct pen_route_result *r = calloc(1, sizeof(*r));
@@ -139,14 +160,10 @@ static void answer_resolve(struct world *w, uint64_t token, const char *name, en
 			"ok");
 		snprintf(key, sizeof(key), "%s/%u", site, w->shuffle);
 		r->site_key = pen_span_cstr(key);
-		r->nhosts = 2;
 		for (uint32_t i = 0; i < 2; i++) {
-			char mx[128];
-			snprintf(mx, sizeof(mx), "mx%u.%s", i + 1, site);
-			r->host[i].tls = pen_tls_policy_plain(PEN_TLS_NONE, mx);
-			r->host[i].addr = pen_addr_ip4(0x0a000001 + i);
-			r->host[i].port = 25;
-			r->host[i].preference = (uint16_t)(10 * i);
+			if (w->two_families)
+				add_host(w, r, site, i, true);
+			add_host(w, r, site, i, false);
 		}
 	} else if (how == WORLD_ROUTE_SOFT) {
 		pen_dsn_set(&r->status, 4, 4, 3, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
@@ -167,7 +184,7 @@ static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nex
 	struct world *w = ctx;
 	char name[64];
 
-	(void)demand;
+	w->demand[w->nasked++ % WORLD_MAX] = demand;
 	(void)transport;
 	snprintf(name, sizeof(name), "%.*s", PEN_SPAN_ARG(nexthop));
 	if (!w->hold_resolves) {
@@ -190,6 +207,23 @@ void world_resolved(struct world *w, uint32_t i, enum world_route how)
 	memmove(&w->resolve_name[i], &w->resolve_name[i + 1],
 		(w->nresolve - i) * sizeof(w->resolve_name[0]));
 	answer_resolve(w, token, name, how);
+}
+
+static void op_prepare(void *ctx, struct pen_lease *l)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(l->nhosts > 0 && l->host[0].tls->refs > 0);
+	l->host[0].tls_remembered = true;
+	w->prepared++;
+}
+
+static void op_session(void *ctx, const struct pen_lease *l, bool ended)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(l->host[0].tls_remembered);
+	*(ended ? &w->sessions_over : &w->sessions_up) += 1;
 }
 
 static struct world_lease *find_lease(struct world *w, const struct pen_lease *l)
@@ -370,6 +404,8 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 		.in_doubt = line->in_doubt,
 	};
 	memcpy(l->delay, line->delay, sizeof(l->delay));
+	if (line->tls_field != NULL)
+		pen_tls_field_str(line->tls_field, l->tls);
 	if (line->relay_name != NULL)
 		snprintf(l->relay, sizeof(l->relay), "%s[%s]:%u", line->relay_name,
 			pen_addr_str(line->relay_addr, addr), line->relay_port);
@@ -404,6 +440,8 @@ struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
 	static const struct pen_sched_ops ops = {
 		.route = op_route,
 		.resolve = op_resolve,
+		.prepare = op_prepare,
+		.session = op_session,
 		.send = op_send,
 		.record = op_record,
 		.submit = op_submit,
@@ -582,6 +620,20 @@ void world_refuse(struct world *w, uint32_t lease)
 
 	pen_dsn_set(&d, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
 		"connect to mx[10.0.0.1]:25: Connection refused");
+	world_end(w, lease, &d);
+}
+
+void world_fail(struct world *w, uint32_t lease, enum pen_tls_level level, unsigned klass,
+	unsigned detail, enum pen_dsn_scope scope, enum pen_dsn_origin origin,
+	enum pen_smtp_stage stage)
+{
+	struct pen_lease *l = w->lease[lease].l;
+	struct pen_dsn d;
+
+	l->host_tried = true;
+	l->tls_field = (struct pen_tls_field){
+		.shown = true, .level = (int8_t)level, .final = (int8_t)level};
+	pen_dsn_set(&d, klass, 7, detail, scope, origin, stage, "TLS is not as it should be");
 	world_end(w, lease, &d);
 }
 

@@ -30,6 +30,7 @@ struct world_log {
 	char dsn[16];
 	pen_time_us delay[4];
 	bool in_doubt;
+	char tls[PEN_TLS_FIELD_MAX];
 };
 
 // What the spool knows.
@@ -75,6 +76,8 @@ struct world {
 	uint64_t opened, sent;
 	uint64_t resolve[WORLD_MAX]; // tokens without an answer
 	char resolve_name[WORLD_MAX][64];
+	enum pen_tls_demand demand[WORLD_MAX]; // of each question, in order
+	uint32_t nasked;
 	uint32_t nresolve;
 	struct world_log *log;
 	uint32_t nlog, caplog;
@@ -87,9 +90,15 @@ struct world {
 	enum world_route route; // how names resolve that have no way of their own
 	bool one_site;          // all domains share hosts
 	uint32_t shuffle;       // part of the site key: changes the site of a name
+	bool two_families;      // each name has an IPv6 host before each IPv4 one
+	enum pen_tls_level level;
+	uint32_t prepared, sessions_up, sessions_over;
+	void (*edit)(struct pen_message *m); // what world_add is to change
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
 };
+
+struct pen_addr world_ip6(uint8_t last); // 2001:db8::last
 
 struct world *world_new(void (*tweak)(struct pen_sched_config *cfg));
 void world_free(struct world *w);
@@ -112,7 +121,11 @@ void world_ready_all(struct world *w);
 // Gives back what is queued on it, untried, then ends it.
 void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why);
 void world_refuse(struct world *w, uint32_t lease); // connection refused
-void world_quit(struct world *w, uint32_t lease);   // clean end
+// The same with "may?" or the like in the log, and any status.
+void world_fail(struct world *w, uint32_t lease, enum pen_tls_level level, unsigned klass,
+	unsigned detail, enum pen_dsn_scope scope, enum pen_dsn_origin origin,
+	enum pen_smtp_stage stage);
+void world_quit(struct world *w, uint32_t lease); // clean end
 // An idle session ends by itself, in two halves: commands that are sent between
 // them cross the ENDED on its way.
 void world_leave(struct world *w, uint32_t lease);

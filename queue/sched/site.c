@@ -3,8 +3,10 @@
 // A site: the queue of ready jobs, its connections, and whether it is dead.
 //
 // A dead site is not tried before dead_until. Its jobs are deferred, in bounded
-// steps, with the reason; so is whatever arrives meanwhile. The first job after
-// that time probes with one connection.
+// steps, with the reason; so is whatever arrives meanwhile.
+//
+// A site that refuses its mail for good is not dead: what waits bounces, in
+// bounded steps too, and later mail asks again.
 #include "core.h"
 
 #include <stdlib.h>
@@ -54,7 +56,7 @@ static struct site *site_new(
 	link_init(&site->leases);
 	site->timer.kind = TIMER_SITE;
 	pen_wheel_node_init(&site->timer.node);
-	site->window = s->cfg.initial_concurrency;
+	pen_feedback_init(&site->feedback, &s->feedback);
 	table_put(&s->sites, &site->node);
 	link_push_back(&s->all_sites, &site->all);
 	return site;
@@ -98,6 +100,8 @@ void site_free(struct pen_sched *s, struct site *site)
 	if (site->dead)
 		s->ndead--;
 	note_put(site->why);
+	if (site->refused != NULL)
+		lease_free(site->refused);
 	site_drop_hosts(site);
 	free(site);
 }
@@ -161,7 +165,7 @@ void site_unqueue(struct pen_sched *s, struct job *j)
 void site_kick(struct pen_sched *s, struct site *site)
 {
 	// Filling a lease or opening one may push jobs to this very site.
-	if (site->kicking || site->dead || s->stopping)
+	if (site->kicking || site->dead || site->refused != NULL || s->stopping)
 		return;
 	site->kicking = true;
 	while (site->queued > 0 && !link_empty(&site->leases)) {
@@ -176,14 +180,49 @@ void site_kick(struct pen_sched *s, struct site *site)
 	site->kicking = false;
 }
 
-// A connection proved useful: there may be one more, up to the limit.
+uint32_t site_window(const struct pen_sched *s, const struct site *site)
+{
+	uint32_t n = site->feedback.window;
+
+	if (n > s->cfg.concurrency_limit)
+		n = s->cfg.concurrency_limit;
+	return site->cap != 0 && site->cap < n ? site->cap : n;
+}
+
+// The server judged a message, whatever it said.
+void site_success(struct pen_sched *s, struct site *site, uint32_t busy)
+{
+	if (site->dead)
+		site_revive(s, site, busy);
+	else
+		pen_feedback_success(&site->feedback, &s->feedback, busy);
+}
+
+// Sessions that are up speak against a verdict of death: they count as what is
+// busy, and would bring it back with their next success.
+void site_failure(struct pen_sched *s, struct site *site, const struct result *r)
+{
+	if (site->dead || !pen_feedback_failure(&site->feedback, &s->feedback))
+		return;
+	if (site->nready > 0)
+		pen_feedback_revive(&site->feedback, &s->feedback, site->nready);
+	else
+		site_die(s, site, r);
+}
+
+static void lift_cap(struct site *site)
+{
+	if (site->cap != 0 && ++site->cap >= site->feedback.window)
+		site->cap = 0;
+}
+
+// A connection proved useful: there may be one more beside it.
 void site_widen(struct pen_sched *s, struct site *site)
 {
 	if (site->dead || s->now < site->grow_after)
 		return;
 	site->cold = 0;
-	if (site->window < s->cfg.concurrency_limit)
-		site->window++;
+	lift_cap(site);
 }
 
 // Some connections are refused beside good ones: the server has a limit of its
@@ -195,7 +234,7 @@ void site_hold_off(struct pen_sched *s, struct site *site)
 	if (wait > s->cfg.retry.minimal_backoff_time)
 		wait = s->cfg.retry.minimal_backoff_time;
 	site->cold += site->cold < 16;
-	site->window = site->nready > 0 ? site->nready : 1;
+	site->cap = site->nready > 0 ? site->nready : 1;
 	site->grow_after = s->now + wait;
 	pen_wheel_arm(&s->wheel, &site->timer.node, site->grow_after);
 }
@@ -209,7 +248,8 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r)
 	site->dead_until = s->now + s->cfg.retry.minimal_backoff_time;
 	note_put(site->why);
 	site->why = note_new(r->dsn, r->relay, r->mta_len);
-	site->lost = 0;
+	site->feedback.window = 0;
+	site->cap = 0;
 	site->cold = 0;
 	turn_leave(s, site);
 	struct link *next;
@@ -222,7 +262,7 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r)
 		link_push_back(&s->draining, &site->drain);
 }
 
-void site_revive(struct pen_sched *s, struct site *site)
+void site_revive(struct pen_sched *s, struct site *site, uint32_t busy)
 {
 	if (!site->dead)
 		return;
@@ -230,11 +270,32 @@ void site_revive(struct pen_sched *s, struct site *site)
 	s->ndead--;
 	note_put(site->why);
 	site->why = NULL;
-	site->window = 1;
+	pen_feedback_revive(&site->feedback, &s->feedback, busy);
 	site->grow_after = s->now;
-	link_remove(&site->drain);
+	if (site->refused == NULL)
+		link_remove(&site->drain);
 	site_maybe_reap(s, site);
 	site_kick(s, site);
+}
+
+void site_refuse(struct pen_sched *s, struct site *site, struct lease *l)
+{
+	site_end_refusal(s, site);
+	site->refused = l;
+	turn_leave(s, site);
+	if (!link_in(&site->drain))
+		link_push_back(&s->draining, &site->drain);
+}
+
+void site_end_refusal(struct pen_sched *s, struct site *site)
+{
+	if (site->refused == NULL)
+		return;
+	lease_bury(s, site->refused);
+	site->refused = NULL;
+	if (!site->dead)
+		link_remove(&site->drain);
+	site_maybe_reap(s, site);
 }
 
 uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
@@ -242,24 +303,29 @@ uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
 	uint32_t n = 0;
 	struct job *j;
 
-	while (n < budget && site->dead && (j = site_first(site)) != NULL) {
+	while (n < budget && (site->dead || site->refused != NULL) &&
+		(j = site_first(site)) != NULL) {
 		site_unqueue(s, j);
-		job_suspend(s, j, site);
+		if (site->refused != NULL)
+			job_refuse(s, j, site->refused);
+		else
+			job_suspend(s, j, site);
 		n++;
 	}
-	if (site->queued == 0)
+	if (site->queued == 0) {
+		site_end_refusal(s, site);
 		link_remove(&site->drain);
+	}
 	return n;
 }
 
 void site_timer(struct pen_sched *s, struct site *site)
 {
 	if (!site->dead) {
-		if (site->window < s->cfg.concurrency_limit)
-			site->window++;
+		lift_cap(site);
 		site_kick(s, site);
 	} else if (s->now >= site->dead_until) {
-		site_revive(s, site);
+		site_revive(s, site, 0);
 	} else {
 		pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
 	}

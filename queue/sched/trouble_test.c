@@ -97,6 +97,69 @@ static void a_lease_tells_how_its_site_is(void **state)
 	free(l);
 }
 
+static void only_the_last_word_on_a_site_bounces_mail_without_a_session(void **state)
+{
+	static const struct {
+		const char *label;
+		unsigned klass;
+		enum pen_dsn_scope scope;
+		enum pen_dsn_origin origin;
+		enum pen_smtp_stage stage;
+		bool ready;
+		enum pen_site_effect effect;
+		enum pen_verdict verdict;
+	} cases[] = {
+		{"skipped by policy", 5, PEN_SCOPE_SITE, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, false,
+			PEN_SITE_REFUSED, PEN_VERDICT_BOUNCE},
+		{"REQUIRETLS missing", 5, PEN_SCOPE_SITE, PEN_ORIGIN_POLICY, PEN_STAGE_EHLO, false,
+			PEN_SITE_REFUSED, PEN_VERDICT_BOUNCE},
+		{"STARTTLS refused", 5, PEN_SCOPE_SITE, PEN_ORIGIN_PEER, PEN_STAGE_STARTTLS, false,
+			PEN_SITE_REFUSED, PEN_VERDICT_BOUNCE},
+		{"5xx greeting", 5, PEN_SCOPE_SITE, PEN_ORIGIN_PEER, PEN_STAGE_GREETING, false,
+			PEN_SITE_REFUSED, PEN_VERDICT_BOUNCE},
+		{"other hosts are left", 5, PEN_SCOPE_SESSION, PEN_ORIGIN_POLICY, PEN_STAGE_EHLO,
+			false, PEN_SITE_UNREACHABLE, PEN_VERDICT_RETRY},
+		{"another host may take it later", 4, PEN_SCOPE_SITE, PEN_ORIGIN_POLICY,
+			PEN_STAGE_EHLO, false, PEN_SITE_UNREACHABLE, PEN_VERDICT_RETRY},
+		{"EHLO refused", 5, PEN_SCOPE_SITE, PEN_ORIGIN_PEER, PEN_STAGE_EHLO, false,
+			PEN_SITE_UNREACHABLE, PEN_VERDICT_RETRY},
+		{"our own trouble", 5, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT, false,
+			PEN_SITE_UNREACHABLE, PEN_VERDICT_RETRY},
+		{"skipped for now", 4, PEN_SCOPE_SITE, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, false,
+			PEN_SITE_UNREACHABLE, PEN_VERDICT_RETRY},
+	};
+	struct pen_lease *l = calloc(1, sizeof(*l));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		l->ready = cases[i].ready;
+		pen_dsn_set(&l->result, cases[i].klass, 7, 10, cases[i].scope, cases[i].origin,
+			cases[i].stage, "x");
+		if (pen_trouble_site_effect(l, 0, 0) != cases[i].effect ||
+			pen_trouble_judge(&l->result, PEN_TROUBLE_LEASE, false) !=
+				cases[i].verdict ||
+			pen_trouble_judge(&l->result, PEN_TROUBLE_LEASE, true) != PEN_VERDICT_RETRY)
+			fail_msg("%s", cases[i].label);
+	}
+	free(l);
+}
+
+static void a_failed_handshake_says_nothing_about_a_site_at_level_may(void **state)
+{
+	struct pen_lease *l = calloc(1, sizeof(*l));
+
+	(void)state;
+	pen_dsn_set(&l->result, 4, 7, 5, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL, PEN_STAGE_TLS, "x");
+	l->tls_field = (struct pen_tls_field){.shown = true, .level = PEN_TLS_MAY};
+	assert_int_equal(pen_trouble_site_effect(l, 0, 0), PEN_SITE_MAIL_WAITS);
+	l->tls_field.level = PEN_TLS_ENCRYPT;
+	assert_int_equal(pen_trouble_site_effect(l, 0, 0), PEN_SITE_UNREACHABLE);
+	l->tls_field.level = PEN_TLS_MAY;
+	l->result.stage = PEN_STAGE_CONNECT;
+	assert_int_equal(pen_trouble_site_effect(l, 0, 0), PEN_SITE_UNREACHABLE);
+	free(l);
+}
+
 static void a_text_that_names_the_host_already_is_not_wrapped_again(void **state)
 {
 	static const char whole[] = "host mx.test[192.0.2.1] said: 550 5.1.1 no such user (in "
@@ -149,6 +212,8 @@ int main(void)
 		cmocka_unit_test(a_null_sender_never_lives_longer_than_others),
 		cmocka_unit_test(verdicts_follow_class_scope_and_source),
 		cmocka_unit_test(a_lease_tells_how_its_site_is),
+		cmocka_unit_test(only_the_last_word_on_a_site_bounces_mail_without_a_session),
+		cmocka_unit_test(a_failed_handshake_says_nothing_about_a_site_at_level_may),
 		cmocka_unit_test(texts_read_as_in_a_postfix_log),
 		cmocka_unit_test(a_text_that_names_the_host_already_is_not_wrapped_again),
 	};

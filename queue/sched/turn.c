@@ -12,11 +12,8 @@
 
 bool turn_wants(const struct pen_sched *s, const struct site *site)
 {
-	uint32_t limit =
-		site->window < s->cfg.concurrency_limit ? site->window : s->cfg.concurrency_limit;
-
-	return !s->stopping && !site->dead && site->queued > site->nopening &&
-	       site->nleases < limit;
+	return !s->stopping && !site->dead && site->refused == NULL &&
+	       site->queued > site->nopening && site->nleases < site_window(s, site);
 }
 
 void turn_leave(struct pen_sched *s, struct site *site)

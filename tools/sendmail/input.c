@@ -122,6 +122,31 @@ bool message_has_field(struct pen_span m, const char *name)
 	return false;
 }
 
+bool message_field_is(struct pen_span m, const char *name, const char *value)
+{
+	struct pen_span field, found;
+	size_t at = 0;
+
+	while (next_field(m, &at, &field, &found)) {
+		ptrdiff_t colon = pen_span_find(field, ':');
+		if (pen_span_ieq(found, pen_span_cstr(name)) &&
+			pen_span_ieq(pen_span_trim(pen_span_from(field, (size_t)colon + 1)),
+				pen_span_cstr(value)))
+			return true;
+	}
+	return false;
+}
+
+void message_add_field(struct pen_buf *m, const char *field)
+{
+	struct pen_buf whole = PEN_BUF_INIT;
+
+	pen_buf_add_cstr(&whole, field);
+	pen_buf_add_span(&whole, pen_buf_span(m));
+	pen_buf_fini(m);
+	*m = whole;
+}
+
 struct collect {
 	struct addresses *to;
 	bool failed;

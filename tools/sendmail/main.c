@@ -16,6 +16,7 @@
 struct options {
 	bool extract, ignore_dot;
 	const char *full_name, *sender, *directory, *target;
+	struct requests requests;
 	char mode; // 'm' send, 'p' list, 'q' flush, 'i' aliases
 };
 
@@ -23,8 +24,8 @@ static _Noreturn void usage(const char *what)
 {
 	fprintf(stderr,
 		"sendmail: %s\n"
-		"usage: sendmail [-ti] [-f sender] [-F name] [-C dir] [-S host:port] [recipient "
-		"...]\n",
+		"usage: sendmail [-ti] [-f sender] [-F name] [-C dir] [-S host:port] [-N notify]\n"
+		"                [-R full|hdrs] [-V envid] [-O name=value] [recipient ...]\n",
 		what);
 	exit(EX_USAGE);
 }
@@ -40,8 +41,18 @@ static void set_mode(struct options *o, const char *arg)
 	o->mode = arg[0];
 }
 
+static void check(enum request_result result, const char *why)
+{
+	if (result == REQUEST_WRONG)
+		usage(why);
+	if (result == REQUEST_IGNORED)
+		fprintf(stderr, "sendmail: warning: %s\n", why);
+}
+
 static void parse(struct options *o, int argc, char **argv)
 {
+	struct requests *r = &o->requests;
+	char why[256];
 	int c;
 
 	while ((c = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:S:UV:X:b:e:f:h:imno:p:q::r:tvx")) != -1) {
@@ -54,6 +65,18 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'I':
 			o->mode = 'i';
+			break;
+		case 'N':
+			check(request_notify(r, optarg, why, sizeof(why)), why);
+			break;
+		case 'O':
+			check(request_option(r, optarg, why, sizeof(why)), why);
+			break;
+		case 'R':
+			check(request_ret(r, optarg, why, sizeof(why)), why);
+			break;
+		case 'V':
+			check(request_envid(r, optarg, why, sizeof(why)), why);
 			break;
 		case 'S':
 			o->target = optarg;
@@ -201,6 +224,25 @@ static void add_from(struct pen_buf *m, const struct options *o, const char *sen
 	*m = head;
 }
 
+// The gateway is asked in plaintext, where the REQUIRETLS parameter of MAIL does not
+// exist: a field of the header says it instead.
+static void add_requiretls(struct pen_buf *m, const struct options *o)
+{
+	struct pen_params p;
+
+	if (o->requests.requiretls != REQUEST_YES)
+		return;
+	bool on = pen_tool_params(o->directory, &p) != 0 ||
+		  (p.requiretls_enable && p.requiretls_esmtp_header);
+	pen_params_fini(&p);
+	if (!on)
+		fprintf(stderr, "sendmail: warning: -O requiretls=yes: main.cf says "
+				"requiretls_enable = no or "
+				"requiretls_esmtp_header = no: ignored\n");
+	else if (!message_field_is(pen_buf_span(m), "Require-TLS-ESMTP", "yes"))
+		message_add_field(m, "Require-TLS-ESMTP: yes\r\n");
+}
+
 static const char *login(void)
 {
 	struct passwd *pw = getpwuid(getuid());
@@ -228,8 +270,10 @@ static int deliver(const struct options *o, struct addresses *to)
 	}
 	bare(o->sender != NULL ? o->sender : login(), sender, sizeof(sender));
 	add_from(&m, o, sender);
+	add_requiretls(&m, o);
 	find_target(o, target, sizeof(target));
-	struct submission s = {.sender = sender, .to = to, .content = pen_buf_span(&m)};
+	struct submission s = {
+		.sender = sender, .to = to, .content = pen_buf_span(&m), .requests = &o->requests};
 	split(target, &s.host, &s.port);
 	err = m.failed ? EX_TEMPFAIL : submit(&s, why, sizeof(why));
 	if (err != EX_OK)

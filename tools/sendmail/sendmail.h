@@ -30,6 +30,35 @@ int message_recipients(struct pen_buf *m, struct addresses *to, char *why, size_
 // Is there a field of this name in the header block?
 bool message_has_field(struct pen_span m, const char *name);
 
+// Has the header block a field `name` with that value, in any case?
+bool message_field_is(struct pen_span m, const char *name, const char *value);
+// Puts a complete field on top of the message, which begins with a field.
+void message_add_field(struct pen_buf *m, const char *field);
+
+// requests.c
+
+#define ENVID_MAX 100 // RFC 3461 4.4
+
+enum request_switch { REQUEST_UNSET, REQUEST_NO, REQUEST_YES };
+
+struct requests {
+	enum request_switch requiretls, smtputf8;
+	char notify[32];           // as in NOTIFY=, "" when not given
+	const char *ret;           // as in RET=, NULL
+	char envid[ENVID_MAX + 4]; // xtext, ""
+};
+
+enum request_result {
+	REQUEST_TAKEN,
+	REQUEST_IGNORED, // with a warning in `why`
+	REQUEST_WRONG,   // an error of usage, in `why`
+};
+
+enum request_result request_option(struct requests *r, const char *text, char *why, size_t cap);
+enum request_result request_notify(struct requests *r, const char *text, char *why, size_t cap);
+enum request_result request_ret(struct requests *r, const char *text, char *why, size_t cap);
+enum request_result request_envid(struct requests *r, const char *text, char *why, size_t cap);
+
 // submit.c
 
 struct submission {
@@ -37,6 +66,7 @@ struct submission {
 	const char *sender;
 	const struct addresses *to;
 	struct pen_span content; // CRLF line ends
+	const struct requests *requests;
 };
 
 // EX_OK, or another sysexits code with a sentence in `why`. Nothing is sent

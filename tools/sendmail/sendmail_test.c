@@ -155,6 +155,105 @@ static void a_bad_list_names_its_field(void **state)
 	pen_buf_fini(&b);
 }
 
+typedef enum request_result request_fn(struct requests *r, const char *text, char *why, size_t cap);
+
+// What `fn` makes of text: the result, and the requests afterwards.
+static enum request_result asked(request_fn *fn, const char *text, struct requests *r)
+{
+	char why[256] = "";
+
+	*r = (struct requests){0};
+	enum request_result result = fn(r, text, why, sizeof(why));
+	assert_int_equal(result != REQUEST_TAKEN, why[0] != '\0');
+	return result;
+}
+
+static void requests_become_parameters_of_smtp(void **state)
+{
+	(void)state;
+	struct requests r;
+
+	assert_int_equal(asked(request_notify, "never", &r), REQUEST_TAKEN);
+	assert_string_equal(r.notify, "NEVER");
+	assert_int_equal(asked(request_notify, "delay,Success", &r), REQUEST_TAKEN);
+	assert_string_equal(r.notify, "SUCCESS,DELAY");
+	assert_int_equal(asked(request_notify, "failure, delay,success,delay", &r), REQUEST_TAKEN);
+	assert_string_equal(r.notify, "SUCCESS,FAILURE,DELAY");
+	static const char *const bad[] = {"", "never,delay", "delay,", "always", "success delay"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(asked(request_notify, bad[i], &r), REQUEST_IGNORED);
+		assert_string_equal(r.notify, "");
+	}
+	assert_int_equal(asked(request_ret, "Full", &r), REQUEST_TAKEN);
+	assert_string_equal(r.ret, "FULL");
+	assert_int_equal(asked(request_ret, "hdrs", &r), REQUEST_TAKEN);
+	assert_string_equal(r.ret, "HDRS");
+	assert_int_equal(asked(request_ret, "header", &r), REQUEST_IGNORED);
+	assert_null(r.ret);
+}
+
+static void an_envelope_id_is_encoded_and_bounded(void **state)
+{
+	(void)state;
+	struct requests r;
+	char longest[200];
+
+	assert_int_equal(asked(request_envid, "a+b=c d~", &r), REQUEST_TAKEN);
+	assert_string_equal(r.envid, "a+2Bb+3Dc+20d~");
+	static const char *const bad[] = {"", "a\nb", "\x7f", "\xc3\xa4"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(asked(request_envid, bad[i], &r), REQUEST_IGNORED);
+		assert_string_equal(r.envid, "");
+	}
+	memset(longest, 'x', sizeof(longest));
+	longest[100] = '\0';
+	assert_int_equal(asked(request_envid, longest, &r), REQUEST_TAKEN);
+	assert_string_equal(r.envid, longest);
+	longest[99] = '=';
+	assert_int_equal(asked(request_envid, longest, &r), REQUEST_IGNORED);
+	longest[100] = 'x';
+	longest[101] = '\0';
+	assert_int_equal(asked(request_envid, longest, &r), REQUEST_IGNORED);
+}
+
+static void options_need_a_value_and_two_of_them_have_a_meaning(void **state)
+{
+	(void)state;
+	struct requests r;
+	char why[256];
+
+	assert_int_equal(asked(request_option, "RequireTLS=YES", &r), REQUEST_TAKEN);
+	assert_int_equal(r.requiretls, REQUEST_YES);
+	assert_int_equal(request_option(&r, "requiretls=no", why, sizeof(why)), REQUEST_TAKEN);
+	assert_int_equal(r.requiretls, REQUEST_NO);
+	assert_int_equal(request_option(&r, "smtputf8=yes", why, sizeof(why)), REQUEST_TAKEN);
+	assert_int_equal(r.smtputf8, REQUEST_YES);
+	assert_int_equal(r.requiretls, REQUEST_NO);
+	assert_int_equal(asked(request_option, "requiretls=maybe", &r), REQUEST_IGNORED);
+	assert_int_equal(r.requiretls, REQUEST_UNSET);
+	assert_int_equal(asked(request_option, "requiretls=", &r), REQUEST_IGNORED);
+	assert_int_equal(asked(request_option, "smtputf8=1", &r), REQUEST_IGNORED);
+	assert_int_equal(asked(request_option, "requiretls", &r), REQUEST_WRONG);
+	assert_int_equal(asked(request_option, "QueueDirectory", &r), REQUEST_WRONG);
+	assert_int_equal(asked(request_option, "QueueDirectory=/x", &r), REQUEST_TAKEN);
+	assert_int_equal(r.requiretls, REQUEST_UNSET);
+}
+
+static void a_field_is_put_on_top_and_found_by_its_value(void **state)
+{
+	(void)state;
+	struct pen_buf b;
+
+	read_text("Subject: x\nA:\n  Yes\n\nB: yes\n", true, &b);
+	assert_true(message_field_is(pen_buf_span(&b), "a", "yes"));
+	assert_false(message_field_is(pen_buf_span(&b), "A", "no"));
+	assert_false(message_field_is(pen_buf_span(&b), "B", "yes"));
+	message_add_field(&b, "B: yes\r\n");
+	assert_true(message_field_is(pen_buf_span(&b), "B", "yes"));
+	assert_memory_equal(b.p, "B: yes\r\nSubject: x\r\n", 20);
+	pen_buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +263,10 @@ int main(void)
 		cmocka_unit_test(recipients_are_taken_from_the_header_and_bcc_is_removed),
 		cmocka_unit_test(resent_fields_win_over_the_first_ones),
 		cmocka_unit_test(a_bad_list_names_its_field),
+		cmocka_unit_test(requests_become_parameters_of_smtp),
+		cmocka_unit_test(an_envelope_id_is_encoded_and_bounded),
+		cmocka_unit_test(options_need_a_value_and_two_of_them_have_a_meaning),
+		cmocka_unit_test(a_field_is_put_on_top_and_found_by_its_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

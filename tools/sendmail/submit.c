@@ -21,7 +21,7 @@ struct client {
 	char line[LINE_MAX_BYTES]; // the last reply line
 	char in[LINE_MAX_BYTES];
 	size_t in_n, in_at;
-	bool eight_bit_offered, size_offered;
+	bool eight_bit_offered, size_offered, dsn_offered, utf8_offered;
 	char *why;
 	size_t cap;
 };
@@ -93,6 +93,10 @@ static int reply(struct client *c)
 			c->eight_bit_offered = true;
 		if (l[3] != '\0' && strncasecmp(l + 4, "SIZE", 4) == 0)
 			c->size_offered = true;
+		if (l[3] != '\0' && strcasecmp(l + 4, "DSN") == 0)
+			c->dsn_offered = true;
+		if (l[3] != '\0' && strcasecmp(l + 4, "SMTPUTF8") == 0)
+			c->utf8_offered = true;
 		if (l[3] != '-')
 			return (l[0] - '0') * 100 + (l[1] - '0') * 10 + l[2] - '0';
 	}
@@ -183,6 +187,24 @@ static bool send_content(struct client *c, struct pen_span m)
 	return send_all(c, m.p + from, m.n - from) && send_all(c, ".\r\n", 3);
 }
 
+// The parameters of MAIL that the command line asks for.
+static void ask_mail(struct client *c, const struct requests *r, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	if (c->dsn_offered && r->ret != NULL)
+		n += (size_t)snprintf(out + n, cap - n, " RET=%s", r->ret);
+	if (c->dsn_offered && r->envid[0] != '\0')
+		n += (size_t)snprintf(out + n, cap - n, " ENVID=%s", r->envid);
+	if (r->smtputf8 == REQUEST_YES && c->utf8_offered)
+		snprintf(out + n, cap - n, " SMTPUTF8");
+	else if (r->smtputf8 == REQUEST_YES)
+		fprintf(stderr,
+			"sendmail: warning: -O smtputf8=yes: the gateway does not offer SMTPUTF8: "
+			"ignored\n");
+}
+
 static int envelope(struct client *c, const struct submission *s)
 {
 	char size[40] = "";
@@ -190,12 +212,16 @@ static int envelope(struct client *c, const struct submission *s)
 	if (c->size_offered)
 		snprintf(size, sizeof(size), " SIZE=%zu", s->content.n);
 	bool eight = c->eight_bit_offered && has_high_byte(s->content);
-	int code =
-		commandf(c, "MAIL FROM:<%s>%s%s", s->sender, size, eight ? " BODY=8BITMIME" : "");
+	char asked[200];
+	ask_mail(c, s->requests, asked, sizeof(asked));
+	int code = commandf(
+		c, "MAIL FROM:<%s>%s%s%s", s->sender, size, eight ? " BODY=8BITMIME" : "", asked);
 	if (code != 250)
 		return refused(c, code, EX_UNAVAILABLE);
 	for (size_t i = 0; i < s->to->n; i++) {
-		code = commandf(c, "RCPT TO:<%s>", s->to->item[i]);
+		bool notify = c->dsn_offered && s->requests->notify[0] != '\0';
+		code = commandf(c, "RCPT TO:<%s>%s%s", s->to->item[i], notify ? " NOTIFY=" : "",
+			notify ? s->requests->notify : "");
 		if (code / 100 != 2)
 			return refused(c, code, EX_NOUSER);
 	}
