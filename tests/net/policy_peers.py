@@ -102,7 +102,7 @@ class SignedZone:
     """A zone signed with one key (algorithm 13), with an NSEC chain.
 
     `delegations` are names of children; a child with a DS among the records is
-    secure. expired: the signatures ended an hour ago. Records of `tampered` (owner,
+    secure. expired: the signatures ended three days ago, beyond any allowance for clocks. Records of `tampered` (owner,
     type) are changed behind their signatures by the caller's function.
     """
 
@@ -115,7 +115,7 @@ class SignedZone:
         self.dnskey = dns.dnssec.make_dnskey(self.key.public_key(), dns.dnssec.ECDSAP256SHA256, flags=257)
         now = datetime.datetime.now(datetime.timezone.utc)
         self.start = now - 10 * DAY
-        self.end = now - HOUR if expired else now + 10 * DAY
+        self.end = now - 3 * DAY if expired else now + 10 * DAY
 
     def ds(self):
         return f"DS {dns.dnssec.make_ds(self.origin, self.dnskey, 'SHA256')}"
