@@ -256,7 +256,11 @@ class Smtp(Child):
         super().__init__(ns, folder, "smtp", hosts)
 
     def to(self, address):
+        """What was recorded: each session when it begins and when it has ended, and each mail."""
         return [s for s in self.sessions() if s["to"] == address]
+
+    def session_count(self, address):
+        return len({s["id"] for s in self.to(address)})
 
     def mails(self, recipient):
         return [m for s in self.sessions() for m in s["mails"] if recipient in m["recipients"]]
@@ -323,7 +327,8 @@ class SmtpSession(socketserver.StreamRequestHandler):
     def handle(self):
         self.address = self.connection.getsockname()[0]
         self.options = self.server.hosts.get(self.address, {})
-        self.record = {"to": self.address, "tls": None, "mails": []}
+        self.record = {"id": self.server.number(), "to": self.address, "tls": None, "mails": []}
+        self.server.write(self.record)
         try:
             self.say("220 peer.test ESMTP")
             while self.command():
@@ -403,6 +408,12 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
 
     def prepare(self, folder):
         self.folder, self.lock, self.contexts = pathlib.Path(folder), threading.Lock(), {}
+        self.count = 0
+
+    def number(self):
+        with self.lock:
+            self.count += 1
+            return self.count
 
     def write(self, record):
         with self.lock, open(self.folder / "sessions", "a") as out:
@@ -457,7 +468,7 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.write({"host": self.headers["Host"], "path": self.path, "method": "POST",
                            "type": self.headers["Content-Type"], "body": base64.b64encode(body).decode()})
-        self.send_response(201)
+        self.send_response(201 if self.state()["behaviour"] == "ok" else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -235,10 +235,11 @@ def check_sessions(planned, results):
         mails = smtp.mails(user)
         assert len(mails) == (r["status"] == "sent"), user
         assert all(m["tls"] for m in mails), user
-    for kind in ("311", "201", "rollover"):
-        assert {s["tls"]["sni"] for s in smtp.to(planned.address[kind])} == {f"mx-{kind}.{GOOD}"}
-    assert {s["tls"]["sni"] for s in smtp.to(planned.address["alias"])} == {f"mx-alias.{GOOD}"}
-    assert {s["tls"]["sni"] for s in smtp.to(planned.address["alias-own"])} == {f"alias-own-mx.{GOOD}"}
+    bases = {"311": "mx-311", "201": "mx-201", "rollover": "mx-rollover", "alias": "mx-alias",
+             "alias-own": "alias-own-mx"}
+    for kind, base in bases.items():
+        names = {s["tls"]["sni"] for s in smtp.to(planned.address[kind]) if s["tls"]}
+        assert names == {f"{base}.{GOOD}"}, kind
     # Skipped before any connection.
     assert smtp.to(planned.address["tlsa-bogus"]) == []
 
