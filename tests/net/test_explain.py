@@ -12,7 +12,7 @@ POLICY = "version: STSv1\nmode: enforce\nmx: *.exp.test\nmax_age: 86400\n"
 class Plan:
     """Five destinations, one for each thing that can decide."""
 
-    def __init__(self, net):
+    def __init__(self, net, **settings):
         self.net, self.records, self.address, self.cert = net, [], {}, {}
         web_ca = pp.Authority(net.folder / "certificates", "web")
         self.add("plain")
@@ -34,7 +34,7 @@ class Plan:
         self.table.write_text(f"# a comment\nother.test none\ntable.{ZONE} verify match=nexthop ciphers=high\n"
                               f"in-clear.{ZONE} encrypt\nother-name.{ZONE} secure match=hostname\n")
         self.gateway = net.gateway(
-            dns_stub_zones=zones.stubs, dns_trust_anchor_file=net.folder / "anchor", smtp_tls_security_level="dane",
+            **settings, dns_stub_zones=zones.stubs, dns_trust_anchor_file=net.folder / "anchor", smtp_tls_security_level="dane",
             smtp_tls_CAfile=net.ca.file, mta_sts_CAfile=web_ca.file, requiretls_enable="yes",
             smtp_connect_timeout="3s", smtp_tls_policy_maps=f"texthash:{self.table}")
 
@@ -213,3 +213,9 @@ def test_a_probe_that_reaches_nobody_says_so(plan):
         assert done.returncode != 0 and text in done.stderr, done
     done = plan.probe(f"[{plan.address['dane']}]:2525")
     has(done.stdout + done.stderr, "4.4.1", "onnection refused")
+
+
+def test_a_relayhost_that_does_not_exist_defers_because_it_is_our_mistake(build, folder, closing):
+    plan = Plan(pp.Net(build, folder, closing), relayhost=f"missing.{ZONE}")
+    text, r = plan.explain("plain")
+    has(text, f"route: smtp to missing.{ZONE}", "lookup: deferred 4.3.5")
