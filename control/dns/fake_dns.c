@@ -164,7 +164,7 @@ static void answer(
 	if (r.silent)
 		return;
 	unsigned authority = r.answers == 0 && (r.rcode == 0 || r.rcode == 3) ? negative(&r) : 0;
-	put16(r.packet + 2, 0x8180 | r.rcode);
+	put16(r.packet + 2, 0x8580 | r.rcode);
 	put16(r.packet + 4, 1);
 	put16(r.packet + 6, r.answers);
 	put16(r.packet + 8, authority);

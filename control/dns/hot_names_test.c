@@ -69,6 +69,17 @@ static void a_name_that_is_seldom_used_is_left_alone(void **state)
 		assert_false(hot_names_due(h, t * S, name, &type));
 }
 
+static void answers_are_known_as_cached_while_they_live(void **state)
+{
+	(void)state;
+	assert_false(hot_names_fresh(h, "a.example", 15, 1 * S));
+	hot_names_seen(h, "a.example", 15, 60, false, 1 * S);
+	assert_true(hot_names_fresh(h, "a.example", 15, 60 * S));
+	assert_false(hot_names_fresh(h, "a.example", 1, 60 * S));
+	assert_false(hot_names_fresh(h, "b.example", 15, 60 * S));
+	assert_false(hot_names_fresh(h, "a.example", 15, 61 * S));
+}
+
 static void memory_is_bounded_and_the_busy_name_stays(void **state)
 {
 	(void)state;
@@ -93,6 +104,7 @@ int main(void)
 		TEST(a_name_in_use_is_due_when_its_answer_has_expired),
 		TEST(a_name_that_stays_in_use_is_due_again_and_again),
 		TEST(a_name_that_is_seldom_used_is_left_alone),
+		TEST(answers_are_known_as_cached_while_they_live),
 		TEST(memory_is_bounded_and_the_busy_name_stays),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);

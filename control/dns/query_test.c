@@ -393,6 +393,28 @@ static void more_questions_than_may_be_in_flight_wait_their_turn(void **state)
 		assert_string_equal(many[i].text, "ok 0::192.0.2.1::000");
 }
 
+static void put_silent(void *ctx)
+{
+	static struct question q = {.name = "silent2.example", .type = PEN_DNS_A};
+
+	(void)ctx;
+	assert_int_equal(pen_dns_query(dns, "silent1.example", q.type, on_answer, &q), 0);
+	assert_int_equal(pen_dns_query(dns, q.name, q.type, on_answer, &q), 0);
+}
+
+static void what_is_cached_does_not_wait_behind_slow_servers(void **state)
+{
+	(void)state;
+	start("dns_concurrency = 1\ninet_protocols = ipv4\n");
+	assert_string_equal(ask("example.com", PEN_DNS_TXT), "ok 0:::abc:000");
+	resolve("mx1.example");
+	// One takes the only place and one waits for it, both for dns_timeout.
+	assert_int_equal(pen_dns_post(dns, put_silent, NULL), 0);
+	assert_string_equal(ask("example.com", PEN_DNS_TXT), "ok 0:::abc:000");
+	assert_string_equal(resolve("mx1.example"), "mx1.example/192.0.2.1/");
+	assert_int_equal(done, 0);
+}
+
 static void put_too_many(void *ctx)
 {
 	static struct question q = {.name = "silent.example", .type = PEN_DNS_A};
@@ -445,6 +467,7 @@ int main(void)
 		TEST(without_dns_only_the_system_is_asked),
 		TEST(a_server_that_never_answers_ends_in_time),
 		TEST(more_questions_than_may_be_in_flight_wait_their_turn),
+		TEST(what_is_cached_does_not_wait_behind_slow_servers),
 		TEST(too_many_questions_are_refused_and_all_end_with_the_thread),
 		TEST(names_in_use_are_asked_for_before_anybody_needs_them),
 	};
