@@ -6,6 +6,7 @@
 
 #include "policy_case.h"
 
+#include "dns_wire.h"
 #include "mx.h"
 #include "mx_pick.h"
 
