@@ -7,6 +7,7 @@ import email
 import email.policy
 import gzip
 import json
+import re
 import time
 
 import jsonschema
@@ -15,7 +16,7 @@ import policy_peers as pp
 import pytest
 
 ZONE = "rpt.test"
-WEB = "127.0.1.1"
+WEB, BAD_WEB = "127.0.1.1", "127.0.1.2"
 
 TEXT, COUNT = {"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}
 
@@ -61,12 +62,42 @@ def today():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
 
 
+# MTA-STS domains whose certificate or policy is at fault: names, life and issuer of the host's certificate.
+STS_HOSTS = {
+    "sts-outside": (None, pp.DAY, "ca"),
+    "sts-missing": (None, pp.DAY, "ca"),
+    "sts-bad-web": (None, pp.DAY, "ca"),
+    "sts-expired": (None, -pp.DAY, "ca"),
+    "sts-stranger": (None, pp.DAY, "stranger"),
+    "sts-wrong-stranger": (["elsewhere.test"], pp.DAY, "stranger"),
+    "testing-wrong": (["elsewhere.test"], pp.DAY, "ca"),
+}
+# Domain: status of its mail, policy type, result type.
+FAILURES = {
+    "sts-outside": ("deferred", "sts", "validation-failure"),
+    "sts-missing": ("sent", "sts", "sts-policy-fetch-error"),
+    "sts-bad-web": ("sent", "sts", "sts-webpki-invalid"),
+    "sts-expired": ("deferred", "sts", "certificate-expired"),
+    "sts-stranger": ("deferred", "sts", "validation-failure"),
+    "sts-wrong-stranger": ("deferred", "sts", "certificate-not-trusted"),
+    "testing-wrong": ("sent", "sts", "certificate-host-mismatch"),
+    "tlsa-unusable": ("sent", "tlsa", "tlsa-invalid"),
+    "tlsa-bogus": ("deferred", "tlsa", "dnssec-invalid"),
+    "no-tlsa": ("deferred", "tlsa", "dane-required"),
+}
+
+
+def tamper(text):
+    return re.sub(r"TLSA .*", "TLSA 3 1 1 " + "cd" * 32, text) if text.startswith("_25._tcp.mx-tlsa-bogus.") else None
+
+
 class Plan:
     """Domains with a host each; all in one signed zone, whose key is the trust anchor."""
 
     def __init__(self, net):
         self.net, self.records, self.address, self.cert = net, [f"report A {WEB}"], {}, {}
         web_ca = pp.Authority(net.folder / "certificates", "web")
+        stranger = pp.Authority(net.folder / "certificates", "stranger")
         self.add("plain-tls", MAIL)
         self.add("dane", f"{MAIL},{POST}", [lambda c: c.tlsa(3, 1, 1)])
         self.add("dane-wrong", POST, ["3 1 1 " + "00" * 32])
@@ -77,30 +108,41 @@ class Plan:
         self.add("no-offer", MAIL, starttls="no")
         self.add("not-asked", None)
         self.add("unreachable-rua", f"https://no-report.{ZONE}/")
+        for domain, (names, life, ca) in STS_HOSTS.items():
+            self.add(domain, POST, names=names, life=life, ca=stranger if ca == "stranger" else None)
+        self.add("tlsa-unusable", POST, [lambda c: c.tlsa(1, 1, 1)])
+        self.add("tlsa-bogus", POST, [lambda c: c.tlsa(3, 1, 1)])
+        self.add("no-tlsa", POST)
         # Its TLSA records forbid its host: reports get there all the same.
         self.add("collect", MAIL, ["3 1 1 " + "11" * 32])
         net.start_hosts()
-        sts = ("sts", "sts-wrong", "sts-broken")
+        sts = ("sts", "sts-wrong", "sts-broken", *STS_HOSTS)
         names = [f"mta-sts.{d}.{ZONE}" for d in sts]
         self.web = net.closing(pp.Https(net.mine, net.folder / "web", {
-            WEB: str(web_ca.issue("web", [f"report.{ZONE}", f"no-report.{ZONE}", *names]).path)}))
+            WEB: str(web_ca.issue("web", [f"report.{ZONE}", f"no-report.{ZONE}", *names]).path),
+            BAD_WEB: str(stranger.issue("bad-web", names).path)}))
         for d in sts:
-            self.records += [f'_mta-sts.{d} TXT "v=STSv1; id=1;"', f"mta-sts.{d} A {WEB}"]
-            self.web.serve(f"mta-sts.{d}.{ZONE}", "garbage" if d == "sts-broken" else "ok",
-                           f"version: STSv1\nmode: enforce\nmx: mx-{d}.{ZONE}\nmax_age: 86400\n")
+            self.records += [f'_mta-sts.{d} TXT "v=STSv1; id=1;"',
+                             f"mta-sts.{d} A {BAD_WEB if d == 'sts-bad-web' else WEB}"]
+            host = "elsewhere.test" if d == "sts-outside" else f"mx-{d}.{ZONE}"
+            mode = "testing" if d.startswith("testing") else "enforce"
+            self.web.serve(f"mta-sts.{d}.{ZONE}", {"sts-broken": "garbage", "sts-missing": "missing"}.get(d, "ok"),
+                           f"version: STSv1\nmode: {mode}\nmx: {host}\nmax_age: 86400\n")
         self.web.serve(f"report.{ZONE}", "ok")
         self.records.append(f"no-report A {WEB}")
         zone = pp.SignedZone(ZONE, "\n".join(self.records) + "\n")
-        self.zones = net.closing(pp.Zones(net.mine, net.folder / "knot", {ZONE: zone.signed()}))
+        self.zones = net.closing(pp.Zones(net.mine, net.folder / "knot", {ZONE: zone.signed(tamper)}))
         (net.folder / "anchor").write_text(zone.anchor())
+        (net.folder / "tls_policy").write_text(f"no-tlsa.{ZONE} dane-only\n")
         self.settings = {
+            "smtp_tls_policy_maps": f"texthash:{net.folder}/tls_policy",
             "dns_stub_zones": self.zones.stubs, "dns_trust_anchor_file": net.folder / "anchor",
             "smtp_tls_security_level": "dane", "smtp_tls_CAfile": net.ca.file, "mta_sts_CAfile": web_ca.file,
             "tlsrpt_CAfile": web_ca.file, "tlsrpt_organization": "Bulk & Co", "tlsrpt_sender": "tls@bulk.example",
             "tlsrpt_contact": "postmaster@bulk.example"}
 
-    def add(self, domain, rua, tlsa=(), names=None, **options):
-        cert = self.cert[domain] = self.net.ca.issue(f"mx-{domain}.{ZONE}", names)
+    def add(self, domain, rua, tlsa=(), names=None, life=pp.DAY, ca=None, **options):
+        cert = self.cert[domain] = (ca or self.net.ca).issue(f"mx-{domain}.{ZONE}", names, life)
         self.address[domain] = self.net.host(cert, **options)
         self.records += [f"{domain} MX 10 mx-{domain}", f"mx-{domain} A {self.address[domain]}"]
         self.records += [f"_25._tcp.mx-{domain} TLSA {t(cert) if callable(t) else t}" for t in tlsa]
@@ -195,6 +237,22 @@ def check_bad(plan, gateway, counts):
         assert failure["receiving-mx-hostname"] == f"mx-{d}.{ZONE}"
         assert counts[d] == (0, failure["failed-session-count"])
         assert counts[d][1] == plan.net.smtp.session_count(plan.address[d]), d
+
+
+def test_each_kind_of_failure_is_told_by_its_name(plan):
+    gateway = plan.net.gateway(**plan.settings)
+    results = plan.deliver(gateway, FAILURES, times=1)
+    print()
+    for d in FAILURES:
+        entry = only(show(gateway, d))
+        failures = [(f["result-type"], f.get("failure-reason-code")) for f in entry.get("failure-details", [])]
+        print(f"{d:<22}{results[f'u0@{d}.{ZONE}']['status']:<10}{entry['policy']['policy-type']:<17}{failures}")
+    for d, (status, kind, result) in FAILURES.items():
+        entry = only(show(gateway, d))
+        assert results[f"u0@{d}.{ZONE}"]["status"] == status, d
+        assert entry["policy"]["policy-type"] == kind, d
+        assert [f["result-type"] for f in entry["failure-details"]] == [result], d
+    assert plan.net.smtp.session_count(plan.address["sts-outside"]) == 0
 
 
 def read_mail(mail):
