@@ -311,6 +311,10 @@ static void set_rules(struct pen_gateway *g)
 		.discard_keywords = keyword_bits(p->smtp_discard_ehlo_keywords),
 		.race_delay = p->smtp_address_race_delay,
 	};
+	if (p->smtp_cname_overrides_servername)
+		pen_warning(
+			"smtp_cname_overrides_servername = yes: hosts are known by the name that "
+			"was looked up, as with no; yes is not supported");
 	g->tls_hosts =
 		tls_hosts_new(65536, p->smtp_tls_downgrade_memory, (uint64_t)pen_clock_mono());
 	if (g->tls_hosts == NULL)
