@@ -431,6 +431,37 @@ static void a_client_that_does_not_read_is_not_read_from_and_loses_nothing(void 
 	stop(&f);
 }
 
+static void what_follows_the_handshake_at_once_is_not_counted_as_its_part(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct client c;
+	size_t took;
+
+	start(&f, patient);
+	int fd = greet(&f);
+	ask(fd, "STARTTLS\r\n", "220 ");
+	client_init(&c, fd, NULL);
+	enum pen_tls_status st;
+	while ((st = pen_tls_handshake(c.tls)) == PEN_TLS_WANT_INPUT) {
+		client_push(&c);
+		assert_true(client_pull(&c));
+	}
+	assert_int_equal(st, PEN_TLS_OK);
+	// The client's last flight and 90 KiB in one go.
+	for (int i = 0; i < 400; i++)
+		assert_int_equal(
+			pen_tls_write(c.tls, (const uint8_t *)"NOOP " X200 "\r\n", 207, &took),
+			PEN_TLS_OK);
+	assert_true(c.out.n > 90000);
+	client_push(&c);
+	for (int i = 0; i < 400; i++)
+		client_hear(&c, "250 ");
+	client_fini(&c);
+	assert_int_equal(pen_counter_read(&counters(&f)->tls_failed), 0);
+	stop(&f);
+}
+
 static void input_waits_for_a_pending_answer_inside_tls(void **state)
 {
 	(void)state;
@@ -516,6 +547,7 @@ int main(void)
 		cmocka_unit_test(handshakes_that_are_none_end_the_connection),
 		cmocka_unit_test(a_handshake_that_does_not_come_is_not_waited_for),
 		cmocka_unit_test(a_client_that_does_not_read_is_not_read_from_and_loses_nothing),
+		cmocka_unit_test(what_follows_the_handshake_at_once_is_not_counted_as_its_part),
 		cmocka_unit_test(input_waits_for_a_pending_answer_inside_tls),
 		cmocka_unit_test(a_bad_certificate_is_an_error_at_the_start),
 	};
