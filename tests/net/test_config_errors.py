@@ -127,6 +127,16 @@ def test_a_listening_port_that_is_taken_is_named(site):
         site.refuses(f"smtpd_listen: cannot listen on 127.0.0.1 port {port}: Address already in use")
 
 
+def test_a_submission_certificate_that_is_missing_is_named(site):
+    site.write(smtpd_tls_security_level="may")
+    site.refuses("smtpd_tls_cert_file = : STARTTLS needs it", "smtpd_tls_security_level = none")
+
+
+def test_a_submission_certificate_that_cannot_be_read_is_named(site):
+    site.write(smtpd_tls_security_level="may", smtpd_tls_cert_file="/nowhere/cert.pem")
+    site.refuses("smtpd_tls_cert_file = /nowhere/cert.pem: No such file or directory")
+
+
 def test_a_second_daemon_on_the_same_spool_is_refused(site, pair, submit):
     _sink, gateway = pair()
     site.write(queue_directory=gateway.spool)
