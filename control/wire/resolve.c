@@ -38,11 +38,10 @@ static void warn(const struct pen_hop_answer *a)
 	if (a->hosts != NULL && a->hosts->warning[0] != '\0')
 		pen_warning("%s", a->hosts->warning);
 	if (a->site.warning[0] != '\0')
-		pen_warning("TLS policy lookup for %s: %s", a->text, a->site.warning);
+		pen_warning("%s", a->site.warning);
 	for (uint32_t i = 0; i < a->nnames; i++) {
 		if (a->name[i].warning[0] != '\0')
-			pen_warning("TLS policy lookup for %s/%s: %s", a->text,
-				a->name[i].facts.host, a->name[i].warning);
+			pen_warning("%s", a->name[i].warning);
 	}
 }
 
