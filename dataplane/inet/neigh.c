@@ -22,15 +22,22 @@ static uint16_t *bucket_of(struct pen_inet *n, const struct neigh_key *key)
 	return &n->bucket[hash_raw(key->ip) & (NEIGH_BUCKETS - 1)];
 }
 
-struct neigh *neigh_find(struct pen_inet *n, const struct neigh_key *key)
+static inline struct neigh *find(struct pen_inet *n, const struct neigh_key *key)
 {
+	const uint64_t word = raw64(key); // both words that IPv4 is found by
+
 	for (uint16_t i = *bucket_of(n, key); i != NEIGH_NONE; i = n->neigh[i].next) {
 		struct neigh *e = &n->neigh[i];
-		if (e->key.ip == key->ip && e->key.family == key->family &&
+		if (raw64(&e->key) == word &&
 			(key->family == PEN_FAMILY_IP4 || ip6_eq(e->key.ip6, key->ip6)))
 			return e;
 	}
 	return NULL;
+}
+
+struct neigh *neigh_find(struct pen_inet *n, const struct neigh_key *key)
+{
+	return find(n, key);
 }
 
 static void parked_drop(struct pen_inet *n, struct neigh *e)
@@ -122,7 +129,9 @@ static void neigh_set_deadline(struct pen_inet *n, struct neigh *e, pen_time_us 
 
 static void neigh_from(struct neigh *e, const void *local)
 {
-	memcpy(e->from, local, e->key.family == PEN_FAMILY_IP4 ? 4 : 16);
+	memcpy(e->from, local, 4);
+	if (e->key.family == PEN_FAMILY_IP6)
+		memcpy(e->from + 4, (const uint8_t *)local + 4, 12);
 	e->asked = true;
 }
 
@@ -163,7 +172,7 @@ static void park(
 void neigh_send(struct pen_inet *n, struct pen_frame *f, uint32_t frame_len, const void *src,
 	const struct neigh_key *hop, bool l4_csum, pen_time_us now)
 {
-	struct neigh *e = neigh_find(n, hop);
+	struct neigh *e = find(n, hop);
 
 	if (e != NULL && e->state == NEIGH_REACHABLE && (e->pinned || now < e->expires)) {
 		// First use after a refresh was judged needless: ask at the next poll.

@@ -22,11 +22,8 @@ const struct tcp_tuple *tcp_ref_tuple(const struct pen_tcp *t, uint32_t ref)
 
 uint32_t tcp_table_find(const struct pen_tcp *t, const struct tcp_tuple *id, uint32_t hash)
 {
-	size_t size = tuple_size(id);
-
 	for (uint32_t i = hash & t->table_mask; t->table[i].ref != 0; i = (i + 1) & t->table_mask) {
-		if (t->table[i].hash == hash &&
-			memcmp(tcp_ref_tuple(t, t->table[i].ref), id, size) == 0)
+		if (t->table[i].hash == hash && tuple_eq(tcp_ref_tuple(t, t->table[i].ref), id))
 			return t->table[i].ref;
 	}
 	return 0;

@@ -115,6 +115,9 @@ void entry_activate(struct pen_sched *s, struct entry *e)
 	entry_arm(s, e, expires > e->m->arrival ? expires : s->wall + 86400 * PEN_US_PER_S);
 	if (count_hops(s, e) > 0)
 		make_jobs(s, e);
+	// Some may have ended here: the next record may be about another message.
+	if (s->nchanges > 0)
+		entry_record(s, e, false);
 	// A job may end while it is queued (a dead site, a failed next hop); the
 	// ones behind it are not in any queue yet, so `next` stays.
 	e->guard++;

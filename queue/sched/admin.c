@@ -136,8 +136,7 @@ int pen_sched_delete(struct pen_sched *s, uint64_t id)
 	if (e->state == ENTRY_BOUNCING && !e->submitted) {
 		// It waits to tell its sender again; that is over now.
 		entry_set_state(s, e, ENTRY_ACTIVE);
-		for (struct failure *f = e->failures; f != NULL; f = f->next)
-			f->fate = PEN_FATE_DELETED;
+		bounce_forget(e);
 		entry_conclude(s, e);
 	} else if (e->state == ENTRY_DEFERRED || e->state == ENTRY_HOLD) {
 		entry_conclude(s, e);

@@ -2,7 +2,10 @@
 
 // Tells the sender. The failed recipients keep their place in the queue until
 // the notification is durable: a crash in between repeats the last attempt, and
-// never loses the bounce.
+// never loses the bounce. A report of success is not worth a second delivery:
+// its recipients are recorded first, and a crash in between loses it.
+//
+// One notification at a time: failures, then successes.
 #include "core.h"
 #include "pen_dsn_message.h"
 
@@ -11,17 +14,19 @@
 
 #define RETRY_AFTER (60 * PEN_US_PER_S)
 
-struct failures {
+struct list {
 	const struct pen_message *m;
 	const struct failure **at;
+	uint32_t n;
 };
 
-static void describe(void *ctx, uint32_t i, struct pen_dsn_failed *out)
+static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 {
-	const struct failures *list = ctx;
+	const struct list *list = ctx;
 	const struct failure *f = list->at[i];
 
 	out->addr = list->m->rcpt[f->rcpt].addr;
+	out->orcpt = list->m->rcpt[f->rcpt].orcpt;
 	out->expired = f->fate == PEN_FATE_EXPIRED;
 	if (f->note != NULL) {
 		note_to_dsn(f->note, &out->dsn);
@@ -35,6 +40,62 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_failed *out)
 	out->mta_len = 0;
 }
 
+// RFC 3461 4.1: without NOTIFY a failure is reported.
+static bool wants_failures(const struct pen_recipient *r)
+{
+	return r->notify == 0 || (r->notify & PEN_NOTIFY_FAILURE) != 0;
+}
+
+// Does this recipient belong into a notification of this kind?
+static bool belongs(const struct pen_sched *s, const struct entry *e, const struct failure *f,
+	enum pen_dsn_kind kind)
+{
+	const struct pen_recipient *r = &e->m->rcpt[f->rcpt];
+	bool failed = f->fate == PEN_FATE_BOUNCED || f->fate == PEN_FATE_EXPIRED;
+
+	switch (kind) {
+	case PEN_DSN_FAILED:
+		return failed && !e->told && e->m->sender.n > 0 && wants_failures(r);
+	case PEN_DSN_RELAYED:
+		return f->fate == PEN_FATE_DELIVERED;
+	case PEN_DSN_POSTMASTER:
+		// What cannot be delivered to the postmaster is not reported to him.
+		return failed && !e->told && e->m->sender.n == 0 && s->postmaster.n > 0 &&
+		       wants_failures(r) && !pen_span_ieq(r->addr, s->postmaster);
+	}
+	return false;
+}
+
+static bool any(const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind kind)
+{
+	for (const struct failure *f = e->failures; f != NULL; f = f->next) {
+		if (belongs(s, e, f, kind))
+			return true;
+	}
+	return false;
+}
+
+// What is to be told next; false: nothing.
+static bool next_kind(const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind *out)
+{
+	static const enum pen_dsn_kind order[] = {
+		PEN_DSN_FAILED, PEN_DSN_POSTMASTER, PEN_DSN_RELAYED};
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		*out = order[i];
+		if (any(s, e, order[i]))
+			return true;
+	}
+	return false;
+}
+
+bool bounce_wanted(const struct pen_sched *s, const struct entry *e)
+{
+	enum pen_dsn_kind kind;
+
+	return e->failures != NULL && next_kind(s, e, &kind);
+}
+
 static int by_recipient(const void *a, const void *b)
 {
 	uint32_t x = (*(const struct failure *const *)a)->rcpt;
@@ -43,44 +104,68 @@ static int by_recipient(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static uint32_t list_failures(const struct entry *e, struct failures *list)
+static bool make_list(
+	const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind kind, struct list *list)
 {
-	uint32_t n = 0;
-
-	for (const struct failure *f = e->failures; f != NULL; f = f->next)
-		n++;
 	list->m = e->m;
-	list->at = malloc(n * sizeof(*list->at));
-	if (list->at == NULL)
-		return 0;
-	n = 0;
+	list->n = 0;
 	for (const struct failure *f = e->failures; f != NULL; f = f->next)
-		list->at[n++] = f;
-	qsort(list->at, n, sizeof(*list->at), by_recipient);
-	return n;
+		list->n++;
+	list->at = malloc(list->n * sizeof(*list->at));
+	if (list->at == NULL)
+		return false;
+	list->n = 0;
+	for (const struct failure *f = e->failures; f != NULL; f = f->next) {
+		if (belongs(s, e, f, kind))
+			list->at[list->n++] = f;
+	}
+	qsort(list->at, list->n, sizeof(*list->at), by_recipient);
+	return true;
 }
 
-static int build(struct pen_sched *s, struct entry *e, struct pen_buf *out, bool *eight_bit)
+// RFC 8689 5: what was to travel under TLS only does not return in the clear.
+static bool redacts(const struct pen_sched *s, const struct entry *e)
 {
-	struct failures list;
-	uint32_t n = list_failures(e, &list);
+	return (e->m->flags & PEN_MESSAGE_REQUIRETLS) != 0 && s->cfg.redact_dsn;
+}
 
-	if (n == 0)
+static uint32_t flags_of(const struct pen_sched *s, const struct entry *e)
+{
+	uint32_t flags = PEN_MESSAGE_DSN;
+
+	if (e->m->flags & PEN_MESSAGE_REQUIRETLS)
+		return s->cfg.redact_dsn ? flags : flags | PEN_MESSAGE_REQUIRETLS;
+	return flags | (e->m->flags & PEN_MESSAGE_TLS_OPTIONAL);
+}
+
+static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct pen_buf *out,
+	bool *eight_bit)
+{
+	const struct pen_message *m = e->m;
+	struct list list;
+
+	if (!make_list(s, e, kind, &list))
 		return -1;
 	// Without its content the notification still says what matters.
 	entry_load_content(s, e);
 	struct pen_dsn_report report = {
 		.hostname = s->cfg.myhostname,
 		.mailer_daemon = s->cfg.mailer_daemon,
-		.queue_id = e->m->queue_id,
-		.sender = e->m->sender,
-		.arrival = e->m->arrival,
+		.queue_id = m->queue_id,
+		.kind = kind,
+		.to = kind == PEN_DSN_POSTMASTER ? s->postmaster : m->sender,
+		.sender = m->sender,
+		.envid = m->envid,
+		.arrival = m->arrival,
 		.wall = s->wall,
-		.original = pen_span(e->m->content, e->m->content != NULL ? e->m->content_len : 0),
+		.original = pen_span(m->content, m->content != NULL ? m->content_len : 0),
+		.headers_only = redacts(s, e) || (m->flags & PEN_MESSAGE_RET_HDRS) != 0 ||
+				kind == PEN_DSN_RELAYED,
+		.tls_optional = (flags_of(s, e) & PEN_MESSAGE_TLS_OPTIONAL) != 0,
 		.size_limit = s->cfg.bounce_size_limit,
 		.salt = pen_rand_u64(&s->rand),
-		.nfailed = n,
-		.failed = describe,
+		.nrcpt = list.n,
+		.rcpt = describe,
 		.ctx = &list,
 	};
 	int err = pen_dsn_message_build(&report, out, eight_bit);
@@ -92,10 +177,18 @@ static int build(struct pen_sched *s, struct entry *e, struct pen_buf *out, bool
 void bounce_submit(struct pen_sched *s, struct entry *e)
 {
 	struct pen_buf content = PEN_BUF_INIT;
+	enum pen_dsn_kind kind;
 	bool eight_bit;
 
+	// What was delivered is on its way to the disk before anything is told.
+	if (s->nchanges > 0)
+		entry_record(s, e, false);
 	entry_set_state(s, e, ENTRY_BOUNCING);
-	if (build(s, e, &content, &eight_bit) != 0 || content.n > UINT32_MAX) {
+	if (!next_kind(s, e, &kind)) {
+		entry_conclude(s, e);
+		return;
+	}
+	if (build(s, e, kind, &content, &eight_bit) != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;
 		entry_arm(s, e, s->wall + RETRY_AFTER);
@@ -105,15 +198,43 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 	struct pen_sched_submission sub = {
 		.token = e->m->id,
 		.original = e->m,
-		.rcpt = e->m->sender,
+		.rcpt = kind == PEN_DSN_POSTMASTER ? s->postmaster : e->m->sender,
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
-		.flags = PEN_MESSAGE_DSN | (eight_bit ? PEN_MESSAGE_8BIT : 0),
+		.flags = flags_of(s, e) | (eight_bit ? PEN_MESSAGE_8BIT : 0),
 		.arrival = s->wall,
 	};
 	e->submitted = true;
+	e->telling = (uint8_t)kind;
 	s->submitting++;
 	s->ops.submit(s->ctx, &sub);
+}
+
+void bounce_forget(struct entry *e)
+{
+	for (struct failure *f = e->failures; f != NULL; f = f->next) {
+		if (f->fate != PEN_FATE_DELIVERED)
+			f->fate = PEN_FATE_DELETED;
+	}
+}
+
+static void mark_told(struct entry *e)
+{
+	struct failure **at = &e->failures;
+
+	if (e->telling != PEN_DSN_RELAYED) {
+		e->told = true;
+		return;
+	}
+	while (*at != NULL) {
+		struct failure *f = *at;
+		if (f->fate != PEN_FATE_DELIVERED) {
+			at = &f->next;
+			continue;
+		}
+		*at = f->next;
+		failure_free(f);
+	}
 }
 
 void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
@@ -126,7 +247,11 @@ void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
 	s->submitting--;
 	if (err == 0) {
 		s->total.notifications++;
-		entry_conclude(s, e);
+		mark_told(e);
+		if (bounce_wanted(s, e))
+			bounce_submit(s, e);
+		else
+			entry_conclude(s, e);
 		return;
 	}
 	s->total.notification_errors++;
@@ -135,7 +260,6 @@ void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
 		return;
 	}
 	// An operator wanted it gone before the sender could be told.
-	for (struct failure *f = e->failures; f != NULL; f = f->next)
-		f->fate = PEN_FATE_DELETED;
+	bounce_forget(e);
 	entry_conclude(s, e);
 }

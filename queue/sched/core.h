@@ -72,7 +72,8 @@ struct job {
 	uint32_t rcpt[]; // indexes
 };
 
-// A recipient that failed for good, until that is durable.
+// A recipient that failed for good, until that is durable. DELIVERED: its fate
+// is recorded, and the sender wants to know.
 struct failure {
 	struct failure *next;
 	struct note *note; // may be NULL
@@ -98,8 +99,10 @@ struct entry {
 	uint8_t state; // index: 0 DEFERRED, 1 ACTIVE, 2 BOUNCING, 3 HOLD
 	uint8_t guard;
 	bool deleting : 1;
-	bool tried : 1;     // attempts changed since the last record
-	bool submitted : 1; // a notification waits for on_submitted
+	bool tried : 1;      // attempts changed since the last record
+	bool submitted : 1;  // a notification waits for on_submitted
+	bool told : 1;       // the sender knows of the failures
+	uint8_t telling : 2; // enum pen_dsn_kind of what was submitted
 };
 
 enum { ENTRY_DEFERRED, ENTRY_ACTIVE, ENTRY_BOUNCING, ENTRY_HOLD, ENTRY_STATES };
@@ -209,6 +212,8 @@ struct pen_sched {
 	uint8_t *failed;                // scratch of entry_settle: a bit per recipient
 	uint32_t scratch_cap;           // of all three: the largest nrcpt
 	uint32_t nchanges;
+	char postmaster_text[PEN_HOST_NAME_MAX + 260];
+	struct pen_span postmaster;   // empty: not told of mail without a sender
 	struct pen_sched_stats total; // the "since the start" part
 };
 
@@ -244,6 +249,7 @@ pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e);
 // Ends all jobs of the entry that are not with a worker.
 void entry_withdraw(struct pen_sched *s, struct entry *e);
 void entry_settle(struct pen_sched *s, struct entry *e);
+void failure_free(struct failure *f);
 
 // result.c: one recipient's result
 // Judges and logs it; delivered ones are put into the record being made.
@@ -254,7 +260,12 @@ void result_relay(struct result *r);
 void result_expire(struct pen_sched *s, struct entry *e, uint32_t rcpt);
 
 // bounce.c
+// Somebody is to be told of what happened in this pass.
+bool bounce_wanted(const struct pen_sched *s, const struct entry *e);
+// The entry may be gone afterwards.
 void bounce_submit(struct pen_sched *s, struct entry *e);
+// Nobody will be told of the failures: they end as deleted.
+void bounce_forget(struct entry *e);
 
 // job.c
 struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap);

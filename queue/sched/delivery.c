@@ -44,11 +44,18 @@ static void delivery_init(
 		.sender = m->sender,
 		.content = pen_span(m->content, m->content_len),
 		.eight_bit = (m->flags & PEN_MESSAGE_8BIT) != 0,
+		.envid = m->envid,
+		.ret = m->flags & PEN_MESSAGE_RET_HDRS   ? PEN_RET_HDRS
+		       : m->flags & PEN_MESSAGE_RET_FULL ? PEN_RET_FULL
+							 : PEN_RET_UNSET,
 		.nrcpt = j->nrcpt,
 	};
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		struct pen_delivery_rcpt *r = &d->rcpt[i];
-		r->addr = m->rcpt[j->rcpt[i]].addr;
+		const struct pen_recipient *of = &m->rcpt[j->rcpt[i]];
+		r->addr = of->addr;
+		r->orcpt = of->orcpt;
+		r->notify = of->notify;
 		r->ref = NULL;
 		// Not the whole result: its text is large, and empty.
 		memset(&r->result, 0, offsetof(struct pen_dsn, text) + 1);
@@ -171,7 +178,7 @@ static void finish_job(struct pen_sched *s, struct job *j)
 	struct entry *e = j->entry;
 
 	job_free(s, j);
-	if (e->live == 0 && e->njobs == 0) {
+	if (e->live == 0 && e->njobs == 0 && e->failures == NULL) {
 		entry_conclude(s, e);
 		return;
 	}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define FOLD_AT 76
+#define XTEXT_MAX 512 // decoded
 
 // What goes into the notification from outside: one line of printable ASCII.
 static void clean(char *out, size_t cap, const void *in, size_t n)
@@ -100,13 +101,18 @@ static void choose_boundary(
 static void put_header(
 	const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary, bool eight_bit)
 {
+	static const char *const subjects[] = {
+		[PEN_DSN_FAILED] = "Undelivered Mail Returned to Sender",
+		[PEN_DSN_RELAYED] = "Successful Mail Delivery Report",
+		[PEN_DSN_POSTMASTER] = "Undelivered Mail Without a Sender",
+	};
 	char date[64];
 
 	pen_wall_rfc5322(date, sizeof(date), r->wall);
 	pen_buf_addf(b, "Date: %s\r\n", date);
 	pen_buf_addf(b, "From: Mail Delivery System <%s@%s>\r\n", r->mailer_daemon, r->hostname);
-	put_address(b, "To: <", r->sender, ">");
-	pen_buf_add_cstr(b, "Subject: Undelivered Mail Returned to Sender\r\n");
+	put_address(b, "To: <", r->to, ">");
+	pen_buf_addf(b, "Subject: %s\r\n", subjects[r->kind]);
 	pen_buf_addf(b, "Message-ID: <%s.%016llx@%s>\r\n", r->queue_id, (unsigned long long)r->salt,
 		r->hostname);
 	pen_buf_add_cstr(b, "Auto-Submitted: auto-replied\r\n"
@@ -117,12 +123,27 @@ static void put_header(
 		boundary);
 	if (eight_bit)
 		pen_buf_add_cstr(b, "Content-Transfer-Encoding: 8bit\r\n");
+	if (r->tls_optional)
+		pen_buf_add_cstr(b, "TLS-Required: no\r\n");
 	pen_buf_add_cstr(b, "\r\nThis is a MIME-encapsulated message.\r\n\r\n");
 }
 
 static void put_people_part(const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary)
 {
-	struct pen_dsn_failed f;
+	static const char *const leads[] = {
+		[PEN_DSN_FAILED] =
+			"Your message did not reach the recipients below, and no further\r\n"
+			"attempt will be made. What each receiving system answered is given\r\n"
+			"behind the address.",
+		[PEN_DSN_RELAYED] =
+			"Your message was given to the mail systems of the recipients below.\r\n"
+			"They send no reports of delivery, so this is the last you hear of it\r\n"
+			"unless it fails there.",
+		[PEN_DSN_POSTMASTER] =
+			"A message without a sender, most likely a notification, did not reach\r\n"
+			"the recipients below. Nobody else is told.",
+	};
+	struct pen_dsn_rcpt f;
 	char text[PEN_TROUBLE_TEXT_MAX];
 
 	pen_buf_addf(b,
@@ -132,17 +153,15 @@ static void put_people_part(const struct pen_dsn_report *r, struct pen_buf *b, c
 		"\r\n"
 		"This is the mail system at host %s.\r\n"
 		"\r\n"
-		"Your message did not reach the recipients below, and no further\r\n"
-		"attempt will be made. What each receiving system answered is given\r\n"
-		"behind the address. %s\r\n"
+		"%s %s\r\n"
 		"\r\n"
 		"If you ask your postmaster for help, please forward this report.\r\n"
 		"\r\n",
-		boundary, r->hostname,
+		boundary, r->hostname, leads[r->kind],
 		r->original.p == NULL ? "The message itself could no longer be read."
 				      : "The message, or its header, is attached.");
-	for (uint32_t i = 0; i < r->nfailed; i++) {
-		r->failed(r->ctx, i, &f);
+	for (uint32_t i = 0; i < r->nrcpt; i++) {
+		r->rcpt(r->ctx, i, &f);
 		put_address(b, "<", f.addr, ">:");
 		pen_trouble_text(&f.dsn, f.relay, text, sizeof(text));
 		if (f.expired)
@@ -153,7 +172,7 @@ static void put_people_part(const struct pen_dsn_report *r, struct pen_buf *b, c
 	}
 }
 
-static void put_diagnostic(struct pen_buf *b, const struct pen_dsn_failed *f)
+static void put_diagnostic(struct pen_buf *b, const struct pen_dsn_rcpt *f)
 {
 	const struct pen_dsn *d = &f->dsn;
 	char text[PEN_TROUBLE_TEXT_MAX];
@@ -169,28 +188,72 @@ static void put_diagnostic(struct pen_buf *b, const struct pen_dsn_failed *f)
 	}
 }
 
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// RFC 3461 4. What is not well-formed stays as it is; the rest is cut.
+static struct pen_span decode_xtext(struct pen_span in, char out[XTEXT_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in.n && n < XTEXT_MAX; i++) {
+		int hi = i + 2 < in.n && in.p[i] == '+' ? hex_digit(in.p[i + 1]) : -1;
+		int lo = hi >= 0 ? hex_digit(in.p[i + 2]) : -1;
+		if (lo >= 0)
+			i += 2;
+		out[n++] = lo >= 0 ? (char)(hi * 16 + lo) : (char)in.p[i];
+	}
+	return pen_span(out, n);
+}
+
+// What the sender called this recipient, or the address as it was accepted.
+static void put_original_recipient(struct pen_buf *b, const struct pen_dsn_rcpt *f)
+{
+	ptrdiff_t semicolon = f->orcpt.n > 0 ? pen_span_find(f->orcpt, ';') : -1;
+	char first[80], type[40], xtext[XTEXT_MAX];
+
+	if (semicolon <= 0 || (size_t)semicolon >= sizeof(type)) {
+		put_address(b, "Original-Recipient: rfc822; ", f->addr, "");
+		return;
+	}
+	clean(type, sizeof(type), f->orcpt.p, (size_t)semicolon);
+	snprintf(first, sizeof(first), "Original-Recipient: %s; ", type);
+	put_address(
+		b, first, decode_xtext(pen_span_from(f->orcpt, (size_t)semicolon + 1), xtext), "");
+}
+
 static void put_status_part(const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary)
 {
-	struct pen_dsn_failed f;
-	char date[64], status[PEN_STATUS_STR_MAX], mta[sizeof(f.relay)];
+	struct pen_dsn_rcpt f;
+	char date[64], status[PEN_STATUS_STR_MAX], mta[sizeof(f.relay)], xtext[XTEXT_MAX];
 
 	pen_wall_rfc5322(date, sizeof(date), r->arrival);
 	pen_buf_addf(b,
 		"--%s\r\n"
 		"Content-Description: Delivery report\r\n"
 		"Content-Type: message/delivery-status\r\n"
-		"\r\n"
+		"\r\n",
+		boundary);
+	if (r->envid.n > 0)
+		put_address(b, "Original-Envelope-Id: ", decode_xtext(r->envid, xtext), "");
+	pen_buf_addf(b,
 		"Reporting-MTA: dns; %s\r\n"
 		"X-Penstock-Queue-ID: %s\r\n",
-		boundary, r->hostname, r->queue_id);
+		r->hostname, r->queue_id);
 	put_address(b, "X-Penstock-Sender: rfc822; ", r->sender, "");
 	pen_buf_addf(b, "Arrival-Date: %s\r\n", date);
-	for (uint32_t i = 0; i < r->nfailed; i++) {
-		r->failed(r->ctx, i, &f);
+	for (uint32_t i = 0; i < r->nrcpt; i++) {
+		r->rcpt(r->ctx, i, &f);
 		pen_buf_add_cstr(b, "\r\n");
+		put_original_recipient(b, &f);
 		put_address(b, "Final-Recipient: rfc822; ", f.addr, "");
-		pen_buf_addf(
-			b, "Action: failed\r\nStatus: %s\r\n", pen_trouble_status(&f.dsn, status));
+		pen_buf_addf(b, "Action: %s\r\nStatus: %s\r\n",
+			r->kind == PEN_DSN_RELAYED ? "relayed" : "failed",
+			pen_trouble_status(&f.dsn, status));
 		if (f.mta_len > 0) {
 			clean(mta, sizeof(mta), f.relay, f.mta_len);
 			pen_buf_addf(b, "Remote-MTA: dns; %s\r\n", mta);
@@ -202,7 +265,7 @@ static void put_status_part(const struct pen_dsn_report *r, struct pen_buf *b, c
 
 int pen_dsn_message_build(const struct pen_dsn_report *r, struct pen_buf *out, bool *eight_bit)
 {
-	bool headers_only = r->original.n > r->size_limit;
+	bool headers_only = r->headers_only || r->original.n > r->size_limit;
 	struct pen_span part =
 		headers_only ? header_section(r->original, r->size_limit) : r->original;
 	char boundary[PEN_STATUS_STR_MAX + 64];
@@ -215,9 +278,11 @@ int pen_dsn_message_build(const struct pen_dsn_report *r, struct pen_buf *out, b
 	if (r->original.p != NULL) {
 		pen_buf_addf(out,
 			"--%s\r\n"
-			"Content-Description: Undelivered Message%s\r\n"
+			"Content-Description: %s%s\r\n"
 			"Content-Type: %s\r\n",
-			boundary, headers_only ? " Headers" : "",
+			boundary,
+			r->kind == PEN_DSN_RELAYED ? "Delivered Message" : "Undelivered Message",
+			headers_only ? " Headers" : "",
 			headers_only ? "text/rfc822-headers" : "message/rfc822");
 		if (*eight_bit)
 			pen_buf_add_cstr(out, "Content-Transfer-Encoding: 8bit\r\n");

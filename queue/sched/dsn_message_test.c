@@ -2,17 +2,17 @@
 #include "pen_dsn_message.h"
 #include "pen_test.h"
 
-static const struct pen_dsn_failed *failed_list;
+static const struct pen_dsn_rcpt *failed_list;
 
-static void get_failed(void *ctx, uint32_t i, struct pen_dsn_failed *out)
+static void get_failed(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 {
 	(void)ctx;
 	*out = failed_list[i];
 }
 
-static struct pen_dsn_failed refused(const char *addr, const char *text)
+static struct pen_dsn_rcpt refused(const char *addr, const char *text)
 {
-	struct pen_dsn_failed f = {.addr = pen_span_cstr(addr)};
+	struct pen_dsn_rcpt f = {.addr = pen_span_cstr(addr)};
 
 	pen_dsn_set(
 		&f.dsn, 5, 1, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT, "%s", text);
@@ -23,21 +23,22 @@ static struct pen_dsn_failed refused(const char *addr, const char *text)
 }
 
 static struct pen_dsn_report report_for(
-	const struct pen_dsn_failed *f, uint32_t n, const char *original)
+	const struct pen_dsn_rcpt *f, uint32_t n, const char *original)
 {
 	failed_list = f;
 	return (struct pen_dsn_report){
 		.hostname = "gw.test",
 		.mailer_daemon = "MAILER-DAEMON",
 		.queue_id = "3ZkQ",
+		.to = PEN_SPAN_LIT("alice@a.test"),
 		.sender = PEN_SPAN_LIT("alice@a.test"),
 		.arrival = 1795232580000000,
 		.wall = 1795232590000000,
 		.original = pen_span_cstr(original),
 		.size_limit = 50000,
 		.salt = 0x1234,
-		.nfailed = n,
-		.failed = get_failed,
+		.nrcpt = n,
+		.rcpt = get_failed,
 	};
 }
 
@@ -111,7 +112,7 @@ static uint32_t count(const char *text, const char *piece)
 static void a_bounce_has_the_three_parts_of_a_report(void **state)
 {
 	static const char original[] = "From: alice@a.test\r\nSubject: hi\r\n\r\n.dot\r\nbye\r\n";
-	struct pen_dsn_failed f[2] = {refused("bob@b.test", "550 5.1.1 no such user here"),
+	struct pen_dsn_rcpt f[2] = {refused("bob@b.test", "550 5.1.1 no such user here"),
 		refused("eve@b.test", "550 5.1.1 no")};
 	struct parts p;
 	bool eight_bit;
@@ -144,10 +145,12 @@ static void a_bounce_has_the_three_parts_of_a_report(void **state)
 	has(p.part[1], "\r\nX-Penstock-Queue-ID: 3ZkQ\r\n");
 	has(p.part[1], "\r\nX-Penstock-Sender: rfc822; alice@a.test\r\n");
 	has(p.part[1], "\r\nArrival-Date: Sat, 21 Nov 2026 ");
-	has(p.part[1], "\r\n\r\nFinal-Recipient: rfc822; bob@b.test\r\nAction: failed\r\n"
+	has(p.part[1], "\r\n\r\nOriginal-Recipient: rfc822; bob@b.test\r\n"
+		       "Final-Recipient: rfc822; bob@b.test\r\nAction: failed\r\n"
 		       "Status: 5.1.1\r\nRemote-MTA: dns; mx.b.test\r\n"
 		       "Diagnostic-Code: smtp; 550 5.1.1 no such user here\r\n");
-	has(p.part[1], "\r\n\r\nFinal-Recipient: rfc822; eve@b.test\r\nAction: failed\r\n"
+	has(p.part[1], "\r\n\r\nOriginal-Recipient: rfc822; eve@b.test\r\n"
+		       "Final-Recipient: rfc822; eve@b.test\r\nAction: failed\r\n"
 		       "Status: 4.4.1\r\nDiagnostic-Code: X-Penstock; connect to");
 	// The original follows byte for byte.
 	const char *body = strstr(p.part[2], "\r\n\r\n");
@@ -157,9 +160,84 @@ static void a_bounce_has_the_three_parts_of_a_report(void **state)
 	free(text);
 }
 
+static void what_the_sender_gave_is_returned_decoded(void **state)
+{
+	struct pen_dsn_rcpt f[2] = {
+		refused("bob@b.test", "550 no"), refused("eve@b.test", "550 no")};
+	struct pen_dsn_report r = report_for(f, 2, "Subject: hi\r\n\r\nbye\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	r.envid = PEN_SPAN_LIT("QQ+2B1+3D2+zz+2");
+	f[0].orcpt = PEN_SPAN_LIT("rfc822;Robert+2Bx@b.test");
+	f[1].orcpt = PEN_SPAN_LIT("no type");
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(p.part[1], "\r\n\r\nOriginal-Envelope-Id: QQ+1=2+zz+2\r\nReporting-MTA: dns;");
+	has(p.part[1], "\r\nOriginal-Recipient: rfc822; Robert+x@b.test\r\n"
+		       "Final-Recipient: rfc822; bob@b.test\r\n");
+	has(p.part[1], "\r\nOriginal-Recipient: rfc822; eve@b.test\r\n");
+	free(text);
+}
+
+static void a_redacted_notification_has_no_body(void **state)
+{
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: hi\r\n\r\nsecret\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	r.headers_only = true;
+	char *text = build(&r, &eight_bit);
+	assert_null(strstr(text, "secret"));
+	assert_null(strstr(text, "TLS-Required"));
+	parse(text, &p);
+	has(p.part[2], "Content-Type: text/rfc822-headers\r\n\r\nSubject: hi\r\n");
+	free(text);
+}
+
+static void tls_required_no_is_passed_on(void **state)
+{
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: hi\r\n\r\nbye\r\n");
+	bool eight_bit;
+
+	(void)state;
+	r.tls_optional = true;
+	char *text = build(&r, &eight_bit);
+	char *at = strstr(text, "\r\nTLS-Required: no\r\n");
+	assert_non_null(at);
+	assert_true(at < strstr(text, "\r\n\r\n"));
+	free(text);
+}
+
+static void success_is_reported_as_relayed(void **state)
+{
+	struct pen_dsn_rcpt f = refused("bob@b.test", "250 2.0.0 Ok");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: hi\r\n\r\nbye\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	pen_dsn_set(&f.dsn, 2, 0, 0, PEN_SCOPE_MESSAGE, PEN_ORIGIN_PEER, PEN_STAGE_DOT,
+		"250 2.0.0 Ok: queued");
+	f.dsn.reply = 250;
+	r.kind = PEN_DSN_RELAYED;
+	r.headers_only = true;
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(text, "\r\nSubject: Successful Mail Delivery Report\r\n");
+	has(p.part[1], "\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx.b.test\r\n"
+		       "Diagnostic-Code: smtp; 250 2.0.0 Ok: queued\r\n");
+	assert_null(strstr(text, "Undelivered"));
+	free(text);
+}
+
 static void a_large_original_comes_as_its_header(void **state)
 {
-	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
 	char original[400] = "Subject: hi\r\nX-Long: yes\r\n\r\n";
 	struct parts p;
 	bool eight_bit;
@@ -186,7 +264,7 @@ static void a_large_original_comes_as_its_header(void **state)
 
 static void eight_bit_originals_are_marked(void **state)
 {
-	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
 	struct pen_dsn_report r = report_for(&f, 1, "Subject: x\r\n\r\nna\xc3\xafve\r\n");
 	struct parts p;
 	bool eight_bit;
@@ -202,7 +280,7 @@ static void eight_bit_originals_are_marked(void **state)
 
 static void an_unreadable_original_is_left_out(void **state)
 {
-	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
 	struct pen_dsn_report r = report_for(&f, 1, "");
 	struct parts p;
 	bool eight_bit;
@@ -218,7 +296,7 @@ static void an_unreadable_original_is_left_out(void **state)
 
 static void the_boundary_avoids_the_original(void **state)
 {
-	struct pen_dsn_failed f = refused("bob@b.test", "550 no");
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
 	// Exactly what the first choice would be, as a forged end of the report.
 	struct pen_dsn_report r = report_for(&f, 1,
 		"Subject: x\r\n\r\n--=_3ZkQ.0000000000001234--\r\n--=_3ZkQ.0000000000001234\r\n");
@@ -237,7 +315,7 @@ static void the_boundary_avoids_the_original(void **state)
 // Bytes that pen_dsn_set would have replaced, as if a parser had let them by.
 static void hostile_text_cannot_add_lines_or_parts(void **state)
 {
-	struct pen_dsn_failed f =
+	struct pen_dsn_rcpt f =
 		refused("x\r\nBcc: victim@c.test\r\n\r\n<html>@b.test", "placeholder");
 	struct parts p;
 	bool eight_bit;
@@ -250,7 +328,9 @@ static void hostile_text_cannot_add_lines_or_parts(void **state)
 	snprintf(f.relay, sizeof(f.relay), "mx\r\nEvil: yes[192.0.2.7]");
 	f.mta_len = 13;
 	struct pen_dsn_report r = report_for(&f, 1, "Subject: x\r\n\r\nb\r\n");
-	r.sender = PEN_SPAN_LIT("a\r\nCc: other@c.test\r\n@a.test");
+	r.to = r.sender = PEN_SPAN_LIT("a\r\nCc: other@c.test\r\n@a.test");
+	r.envid = PEN_SPAN_LIT("a+0D+0AX-Evil: 1");
+	f.orcpt = PEN_SPAN_LIT("rfc822;a+0D+0AX-Evil: 2");
 	char *text = build(&r, &eight_bit);
 	assert_false(eight_bit);
 	parse(text, &p);
@@ -267,7 +347,7 @@ static void hostile_text_cannot_add_lines_or_parts(void **state)
 
 static void long_texts_are_folded(void **state)
 {
-	struct pen_dsn_failed f = refused("bob@b.test", "x");
+	struct pen_dsn_rcpt f = refused("bob@b.test", "x");
 	struct parts p;
 	bool eight_bit;
 
@@ -297,6 +377,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bounce_has_the_three_parts_of_a_report),
+		cmocka_unit_test(what_the_sender_gave_is_returned_decoded),
+		cmocka_unit_test(a_redacted_notification_has_no_body),
+		cmocka_unit_test(tls_required_no_is_passed_on),
+		cmocka_unit_test(success_is_reported_as_relayed),
 		cmocka_unit_test(a_large_original_comes_as_its_header),
 		cmocka_unit_test(eight_bit_originals_are_marked),
 		cmocka_unit_test(an_unreadable_original_is_left_out),

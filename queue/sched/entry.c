@@ -118,13 +118,19 @@ int entry_load_content(struct pen_sched *s, struct entry *e)
 	return err;
 }
 
+void failure_free(struct failure *f)
+{
+	note_put(f->note);
+	free(f);
+}
+
 static void drop_failures(struct entry *e)
 {
+	e->told = false;
 	while (e->failures != NULL) {
 		struct failure *f = e->failures;
 		e->failures = f->next;
-		note_put(f->note);
-		free(f);
+		failure_free(f);
 	}
 }
 
@@ -186,8 +192,10 @@ static void put_back(struct pen_sched *s, struct entry *e)
 
 void entry_conclude(struct pen_sched *s, struct entry *e)
 {
-	for (struct failure *f = e->failures; f != NULL; f = f->next)
-		entry_change(s, e, f->rcpt, f->fate);
+	for (struct failure *f = e->failures; f != NULL; f = f->next) {
+		if (f->fate != PEN_FATE_DELIVERED)
+			entry_change(s, e, f->rcpt, f->fate);
+	}
 	drop_failures(e);
 	if (e->deleting) {
 		for (uint32_t i = 0; i < e->m->nrcpt && e->live > 0; i++) {
@@ -219,8 +227,7 @@ void entry_settle(struct pen_sched *s, struct entry *e)
 	PEN_ASSERT(e->state == ENTRY_ACTIVE && e->njobs == 0);
 	if (!e->deleting && !hold && s->wall >= entry_expiry(s, e))
 		expire_the_rest(s, e);
-	// Nobody is told about a notification that cannot be delivered.
-	if (e->failures != NULL && e->m->sender.n > 0)
+	if (bounce_wanted(s, e))
 		bounce_submit(s, e);
 	else
 		entry_conclude(s, e);

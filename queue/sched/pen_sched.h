@@ -45,6 +45,11 @@ struct pen_sched_config {
 	struct pen_retry_policy retry;
 	bool soft_bounce;
 	uint32_t bounce_size_limit;
+	bool redact_dsn; // requiretls_redact_dsn
+	// notify_classes has bounce or 2bounce: who hears of undeliverable mail that
+	// has no sender. Without '@': at myhostname.
+	bool notify_double_bounce;
+	char error_notice_recipient[256];
 
 	uint32_t concurrency_limit; // default_destination_concurrency_limit: leases per site
 	uint32_t initial_concurrency;

@@ -124,6 +124,13 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 	s->ops.log(s->ctx, &line);
 }
 
+// The server that took it will not report; nobody else can.
+static bool wants_success(const struct entry *e, uint32_t rcpt, const struct result *r)
+{
+	return (e->m->rcpt[rcpt].notify & PEN_NOTIFY_SUCCESS) != 0 && e->m->sender.n > 0 &&
+	       r->delivery != NULL && !r->lease->pub.dsn;
+}
+
 static bool add_failure(struct entry *e, uint32_t rcpt, uint8_t fate, struct note *note)
 {
 	struct failure *f = malloc(sizeof(*f));
@@ -195,6 +202,11 @@ void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 		entry_change(s, e, rcpt, PEN_FATE_DELIVERED);
 		if (r->site != NULL)
 			r->site->delivered++;
+		if (wants_success(e, rcpt, r)) {
+			note = take_note(r, r->dsn);
+			if (!add_failure(e, rcpt, PEN_FATE_DELIVERED, note))
+				note_put(note); // it was delivered all the same
+		}
 		log_result(s, e, rcpt, r, r->dsn, PEN_STATUS_SENT);
 		return;
 	case PEN_VERDICT_BOUNCE:

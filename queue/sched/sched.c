@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BLOCKED_RETRY PEN_US_PER_MS // how soon a full ring is tried again
@@ -11,6 +12,8 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.mailer_daemon = "MAILER-DAEMON",
 		.retry = PEN_RETRY_POLICY_DEFAULT,
 		.bounce_size_limit = 50000,
+		.redact_dsn = true,
+		.error_notice_recipient = "postmaster",
 		.concurrency_limit = 20,
 		.initial_concurrency = 5,
 		.positive_feedback = {1, PEN_FEEDBACK_FIXED},
@@ -48,6 +51,18 @@ static bool init_sources(struct pen_sched *s, const struct pen_sched_config *cfg
 		s->source[family][s->nsource[family]++] = i;
 	}
 	return true;
+}
+
+static void init_postmaster(struct pen_sched *s)
+{
+	const char *to = s->cfg.error_notice_recipient;
+	bool whole = strchr(to, '@') != NULL;
+
+	if (!s->cfg.notify_double_bounce || to[0] == '\0')
+		return;
+	snprintf(s->postmaster_text, sizeof(s->postmaster_text), "%s%s%s", to, whole ? "" : "@",
+		whole ? "" : s->cfg.myhostname);
+	s->postmaster = pen_span_cstr(s->postmaster_text);
 }
 
 static void init_lists(struct pen_sched *s)
@@ -101,6 +116,7 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	pen_wheel_init(&s->entry_wheel, now);
 	pen_wheel_init(&s->wheel, now);
 	init_lists(s);
+	init_postmaster(s);
 	if (!table_init(&s->entries, 4096) || !table_init(&s->nexthops, 1024) ||
 		!table_init(&s->sites, 1024) || !table_init(&s->resolving, 256) ||
 		!init_sources(s, cfg)) {

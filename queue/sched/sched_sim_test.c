@@ -32,6 +32,8 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->content_memory_limit = pen_rand_below(r, 4000);
 	cfg->retry.maximal_queue_lifetime = (pen_time_us)(1 + pen_rand_below(r, 40)) * 3600 * S;
 	cfg->soft_bounce = pen_rand_below(r, 10) == 0;
+	cfg->redact_dsn = pen_rand_below(r, 2) == 0;
+	cfg->notify_double_bounce = pen_rand_below(r, 2) == 0;
 	cfg->failed_cohort_limit = (uint32_t)pen_rand_below(r, 4);
 	cfg->positive_feedback.scale = (enum pen_feedback_scale)pen_rand_below(r, 3);
 	cfg->negative_feedback.base = (double)pen_rand_below(r, 11) / 10;
@@ -41,6 +43,12 @@ static void small_limits(struct pen_sched_config *cfg)
 static uint32_t below(struct sim *sim, uint32_t n)
 {
 	return (uint32_t)pen_rand_below(&sim->r, n);
+}
+
+static void random_notify(struct pen_message *m)
+{
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		m->rcpt[i].notify = (uint8_t)((m->arrival / 7 + i * 5) % 16);
 }
 
 static void random_mail(struct sim *sim)
@@ -58,6 +66,7 @@ static void random_mail(struct sim *sim)
 		strcat(rcpts, one);
 	}
 	const char *sender = below(sim, 8) == 0 ? "" : "s@f.test";
+	w->edit = below(sim, 3) == 0 ? random_notify : NULL;
 	switch (below(sim, 12)) {
 	case 1:
 		world_recover(w, sender, rcpts, world_wall(w), 0, PEN_MESSAGE_REQUIRETLS);
@@ -232,10 +241,11 @@ static void run(uint64_t seed)
 		if (i % 64 == 0)
 			world_stats(w); // accepted = queued + the four ends
 	}
-	// The longest life is 40 hours; a notification may follow, and no third.
+	// The longest life is 40 hours; a notification may follow, and a word to the
+	// postmaster about that one.
 	int rounds = 0;
 	while (!settle(&sim)) {
-		if (++rounds > 2 * 41 + 20)
+		if (++rounds > 3 * 41 + 20)
 			fail_msg("mail waits for ever");
 	}
 	uint64_t ends[5] = {0};

@@ -75,6 +75,8 @@ static void store(struct world *w, struct pen_message *m)
 	};
 	PEN_ASSERT(m->nrcpt <= 64 && m->sender.n < sizeof(st->sender));
 	snprintf(st->sender, sizeof(st->sender), "%.*s", PEN_SPAN_ARG(m->sender));
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		st->notify[i] = m->rcpt[i].notify;
 	st->content = malloc(m->content_len);
 	memcpy(st->content, m->content, m->content_len);
 }
@@ -313,7 +315,8 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 		PEN_ASSERT(c->index < st->nrcpt);
 		PEN_ASSERT(st->fate[c->index] == PEN_FATE_QUEUED);
 		if ((c->fate == PEN_FATE_BOUNCED || c->fate == PEN_FATE_EXPIRED) &&
-			st->sender[0] != '\0')
+			st->sender[0] != '\0' &&
+			(st->notify[c->index] == 0 || st->notify[c->index] & PEN_NOTIFY_FAILURE))
 			PEN_ASSERT(st->notices > 0); // the sender was told before
 		st->fate[c->index] = c->fate;
 		st->attempts[c->index] = c->attempts;

@@ -37,7 +37,7 @@ struct world_log {
 struct world_stored {
 	uint64_t id;
 	uint32_t nrcpt;
-	uint8_t fate[64];
+	uint8_t fate[64], notify[64];
 	uint16_t attempts[64];
 	uint32_t flags;
 	pen_wall_us next_attempt;
