@@ -144,6 +144,28 @@ static void bind_submission(struct pen_gateway *g)
 	free(listen);
 }
 
+static struct pen_feedback_rate feedback(const char *name, const char *value)
+{
+	struct pen_feedback_rate rate;
+
+	if (!pen_feedback_rate_parse(pen_span_cstr(value), &rate))
+		pen_warning("%s = %s: give a number from 0 to 1, alone or as number/concurrency or "
+			    "number/sqrt_concurrency; 1 is used",
+			name, value);
+	return rate;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	while (*(list += strspn(list, ", \t")) != '\0') {
+		size_t n = strcspn(list, ", \t");
+		if (pen_span_ieq(pen_span(list, n), pen_span_cstr(word)))
+			return true;
+		list += n;
+	}
+	return false;
+}
+
 static struct pen_sched_config sched_config(const struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
@@ -167,6 +189,18 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 	c.connection_age_limit = p->smtp_connection_reuse_time_limit;
 	c.timeouts = pen_params_timeouts(p);
 	c.rules = g->smtp_rules;
+	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
+	c.shuffle_hosts = p->smtp_randomize_addresses;
+	c.redact_dsn = p->requiretls_redact_dsn;
+	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;
+	c.positive_feedback = feedback("default_destination_concurrency_positive_feedback",
+		p->default_destination_concurrency_positive_feedback);
+	c.negative_feedback = feedback("default_destination_concurrency_negative_feedback",
+		p->default_destination_concurrency_negative_feedback);
+	c.notify_double_bounce =
+		has_word(p->notify_classes, "bounce") || has_word(p->notify_classes, "2bounce");
+	snprintf(c.error_notice_recipient, sizeof(c.error_notice_recipient), "%s",
+		p->error_notice_recipient);
 	c.workers = pen_dataplane_workers(g->dataplane);
 	c.lease_limit = g->config->egress.dataplane.max_connections * c.workers;
 	c.seed = (uint64_t)pen_clock_mono();

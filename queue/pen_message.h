@@ -93,6 +93,14 @@ void pen_queue_id_format(uint64_t id, char out[PEN_QUEUE_ID_MAX]);
 // 0 when text is no queue id.
 uint64_t pen_queue_id_parse(struct pen_span text);
 
+// What the mail asks of TLS; REQUIRETLS beats TLS-Required: no (RFC 8689 5).
+static inline enum pen_tls_demand pen_message_demand(uint32_t flags)
+{
+	if (flags & PEN_MESSAGE_REQUIRETLS)
+		return PEN_DEMAND_REQUIRETLS;
+	return flags & PEN_MESSAGE_TLS_OPTIONAL ? PEN_DEMAND_NOT_REQUIRED : PEN_DEMAND_NONE;
+}
+
 static inline bool pen_message_live(const struct pen_message *m)
 {
 	for (uint32_t i = 0; i < m->nrcpt; i++) {

@@ -9,13 +9,22 @@
 // A pass over the places begins this often.
 #define PASS_US (PEN_US_PER_S / 4)
 
+#define FRESH_WAYS 4
+#define FRESH_SETS (HOT_FRESH_MAX / FRESH_WAYS)
+
 struct place {
 	pen_time_us expires; // 0: empty
 	uint32_t uses;
 	uint16_t type;
 };
 
+struct fresh {
+	uint64_t hash;
+	pen_time_us until;
+};
+
 struct hot_names {
+	struct fresh fresh[FRESH_SETS][FRESH_WAYS];
 	struct place place[HOT_NAMES_MAX];
 	char name[HOT_NAMES_MAX][PEN_IDN_NAME_MAX];
 	uint32_t at;      // of the pass
@@ -32,21 +41,51 @@ void hot_names_free(struct hot_names *h)
 	free(h);
 }
 
-static uint32_t place_of(const char *name, uint16_t type)
+static uint64_t hash_of(const char *name, uint16_t type)
 {
-	uint32_t h = type * 2654435761u;
+	uint64_t h = 14695981039346656037u ^ type;
 
 	for (; *name != '\0'; name++)
-		h = (h ^ (uint8_t)*name) * 16777619u;
-	return (h ^ h >> 16) % HOT_NAMES_MAX;
+		h = (h ^ (uint8_t)*name) * 1099511628211u;
+	return h ^ h >> 32;
+}
+
+bool hot_names_fresh(const struct hot_names *h, const char *name, uint16_t type, pen_time_us now)
+{
+	uint64_t hash = hash_of(name, type);
+	const struct fresh *set = h->fresh[hash % FRESH_SETS];
+
+	for (size_t i = 0; i < FRESH_WAYS; i++) {
+		if (set[i].hash == hash)
+			return set[i].until > now;
+	}
+	return false;
+}
+
+// note_fresh replaces what is the same, or else what expires first.
+static void note_fresh(struct hot_names *h, uint64_t hash, pen_time_us until)
+{
+	struct fresh *set = h->fresh[hash % FRESH_SETS], *to = set;
+
+	for (size_t i = 0; i < FRESH_WAYS; i++) {
+		if (set[i].hash == hash) {
+			to = &set[i];
+			break;
+		}
+		if (set[i].until < to->until)
+			to = &set[i];
+	}
+	*to = (struct fresh){hash, until};
 }
 
 void hot_names_seen(struct hot_names *h, const char *name, uint16_t type, uint32_t ttl_s, bool used,
 	pen_time_us now)
 {
-	uint32_t i = place_of(name, type);
+	uint64_t hash = hash_of(name, type);
+	uint32_t i = hash % HOT_NAMES_MAX;
 	struct place *p = &h->place[i];
 
+	note_fresh(h, hash, now + ttl_s * PEN_US_PER_S);
 	if (ttl_s > TTL_MAX_S)
 		return;
 	if (p->expires == 0 || p->type != type || strcmp(h->name[i], name) != 0) {

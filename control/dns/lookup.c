@@ -35,6 +35,8 @@ static struct lookups *list_of(struct lookup *l)
 	struct pen_dns *d = l->dns;
 
 	switch (l->state) {
+	case LOOKUP_FRESH:
+		return &d->fresh;
 	case LOOKUP_WAITING:
 		return &d->waiting;
 	case LOOKUP_RUNNING:
@@ -62,9 +64,14 @@ struct lookup *lookup_new(struct pen_dns *d, const char *name, uint16_t type)
 		n--;
 	l->dns = d;
 	l->type = type;
+	l->state = LOOKUP_WAITING;
 	if (n < sizeof(l->name)) {
 		for (size_t i = 0; i < n; i++)
 			l->name[i] = (char)tolower((unsigned char)name[i]);
+		// What is in the cache does not wait behind what is not.
+		if (d->nlookups < 2 * d->concurrency &&
+			hot_names_fresh(d->hot, l->name, type, pen_clock_mono()))
+			l->state = LOOKUP_FRESH;
 	} else {
 		l->status = PEN_DNS_MALFORMED; // no such name can exist
 		l->state = LOOKUP_ANSWERED;
@@ -87,9 +94,18 @@ static void forget_asker(struct lookup *l)
 		l->dns->nasked--;
 	}
 	if (l->request != NULL)
-		l->request->lookups--;
+		TAILQ_REMOVE(&l->request->asked, l, asked);
 	l->fn = NULL;
 	l->request = NULL;
+}
+
+void lookup_orphan(struct lookup *l)
+{
+	forget_asker(l);
+	if (l->state == LOOKUP_RUNNING)
+		return;
+	TAILQ_REMOVE(list_of(l), l, link);
+	lookup_free(l);
 }
 
 static void count(struct pen_dns *d, const struct dns_answer *a)
@@ -118,7 +134,7 @@ static void remember(const struct lookup *l, const struct pen_dns_answer *a)
 	bool known = a->status == PEN_DNS_OK || a->status == PEN_DNS_NODATA ||
 		     a->status == PEN_DNS_NXDOMAIN;
 
-	if (l->dns->hot != NULL && known && l->type != MX_TYPE_NATIVE)
+	if (known && l->type != MX_TYPE_NATIVE)
 		hot_names_seen(l->dns->hot, l->name, l->type, a->ttl_s,
 			l->fn != NULL || l->request != NULL, pen_clock_mono());
 }
@@ -224,15 +240,16 @@ static void on_answer(
 static void on_native(void *ctx, struct native_job *job)
 {
 	struct lookup *l = ctx;
-	struct dns_answer *a = l->dns->scratch;
+	struct pen_dns *d = l->dns;
+	struct dns_answer *a = d->scratch;
 
 	dns_answer_none(a, l->name, job->status);
 	for (uint32_t i = 0; i < job->n && i < DNS_WIRE_DATA_MAX; i++)
 		a->record[a->a.n++] = (struct pen_dns_record){.name = "", .addr = job->addr[i]};
 	a->a.ttl_s = job->status == PEN_DNS_OK ? NATIVE_TTL_S : a->a.ttl_s;
-	PEN_COUNT_N(l->dns->counters.native_failures, job->status != PEN_DNS_OK);
+	PEN_COUNT_N(d->counters.native_failures, job->status != PEN_DNS_OK);
 	answer(l, &a->a);
-	resolver_kick(l->dns);
+	resolver_kick(d);
 }
 
 void lookup_start(struct lookup *l)
@@ -286,14 +303,13 @@ static void abandon(struct lookup *l)
 {
 	pen_dns_query_fn *fn = l->fn;
 	struct dns_answer *a = l->dns->scratch;
+	void *ctx = l->ctx;
+	char name[sizeof(l->name)];
 
-	forget_asker(l);
-	dns_answer_none(a, l->name, PEN_DNS_FAILED);
-	fn(l->ctx, &a->a);
-	if (l->state == LOOKUP_RUNNING)
-		return;
-	TAILQ_REMOVE(list_of(l), l, link);
-	lookup_free(l);
+	memcpy(name, l->name, sizeof(name));
+	lookup_orphan(l);
+	dns_answer_none(a, name, PEN_DNS_FAILED);
+	fn(ctx, &a->a);
 }
 
 void lookups_expire(struct pen_dns *d, pen_time_us now)
@@ -309,7 +325,7 @@ void lookups_prefetch(struct pen_dns *d, pen_time_us now)
 	char name[PEN_IDN_NAME_MAX];
 	uint16_t type;
 
-	while (d->hot != NULL &&
+	while (d->prefetch &&
 		d->nlookups < (d->concurrency + PREFETCH_SHARE - 1) / PREFETCH_SHARE &&
 		hot_names_due(d->hot, now, name, &type)) {
 		struct lookup *l = lookup_new(d, name, type);
@@ -338,6 +354,7 @@ static void free_all(struct lookups *list)
 
 void lookups_free(struct pen_dns *d)
 {
+	free_all(&d->fresh);
 	free_all(&d->waiting);
 	free_all(&d->in_flight);
 	free_all(&d->answered);

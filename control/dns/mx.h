@@ -14,7 +14,7 @@
 #include "pen_nexthop.h"
 
 #define MX_HOSTS_MAX 64
-#define MX_ADDRS_MAX 32
+#define MX_ADDRS_MAX 64
 #define MX_ASKED_MAX 16
 
 enum mx_lookup { MX_LOOKUP_DNS, MX_LOOKUP_NATIVE, MX_LOOKUP_DNS_NATIVE, MX_LOOKUP_NATIVE_DNS };

@@ -26,6 +26,15 @@ static bool family_used(const struct mx_options *o, uint8_t family)
 	return family == PEN_FAMILY_IP4 ? o->ip4 : o->ip6;
 }
 
+// An IPv4 address in the clothes of IPv6 (RFC 4291 2.5.5.2) is nowhere on the
+// wire, and would hide which host it is.
+static bool mapped(const struct pen_addr *a)
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	return a->family == PEN_FAMILY_IP6 && memcmp(a->ip, prefix, sizeof(prefix)) == 0;
+}
+
 static void want_stage(const struct mx *m, struct mx_host *h)
 {
 	if (stage_source(&m->options, h->stage) == SLOT_NATIVE) {
@@ -49,7 +58,7 @@ void mx_host_begin(struct mx *m, struct mx_host *h)
 	if (!h->done) {
 		m->pending++;
 		want_stage(m, h);
-	} else if (!family_used(&m->options, h->addr[0].addr.family)) {
+	} else if (!family_used(&m->options, h->addr[0].addr.family) || mapped(&h->addr[0].addr)) {
 		h->naddrs = 0;
 		h->status = PEN_DNS_NODATA;
 	}
@@ -113,10 +122,14 @@ static void take_addresses(
 	struct mx *m, struct mx_host *h, int slot, const struct pen_dns_answer *a)
 {
 	uint32_t before = h->naddrs;
+	// Half of the room for each family, whichever answer comes first.
+	bool halves = slot != SLOT_NATIVE && m->options.ip4 && m->options.ip6;
+	uint32_t most = halves ? before + MX_ADDRS_MAX / 2 : MX_ADDRS_MAX;
 
 	h->secure[slot] = a->secure && slot != SLOT_NATIVE;
-	for (uint32_t i = 0; i < a->n && h->naddrs < MX_ADDRS_MAX; i++) {
-		if (family_used(&m->options, a->record[i].addr.family))
+	for (uint32_t i = 0; i < a->n && h->naddrs < most; i++) {
+		if (family_used(&m->options, a->record[i].addr.family) &&
+			!mapped(&a->record[i].addr))
 			h->addr[h->naddrs++] =
 				(struct mx_host_addr){a->record[i].addr, (uint8_t)slot};
 	}

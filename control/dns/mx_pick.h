@@ -9,7 +9,7 @@
 #include "pen_addr.h"
 #include "pen_rand.h"
 
-#define MX_PICKS_MAX 2048
+#define MX_PICKS_MAX 4096
 
 struct mx_own {
 	struct pen_cidr *net;

@@ -57,6 +57,12 @@ static const struct record zone[] = {
 	{"d2", PEN_DNS_AAAA, PEN_DNS_OK, .data = "3,4"},
 	{"six", PEN_DNS_AAAA, PEN_DNS_OK, .data = "1,2,3,4,5,6"},
 	{"six", PEN_DNS_A, PEN_DNS_OK, .data = "1"},
+	{"flood", PEN_DNS_AAAA, PEN_DNS_OK,
+		.data = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
+			"28,29,30,31,32,"
+			"33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,"
+			"57,58,59,60"},
+	{"flood", PEN_DNS_A, PEN_DNS_OK, .data = "1"},
 	{"half-soft", PEN_DNS_A, PEN_DNS_OK, .data = "1"},
 	{"half-soft", PEN_DNS_AAAA, PEN_DNS_FAILED, .data = ""},
 	{"soft-six", PEN_DNS_AAAA, PEN_DNS_FAILED, .data = ""},
@@ -422,6 +428,20 @@ static void both_families_are_used_unless_one_is_switched_off(void **state)
 	options.ip4 = false;
 	expect("[d1]", "d1/six1 d1/six2 ; d1:25");
 	expect("[IPv6:2001:DB8::5]", "2001:db8::5/six5 ; 2001:db8::5:25");
+	expect("[::ffff:192.0.2.100]",
+		"5.4.4 Host or domain name not found. Name service error for "
+		"name=::ffff:192.0.2.100 type=A: Host found but no data record of requested type");
+}
+
+static void a_flood_of_addresses_of_one_family_leaves_room_for_the_other(void **state)
+{
+	(void)state;
+	options.pick.prefer = MX_PREFER_IP6;
+	struct pen_dns_hosts *h = resolve("[flood]");
+
+	assert_int_equal(h->nhosts, 5);
+	assert_int_equal(h->host[4].addr.family, 4);
+	pen_dns_hosts_free(h);
 }
 
 static void one_family_that_fails_leaves_the_other(void **state)
@@ -640,6 +660,7 @@ int main(void)
 		TEST(null_mx_can_be_what_postfix_makes_of_it),
 		TEST(forged_answers_are_a_temporary_failure_and_never_used),
 		TEST(both_families_are_used_unless_one_is_switched_off),
+		TEST(a_flood_of_addresses_of_one_family_leaves_room_for_the_other),
 		TEST(one_family_that_fails_leaves_the_other),
 		TEST(the_preferred_family_goes_first_within_a_preference),
 		TEST(both_families_stay_within_the_limit),

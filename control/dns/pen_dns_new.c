@@ -133,8 +133,9 @@ static bool set_up(struct pen_dns *d, const struct pen_params *params, char *err
 	d->timeout = params->dns_timeout;
 	d->concurrency = (uint32_t)params->dns_concurrency;
 	d->scratch = malloc(sizeof(*d->scratch));
-	d->hot = params->dns_prefetch ? hot_names_new() : NULL;
-	if (d->scratch == NULL || (params->dns_prefetch && d->hot == NULL)) {
+	d->prefetch = params->dns_prefetch;
+	d->hot = hot_names_new();
+	if (d->scratch == NULL || d->hot == NULL) {
 		snprintf(err, cap, "out of memory");
 		return false;
 	}
@@ -165,6 +166,7 @@ struct pen_dns *pen_dns_new(const struct pen_params *params, uint64_t seed, char
 	STAILQ_INIT(&d->posts);
 	TAILQ_INIT(&d->running);
 	TAILQ_INIT(&d->ready);
+	TAILQ_INIT(&d->fresh);
 	TAILQ_INIT(&d->waiting);
 	TAILQ_INIT(&d->in_flight);
 	TAILQ_INIT(&d->answered);

@@ -57,23 +57,6 @@ static void count_result(struct pen_dns *d, const struct pen_dns_hosts *hosts)
 						 hosts->dsn.origin == PEN_ORIGIN_PEER);
 }
 
-// forget_lookups leaves the lookups of a request to themselves.
-static void forget_lookups(struct request *q)
-{
-	struct lookups *const lists[] = {&q->dns->in_flight, &q->dns->answered};
-	struct lookup *l;
-
-	for (size_t i = 0; i < 2 && q->lookups > 0; i++) {
-		TAILQ_FOREACH(l, lists[i], link)
-		{
-			if (l->request != q)
-				continue;
-			l->request = NULL;
-			q->lookups--;
-		}
-	}
-}
-
 static void request_finish(struct request *q, struct pen_dns_hosts *hosts)
 {
 	struct pen_dns *d = q->dns;
@@ -85,7 +68,8 @@ static void request_finish(struct request *q, struct pen_dns_hosts *hosts)
 	count_result(d, hosts);
 	if (hosts->warning[0] != '\0')
 		pen_warning("%s", hosts->warning);
-	forget_lookups(q);
+	while (!TAILQ_EMPTY(&q->asked))
+		lookup_orphan(TAILQ_FIRST(&q->asked));
 	if (q->is_ready)
 		TAILQ_REMOVE(&d->ready, q, ready);
 	TAILQ_REMOVE(&d->running, q, running);
@@ -129,32 +113,28 @@ static bool request_ask(struct request *q)
 	}
 	l->request = q;
 	l->id = query.id;
-	q->lookups++;
-	if (l->state == LOOKUP_WAITING)
-		lookup_start(l);
+	TAILQ_INSERT_TAIL(&q->asked, l, asked);
 	return true;
 }
 
 // step does one piece of work; false when there is none, or no room for it.
 static bool step(struct pen_dns *d)
 {
+	struct request *q = TAILQ_FIRST(&d->ready);
+
 	if (!TAILQ_EMPTY(&d->answered)) {
 		lookup_deliver(TAILQ_FIRST(&d->answered));
-		return true;
-	}
-	if (d->nlookups >= d->concurrency)
-		return false;
-	// Decisions that have begun go before new ones.
-	if (!TAILQ_EMPTY(&d->waiting)) {
-		lookup_start(TAILQ_FIRST(&d->waiting));
-		return true;
-	}
-	if (TAILQ_EMPTY(&d->ready))
-		return false;
-	struct request *q = TAILQ_FIRST(&d->ready);
-	if (!request_ask(q)) {
+	} else if (!TAILQ_EMPTY(&d->fresh)) {
+		lookup_start(TAILQ_FIRST(&d->fresh));
+	} else if (q != NULL) {
+		if (request_ask(q))
+			return true;
 		TAILQ_REMOVE(&d->ready, q, ready);
 		q->is_ready = false;
+	} else if (!TAILQ_EMPTY(&d->waiting) && d->nlookups < d->concurrency) {
+		lookup_start(TAILQ_FIRST(&d->waiting));
+	} else {
+		return false;
 	}
 	return true;
 }
@@ -211,6 +191,7 @@ static void request_begin(void *ctx)
 	struct pen_nexthop hop;
 
 	TAILQ_INSERT_TAIL(&d->running, q, running);
+	TAILQ_INIT(&q->asked);
 	PEN_COUNT(d->counters.requests);
 	const char *wrong = pen_nexthop_parse(&hop, pen_span_cstr(q->nexthop));
 	if (wrong != NULL) {

@@ -28,6 +28,8 @@ struct post {
 };
 STAILQ_HEAD(posts, post);
 
+TAILQ_HEAD(lookups, lookup);
+
 struct request {
 	struct post post;
 	TAILQ_ENTRY(request) running, ready;
@@ -35,7 +37,7 @@ struct request {
 	struct pen_dns *dns;
 	struct mx *mx;
 	unsigned flags;
-	unsigned lookups; // that answer to it
+	struct lookups asked;
 	pen_time_us submitted;
 	pen_dns_fn *fn;
 	void *ctx;
@@ -43,13 +45,14 @@ struct request {
 };
 TAILQ_HEAD(requests, request);
 
-enum lookup_state { LOOKUP_WAITING, LOOKUP_RUNNING, LOOKUP_ANSWERED };
+// FRESH: waits to be started, its answer is in the cache; WAITING: for room.
+enum lookup_state { LOOKUP_FRESH, LOOKUP_WAITING, LOOKUP_RUNNING, LOOKUP_ANSWERED };
 
 // One question. In flight it outlives who asked: libunbound's cancel leaves a
 // callback behind, so the answer is awaited and thrown away.
 struct lookup {
 	TAILQ_ENTRY(lookup) link;  // of the list that `state` says
-	TAILQ_ENTRY(lookup) asked; // of pen_dns.asked, if fn
+	TAILQ_ENTRY(lookup) asked; // of pen_dns.asked, if fn, or of its request
 	enum lookup_state state;
 	struct pen_dns *dns;
 	struct request *request; // who asked: a next hop with this id,
@@ -64,7 +67,6 @@ struct lookup {
 	struct pen_span packet; // owned
 	char name[PEN_IDN_NAME_MAX];
 };
-TAILQ_HEAD(lookups, lookup);
 
 struct pen_dns {
 	struct mx_options options;
@@ -81,7 +83,8 @@ struct pen_dns {
 	pthread_t thread;
 	bool started;
 	struct native *native; // NULL: not used
-	struct hot_names *hot; // NULL: no prefetch
+	struct hot_names *hot;
+	bool prefetch;
 
 	// Any thread, under the lock.
 	pthread_mutex_t lock;
@@ -90,7 +93,7 @@ struct pen_dns {
 	bool stop;
 
 	struct requests running, ready;
-	struct lookups waiting, in_flight, answered;
+	struct lookups fresh, waiting, in_flight, answered;
 	struct lookups asked; // those with a function, oldest first
 	uint32_t nlookups;    // in flight
 	uint32_t nasked;
@@ -100,9 +103,11 @@ struct pen_dns {
 	struct dns_answer *scratch; // for one answer at a time
 };
 
-// lookup_new makes a question that waits; NULL when out of memory.
+// lookup_new makes a question that will be started; NULL when out of memory.
 struct lookup *lookup_new(struct pen_dns *d, const char *name, uint16_t type);
 void lookup_start(struct lookup *l);
+// lookup_orphan: who asked is gone.
+void lookup_orphan(struct lookup *l);
 // lookup_deliver hands over the answer that came inside the asking call.
 void lookup_deliver(struct lookup *l);
 // lookups_expire ends those that wait for too long.

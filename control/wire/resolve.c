@@ -35,8 +35,6 @@ static void fill_hosts(struct pen_route_result *out, const struct pen_hop_answer
 
 static void warn(const struct pen_hop_answer *a)
 {
-	if (a->hosts != NULL && a->hosts->warning[0] != '\0')
-		pen_warning("%s", a->hosts->warning);
 	if (a->site.warning[0] != '\0')
 		pen_warning("%s", a->site.warning);
 	for (uint32_t i = 0; i < a->nnames; i++) {

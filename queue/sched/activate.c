@@ -11,14 +11,6 @@ static struct pen_span domain_of(struct pen_span addr)
 			  : pen_span(NULL, 0);
 }
 
-// A message that wants TLS everywhere is not also indifferent to it.
-static enum pen_tls_demand demand_of(const struct pen_message *m)
-{
-	if (m->flags & PEN_MESSAGE_REQUIRETLS)
-		return PEN_DEMAND_REQUIRETLS;
-	return m->flags & PEN_MESSAGE_TLS_OPTIONAL ? PEN_DEMAND_NOT_REQUIRED : PEN_DEMAND_NONE;
-}
-
 // The next hop, or NULL when the recipient got its result here.
 static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
 {
@@ -32,7 +24,7 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
 		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"bad recipient domain");
-	} else if ((nh = nexthop_find(s, &hop, demand_of(e->m))) == NULL) {
+	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags))) == NULL) {
 		pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");
 	}

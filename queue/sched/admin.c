@@ -121,7 +121,7 @@ static void delete_grounded(struct pen_sched *s, struct entry *e)
 		if (e->m->rcpt[i].fate == PEN_FATE_QUEUED && !(busy[i / 8] & 1 << i % 8))
 			entry_change(s, e, i, PEN_FATE_DELETED);
 	}
-	if (s->nchanges > 0 && e->live > 0)
+	if (s->nchanges > 0 && (e->live > 0 || e->submitted))
 		entry_record(s, e, false);
 }
 
@@ -142,6 +142,8 @@ int pen_sched_delete(struct pen_sched *s, uint64_t id)
 		entry_conclude(s, e);
 	} else {
 		delete_grounded(s, e);
+		if (e->submitted)
+			return 0; // ends with what is on its way to the spool
 		if (e->live == 0)
 			entry_conclude(s, e);
 		else

@@ -13,6 +13,7 @@
 #include "link.h"
 #include "pen_err.h"
 #include "pen_feedback.h"
+#include "pen_preempt.h"
 #include "pen_rand.h"
 #include "pen_sched.h"
 #include "pen_sched_admin.h"
@@ -65,11 +66,21 @@ struct job {
 	struct entry *entry;
 	struct nexthop *nexthop;
 	struct site *site; // READY, FLYING
-	uint32_t nrcpt;
+	struct pile *pile; // NULL: it waits alone
+	uint16_t nrcpt;
 	uint8_t state;
-	uint8_t returns; // how often it came back untried
-	bool front;      // goes before the others of its site
-	uint32_t rcpt[]; // indexes
+	uint8_t returns : 7; // how often it came back untried
+	bool front : 1;      // goes before the others of its site
+	uint32_t rcpt[];     // indexes
+};
+
+// Jobs of one message that wait at a site, one behind the other. The first one
+// stands in the site's queue for all of them.
+struct pile {
+	struct link rest; // the others
+	struct job *leader;
+	struct pen_preempt_work work;
+	bool lent; // something went before it: it goes on next
 };
 
 // A recipient that failed for good, until that is durable. DELIVERED: its fate
@@ -308,6 +319,12 @@ void site_widen(struct pen_sched *s, struct site *site);
 void site_hold_off(struct pen_sched *s, struct site *site);
 void site_maybe_reap(struct pen_sched *s, struct site *site);
 void site_free(struct pen_sched *s, struct site *site);
+
+// pile.c: the order of a site's queue
+void pile_add(struct site *site, struct job *j); // at the end of site->jobs
+void pile_take(struct job *j);                   // off its queue
+// The job to send next, or NULL. A small message may go before a large one.
+struct job *pile_next(struct pen_sched *s, struct site *site);
 
 // turn.c: who may open the next connection
 bool turn_wants(const struct pen_sched *s, const struct site *site);

@@ -92,6 +92,8 @@ enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, st
 		delivery_free(s, d);
 		return DELIVERY_BUSY;
 	}
+	if (j->pile != NULL)
+		j->pile->work.slots++;
 	site_unqueue(s, j);
 	j->state = JOB_FLYING;
 	j->entry->nflying++;
@@ -168,7 +170,7 @@ static unsigned apply_results(
 		result_apply(s, e, j->rcpt[i], &r);
 	}
 	result_fini(&r);
-	j->nrcpt = left;
+	j->nrcpt = (uint16_t)left;
 	return did;
 }
 

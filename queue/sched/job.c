@@ -5,8 +5,10 @@
 
 struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap)
 {
-	struct job *j = malloc(sizeof(*j) + cap * sizeof(j->rcpt[0]));
+	// Not sizeof: its padding holds the first recipient, and most have only one.
+	struct job *j = malloc(offsetof(struct job, rcpt) + cap * sizeof(j->rcpt[0]));
 
+	PEN_ASSERT(cap > 0);
 	if (j == NULL)
 		return NULL;
 	*j = (struct job){.entry = e, .nexthop = nh, .state = JOB_NEW};

@@ -225,7 +225,7 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 	if (depth > s->cfg.pipeline_depth)
 		depth = s->cfg.pipeline_depth;
 	while (l->in_flight < depth && !used_up(l) && !l->closing &&
-		(j = site_first(site)) != NULL) {
+		(j = pile_next(s, site)) != NULL) {
 		bool was_idle = l->in_flight == 0;
 		enum delivery_send_result r = delivery_send(s, l, j);
 		if (r == DELIVERY_BUSY) {

@@ -29,6 +29,7 @@
 
 #include "pen_feedback.h"
 #include "pen_message.h"
+#include "pen_preempt.h"
 #include "pen_retry.h"
 #include "pen_ring.h"
 #include "pen_sched_ops.h"
@@ -55,7 +56,8 @@ struct pen_sched_config {
 	uint32_t initial_concurrency;
 	// default_destination_concurrency_positive_feedback and so on
 	struct pen_feedback_rate positive_feedback, negative_feedback;
-	uint32_t failed_cohort_limit;      // 0: a site is never declared dead
+	uint32_t failed_cohort_limit; // 0: a site is never declared dead
+	struct pen_preempt_rules preempt;
 	uint32_t recipient_limit;          // default_destination_recipient_limit: per transaction
 	uint32_t connection_message_limit; // messages per connection, 0 = no limit
 	bool hold_dots;                    // smtp_result_barrier: see struct pen_lease

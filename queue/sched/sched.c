@@ -19,6 +19,7 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.positive_feedback = {1, PEN_FEEDBACK_FIXED},
 		.negative_feedback = {1, PEN_FEEDBACK_FIXED},
 		.failed_cohort_limit = 1,
+		.preempt = PEN_PREEMPT_RULES_DEFAULT,
 		.recipient_limit = 50,
 		.connection_message_limit = 100,
 		.connection_age_limit = 300 * PEN_US_PER_S,

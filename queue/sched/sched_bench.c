@@ -166,7 +166,8 @@ int main(int argc, char **argv)
 
 	uint64_t added = 0;
 	printf("bytes per entry %zu, job %zu, lease %zu, site %zu\n", sizeof(struct entry),
-		sizeof(struct job) + sizeof(uint32_t), sizeof(struct lease), sizeof(struct site));
+		offsetof(struct job, rcpt) + sizeof(uint32_t), sizeof(struct lease),
+		sizeof(struct site));
 	struct mallinfo2 before = mallinfo2();
 	uint64_t own = 0;
 	for (; added < waiting; added++) {

@@ -175,6 +175,14 @@ static void deleting_a_message_with_an_open_report_keeps_its_fate(void **state)
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	assert_int_equal(world_fate(w, id, 1), PEN_FATE_DELETED);
 	assert_true(world_stored(w, id)->gone);
+	// Nothing but the report is left of this one.
+	id = world_add(w, "s@x", "ok@b.test");
+	answer_all(w, 250);
+	assert_int_equal(pen_sched_delete(w->s, id), 0);
+	assert_false(world_stored(w, id)->gone);
+	w->edit = NULL;
+	world_submitted(w, w->nsub - 1, 0);
+	assert_true(world_stored(w, id)->gone);
 	world_free(w);
 }
 

@@ -32,6 +32,10 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->content_memory_limit = pen_rand_below(r, 4000);
 	cfg->retry.maximal_queue_lifetime = (pen_time_us)(1 + pen_rand_below(r, 40)) * 3600 * S;
 	cfg->soft_bounce = pen_rand_below(r, 10) == 0;
+	cfg->preempt = (struct pen_preempt_rules){.slot_cost = (uint32_t)pen_rand_below(r, 4),
+		.loan = (uint32_t)pen_rand_below(r, 3),
+		.discount = (uint32_t)pen_rand_below(r, 101),
+		.minimum = 1};
 	cfg->redact_dsn = pen_rand_below(r, 2) == 0;
 	cfg->notify_double_bounce = pen_rand_below(r, 2) == 0;
 	cfg->failed_cohort_limit = (uint32_t)pen_rand_below(r, 4);

@@ -174,6 +174,53 @@ static void what_comes_back_untried_goes_first_again(void **state)
 	world_free(w);
 }
 
+// One transaction at a time, a recipient in each.
+static void one_by_one(struct pen_sched_config *cfg)
+{
+	one_connection(cfg);
+	cfg->pipeline_depth = 1;
+	cfg->recipient_limit = 1;
+	cfg->connection_message_limit = 0;
+}
+
+// Delivers `large` recipients of one message and three small messages; the
+// order as letters.
+static void order_of(void (*tweak)(struct pen_sched_config *cfg), int large, char *out)
+{
+	struct world *w = world_new(tweak);
+	char rcpts[1024] = "r@a.test";
+
+	for (int i = 1; i < large; i++)
+		strcat(rcpts, ",r@a.test");
+	uint64_t first = world_add(w, "s@x", rcpts);
+	for (int i = 0; i < 3; i++)
+		world_add(w, "s@x", "r@a.test");
+	world_run_ok(w);
+	for (uint32_t i = 0; i < w->nlog; i++)
+		*out++ = (char)('A' + (w->log[i].id - first));
+	*out = '\0';
+	world_free(w);
+}
+
+static void no_preemption(struct pen_sched_config *cfg)
+{
+	one_by_one(cfg);
+	cfg->preempt.slot_cost = 0;
+}
+
+static void small_messages_do_not_wait_for_all_of_a_large_one(void **state)
+{
+	char got[128];
+
+	(void)state;
+	order_of(one_by_one, 20, got);
+	assert_string_equal(got, "ABAAAAACAAAAADAAAAAAAAA");
+	order_of(one_by_one, 14, got);
+	assert_string_equal(got, "AAAAAAAAAAAAAABCD");
+	order_of(no_preemption, 20, got);
+	assert_string_equal(got, "AAAAAAAAAAAAAAAAAAAABCD");
+}
+
 static void two_leases(struct pen_sched_config *cfg)
 {
 	cfg->lease_limit = 2;
@@ -429,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_connection_carries_no_more_than_its_limit),
 		cmocka_unit_test(a_long_queue_opens_connections_up_to_the_limit),
 		cmocka_unit_test(what_comes_back_untried_goes_first_again),
+		cmocka_unit_test(small_messages_do_not_wait_for_all_of_a_large_one),
 		cmocka_unit_test(a_site_that_holds_all_connections_gives_way),
 		cmocka_unit_test(ten_sites_share_a_single_connection),
 		cmocka_unit_test(an_idle_connection_makes_room),

@@ -143,7 +143,10 @@ void site_push(struct pen_sched *s, struct site *site, struct job *j)
 	}
 	j->site = site;
 	j->state = JOB_READY;
-	link_push_back(j->front ? &site->returned : &site->jobs, &j->queue);
+	if (j->front)
+		link_push_back(&site->returned, &j->queue);
+	else
+		pile_add(site, j);
 	j->front = false;
 	site->queued++;
 	s->jobs_ready++;
@@ -154,7 +157,7 @@ void site_push(struct pen_sched *s, struct site *site, struct job *j)
 // Takes a READY job off its site's queue; the caller gives it its next state.
 void site_unqueue(struct pen_sched *s, struct job *j)
 {
-	link_remove(&j->queue);
+	pile_take(j);
 	j->state = JOB_NEW;
 	j->site->queued--;
 	s->jobs_ready--;

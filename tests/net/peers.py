@@ -5,6 +5,7 @@ Everything runs in namespaces and folders that the test made, and is stopped by
 pid, so nothing of the machine's own mail or DNS set-up is touched.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -153,31 +154,177 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Knot:
-    """Knot DNS on a loopback port of a namespace, with zones given as text."""
+    """Knot DNS on a loopback port of a namespace, with zones given as text.
 
-    def __init__(self, ns, folder, port, zones):
+    `extra` goes into the configuration before the zones, `each` into every zone,
+    `env` into the environment.
+    """
+
+    def __init__(self, ns, folder, port, zones, extra=(), each=(), env=None):
         self.folder, self.ns, self.port = pathlib.Path(folder), ns, port
-        self.folder.mkdir(parents=True)
+        (self.folder / "db").mkdir(parents=True)  # keys
+        self.probe = next(iter(zones))
+        self.conf = self.folder / "knot.conf"
         conf = ["server:", f"    listen: 127.0.0.1@{port}", f"    rundir: {self.folder}", "    user: root:root",
                 "database:", f"    storage: {self.folder}/db", "log:", f"  - target: {self.folder}/log",
-                "    any: info", "zone:"]
+                "    any: info", *extra, "zone:"]
         for zone, text in zones.items():
             path = self.folder / f"{zone}.zone"
             path.write_text(text)
-            conf += [f"  - domain: {zone}", f"    file: {path}"]
-        (self.folder / "knot.conf").write_text("\n".join(conf) + "\n")
-        self.process = subprocess.Popen(ns.command("knotd", "-c", self.folder / "knot.conf"),
+            conf += [f"  - domain: {zone}", f"    file: {path}", *each]
+        self.conf.write_text("\n".join(conf) + "\n")
+        self.process = subprocess.Popen(ns.command("knotd", "-c", self.conf), env={**os.environ, **(env or {})},
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.answers, 15, "Knot to answer")
+        try:
+            wait_until(self.answers, 15, "Knot to answer")
+        except TimeoutError:
+            self.close()
+            raise
+
+    def dig(self, *question):
+        done = subprocess.run(self.ns.command("kdig", "+time=1", "+retry=0", "-p", self.port, "@127.0.0.1",
+                                              *question), capture_output=True, text=True)
+        return done.stdout
 
     def answers(self):
-        done = subprocess.run(self.ns.command("kdig", "+short", "+time=1", "+retry=0", "-p", self.port, "@127.0.0.1",
-                                              "example.test", "SOA"), capture_output=True, text=True)
-        return "hostmaster" in done.stdout
+        return "hostmaster" in self.dig("+short", self.probe, "SOA")
 
     def close(self):
         self.process.terminate()
         self.process.wait(10)
+
+
+# Takes a process back in time: nothing else makes signatures that are really too
+# old. A validator allows for clocks that are up to a day wrong.
+PAST = """\
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int err = (int)syscall(SYS_clock_gettime, id, t);
+	if (id == CLOCK_REALTIME)
+		t->tv_sec -= DAYS * 86400;
+	return err;
+}
+
+time_t time(time_t *out)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	if (out != 0)
+		*out = t.tv_sec;
+	return t.tv_sec;
+}
+"""
+
+
+def days_ago(folder, days):
+    """The environment of a process that lives some days ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "past.c").write_text(PAST)
+    run("cc", f"-DDAYS={days}", "-shared", "-fPIC", "-o", folder / "past.so", folder / "past.c")
+    return {"LD_PRELOAD": str(folder / "past.so")}
+
+
+def sign(ns, folder, port, zones, env=None):
+    """Signs zones with new keys; returns {zone: (signed text, DS records)}.
+
+    Knot signs and hands the result over by transfer, so that what is served later
+    never changes. Signatures live for 14 days.
+    """
+    policy = ["policy:", "  - id: sign", "    algorithm: ecdsap256sha256", "    single-type-signing: on",
+              "    ksk-lifetime: 0", "    cds-cdnskey-publish: none", "    nsec3: off", "    rrsig-lifetime: 14d"]
+    acl = ["acl:", "  - id: local", "    address: 127.0.0.1", "    action: transfer"]
+    each = ["    dnssec-signing: on", "    dnssec-policy: sign", "    acl: local", "    zonefile-sync: -1",
+            "    journal-content: none"]
+    knot = Knot(ns, folder, port, zones, policy + acl, each, env)
+    try:
+        for zone in zones:
+            wait_until(lambda z=zone: "RRSIG" in knot.dig(z, "AXFR"), 15, f"{zone} to be signed")
+        done = {}
+        for zone in zones:
+            lines = [line for line in knot.dig(zone, "AXFR").splitlines() if line and line[0] != ";"]
+            # A transfer ends with the SOA that it began with.
+            done[zone] = "\n".join(dict.fromkeys(lines)) + "\n", run("keymgr", "-c", knot.conf, zone, "ds")
+        return done
+    finally:
+        knot.close()
+
+
+def tampered(text):
+    """A signed zone whose data were changed afterwards: addresses and MX preferences."""
+    lines = []
+    for line in text.splitlines():
+        word = line.split()
+        if len(word) > 4 and word[3] == "A":
+            word[4] = word[4].rsplit(".", 1)[0] + "." + str(int(word[4].rsplit(".", 1)[1]) ^ 1)
+        elif len(word) > 4 and word[3] == "MX":
+            word[4] = str(int(word[4]) + 1)
+        lines.append(" ".join(word))
+    return "\n".join(lines) + "\n"
+
+
+def tlsa(cert, usage, selector, mtype):
+    """TLSA data for a certificate file: "3 1 1 ab12..."."""
+    if selector == 0:
+        der = subprocess.run(["openssl", "x509", "-in", cert, "-outform", "DER"], capture_output=True, check=True)
+    else:
+        key = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-pubkey"], capture_output=True, check=True)
+        der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key.stdout,
+                             capture_output=True, check=True)
+    data = {0: der.stdout, 1: hashlib.sha256(der.stdout).digest(), 2: hashlib.sha512(der.stdout).digest()}[mtype]
+    return f"{usage} {selector} {mtype} {data.hex()}"
+
+
+class SignedZones:
+    """A signed parent zone and zones below it, each in its own state.
+
+    `zones` is {"name.<parent>": text} or {"name.<parent>": (text, state)}; a state is
+      secure    signed, with DS records in the parent (what it is without a word)
+      expired   as secure, but its signatures are too old
+      bogus     as secure, but the data were changed after signing (`tampered`)
+      insecure  not signed, and the parent proves that it need not be
+    `anchor_file` holds the DS records of the parent: the only trust anchor. A
+    resolver reaches all of it with the stub zone `stub`. A second set of records
+    for rollovers is only a second line in a text.
+    """
+
+    def __init__(self, ns, folder, port, zones, parent="test"):
+        folder = pathlib.Path(folder)
+        zones = {name: text if isinstance(text, tuple) else (text, "secure") for name, text in zones.items()}
+        unknown = {state for _, state in zones.values()} - {"secure", "expired", "bogus", "insecure"}
+        assert not unknown, unknown
+        served = {name: text for name, (text, state) in zones.items() if state == "insecure"}
+        ds = {}
+        for old in (False, True):
+            some = {name: text for name, (text, state) in zones.items()
+                    if state != "insecure" and (state == "expired") == old}
+            if some:
+                signed = sign(ns, folder / f"sign-{'old' if old else 'new'}", port, some,
+                              days_ago(folder, 20) if old else None)
+                served.update({name: text for name, (text, _) in signed.items()})
+                ds.update({name: records for name, (_, records) in signed.items()})
+        served.update({name: tampered(served[name]) for name, (_, state) in zones.items() if state == "bogus"})
+        top = PARENT.format(parent=parent) + "".join(f"{name}. NS ns.{parent}.\n{ds.get(name, '')}" for name in zones)
+        served[parent], anchor = sign(ns, folder / "sign-parent", port, {parent: top})[parent]
+        self.anchor_file = folder / "anchor.ds"
+        self.anchor_file.write_text(anchor)
+        self.stub = f"{parent}=127.0.0.1@{port}"
+        self.knot = Knot(ns, folder / "serve", port, served)
+
+    def close(self):
+        self.knot.close()
+
+
+PARENT = """\
+$ORIGIN {parent}.
+$TTL 300
+@    SOA ns hostmaster 1 3600 600 86400 300
+@    NS  ns
+ns   A   127.0.0.1
+"""
 
 
 def free_port():

@@ -4,6 +4,7 @@
 
 #include "policy_case.h"
 
+#include "pen_message.h"
 #include "pen_requiretls.h"
 #include "pen_sts.h"
 
@@ -100,13 +101,31 @@ static void run_body(struct policy_case *c)
 		pen_sts_policy_fini(&p);
 }
 
+// ---- a message's demand: "flags requiretls tls-optional"
+
+static void run_demand(struct policy_case *c)
+{
+	static const char *const names[] = {[PEN_DEMAND_NONE] = "none",
+		[PEN_DEMAND_REQUIRETLS] = "requiretls",
+		[PEN_DEMAND_NOT_REQUIRED] = "tls-optional"};
+	uint32_t flags = 0;
+
+	for (int i = 0; i < c->n; i++) {
+		for (int k = 1; strcmp(c->line[i].word[0], "flags") == 0 && k < c->line[i].n; k++)
+			flags |= strcmp(c->line[i].word[k], "requiretls") == 0
+					 ? PEN_MESSAGE_REQUIRETLS
+					 : PEN_MESSAGE_TLS_OPTIONAL;
+	}
+	case_expect_text(c, "the demand", names[pen_message_demand(flags)], wanted(c));
+}
+
 bool case_function(struct policy_case *c)
 {
 	static const struct {
 		const char *name;
 		void (*run)(struct policy_case *c);
 	} functions[] = {{"requiretls", run_requiretls}, {"sts-pattern", run_pattern},
-		{"sts-record", run_record}, {"sts-body", run_body}};
+		{"sts-record", run_record}, {"sts-body", run_body}, {"demand", run_demand}};
 	const struct case_line *l = &c->line[0];
 
 	if (c->n == 0 || strcmp(l->word[0], "function") != 0 || l->n < 2)

@@ -96,7 +96,7 @@ static void look_up_tlsa(struct session_case *s, struct pen_tlsa_lookup *l, cons
 
 	l->asked = true;
 	l->status = PEN_DNS_NXDOMAIN;
-	snprintf(l->base, sizeof(l->base), "%s", base);
+	snprintf(l->base, sizeof(l->base), "%.255s", base);
 	for (int i = 0; i < s->c->n; i++) {
 		const struct case_line *line = &s->c->line[i];
 		if (strcmp(line->word[0], "tlsa") != 0 || strcmp(line->word[1], base) != 0)
@@ -273,7 +273,6 @@ static bool shake_hands(struct talk *t)
 static bool refused(struct talk *t, int reply)
 {
 	struct pen_lease *l = &t->s->lease;
-	struct pen_tls_rules r = pen_attempt_rules(l);
 	struct pen_dsn said;
 
 	failure(&said, (unsigned)reply / 100, reply == 502 ? 5 : 7, reply == 502 ? 1 : 0,
