@@ -190,6 +190,9 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 	c.timeouts = pen_params_timeouts(p);
 	c.rules = g->smtp_rules;
 	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
+	c.redact_dsn = p->requiretls_redact_dsn;
+	c.shuffle_hosts = p->smtp_randomize_addresses;
+	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
 	c.shuffle_hosts = p->smtp_randomize_addresses;
 	c.redact_dsn = p->requiretls_redact_dsn;
 	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;

@@ -3,7 +3,8 @@
 
 As a module: `Authority`, `Servers`, `submit` and what reads the daemon's log. As
 a program inside a namespace: `tls_peers.py serve FILE` runs the servers that a
-JSON file describes, `tls_peers.py submit` sends the mails of its input.
+JSON file describes, `tls_peers.py submit` sends the mails of its input and
+`tls_peers.py keywords` tells what a server announces.
 
 A server is a dict: `name`, `address`, and
   starttls    "yes"; "no" (not offered); a whole reply such as "454 4.7.0 later";
@@ -104,14 +105,6 @@ class Servers:
         (mail,) = found()
         return mail
 
-    def dsn_to(self, address, seconds=20):
-        """The first notification to an address: the command lines and the parsed message."""
-        def found():
-            return [m for m in self.got() if m["mail"].startswith("MAIL FROM:<>") and f"<{address}>" in m["rcpt"][0]]
-        peers.wait_until(found, seconds, f"a notification to {address}")
-        mail = found()[0]
-        return mail, email.message_from_string(mail["content"], policy=email.policy.default)
-
     def close(self):
         self.process.terminate()
         self.process.wait(10)
@@ -128,6 +121,17 @@ def submit(ns, port, mails, address="127.0.0.1"):
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)
+
+
+def keywords(ns, port, starttls, address="127.0.0.1"):
+    """What a submission server announces, in lower case."""
+    job = json.dumps({"address": address, "port": port, "starttls": starttls})
+    return json.loads(subprocess.run(ns.command(sys.executable, __file__, "keywords"), input=job, capture_output=True,
+                                     text=True, timeout=60, check=True).stdout)
+
+
+def parse(content):
+    return email.message_from_string(content, policy=email.policy.default)
 
 
 LINE = re.compile(r"(?P<id>\w+): to=<(?P<to>[^>]*)>, relay=(?P<relay>[^,]*)(?:, conn_use=(?P<conn_use>\d+))?, "
@@ -291,5 +295,14 @@ def submit_main():
     print(json.dumps([send_one(job["address"], job["port"], mail) for mail in job["mails"]]))
 
 
+def keywords_main():
+    job = json.load(sys.stdin)
+    with smtplib.SMTP(job["address"], job["port"], timeout=20) as client:
+        if job["starttls"]:
+            client.starttls()
+        client.ehlo()
+        print(json.dumps(list(client.esmtp_features)))
+
+
 if __name__ == "__main__":
-    serve(sys.argv[2]) if sys.argv[1] == "serve" else submit_main()
+    {"serve": serve, "submit": submit_main, "keywords": keywords_main}[sys.argv[1]](*sys.argv[2:])
