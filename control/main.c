@@ -190,10 +190,13 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 	c.timeouts = pen_params_timeouts(p);
 	c.rules = g->smtp_rules;
 	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
-	c.redact_dsn = p->requiretls_redact_dsn;
 	c.shuffle_hosts = p->smtp_randomize_addresses;
-	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
-	c.shuffle_hosts = p->smtp_randomize_addresses;
+	c.preempt = (struct pen_preempt_rules){
+		.slot_cost = (uint32_t)p->default_delivery_slot_cost,
+		.loan = (uint32_t)p->default_delivery_slot_loan,
+		.discount = (uint32_t)p->default_delivery_slot_discount,
+		.minimum = (uint32_t)p->default_minimum_delivery_slots,
+	};
 	c.redact_dsn = p->requiretls_redact_dsn;
 	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;
 	c.positive_feedback = feedback("default_destination_concurrency_positive_feedback",
@@ -314,6 +317,10 @@ static void set_rules(struct pen_gateway *g)
 		.discard_keywords = keyword_bits(p->smtp_discard_ehlo_keywords),
 		.race_delay = p->smtp_address_race_delay,
 	};
+	if (p->smtp_cname_overrides_servername)
+		pen_warning(
+			"smtp_cname_overrides_servername = yes: hosts are known by the name that "
+			"was looked up, as with no; yes is not supported");
 	g->tls_hosts =
 		tls_hosts_new(65536, p->smtp_tls_downgrade_memory, (uint64_t)pen_clock_mono());
 	if (g->tls_hosts == NULL)

@@ -32,6 +32,7 @@ FAR = {"two": ("mx.far", "10.79.0.10"), "three": ("mx.farlacks", "10.79.0.11"), 
 def zone(domains):
     text = peers.ZONE.format(mx1="10.77.0.1")
     text += "".join(f"{domain} MX 10 {host}\n" for domain, (host, _) in domains.items())
+    text += "both MX 10 mx.lacks\nboth MX 20 mx.knows\n"
     return text + "".join(f"{host} A {a}\n" for host, a in dict(domains.values()).items() if host != "mx1")
 
 
@@ -42,22 +43,9 @@ def server(authority, where, **how):
             **how}
 
 
-class Stopping:
-    """A gateway that ends with close()."""
-
-    def __init__(self, gateway):
-        self.gateway = gateway
-
-    def close(self):
-        self.gateway.stop()
-
-    def __getattr__(self, name):
-        return getattr(self.gateway, name)
-
-
 class World:
     def __init__(self, build, folder, stack):
-        self.build, self.folder, self.add = build, folder, lambda thing: stack.enter_context(contextlib.closing(thing))
+        self.build, self.folder, self.stack = build, folder, stack
         tag = folder.name[-8:].strip("_")
         self.ns, self.mid, far = (self.add(peers.Namespace(f"prq{n}{tag}")) for n in "abc")
         peers.Wire(self.ns, self.mid, "10.77.0.1/24", names=("bypass0", "kernel0"))
@@ -83,9 +71,12 @@ class World:
         self.first = self.start("first", self.ns, "bypass0", "10.77.0.2")
         self.wires = 0
 
+    def add(self, thing):
+        return self.stack.enter_context(contextlib.closing(thing))
+
     def start(self, name, ns, device, source, name_of_server="gateway.example", core=0, gateway=None, **settings):
         cert, key = self.authority.issue(name_of_server)
-        return self.add(Stopping(run.Gateway(
+        made = run.Gateway(
             self.build, self.folder / name, f"net_af_packet0,iface={device}", source=source, netns=ns.name, core=core,
             gateway=gateway, settings={
                 "dns_stub_zones": "example.test=127.0.0.1@5353", "tlsrpt_enable": "no", "mta_sts_enable": "no",
@@ -95,7 +86,9 @@ class World:
                     "inline:{{relaxed.example.test = may}, {nodsn.example.test = may}, {oldrelaxed.example.test = may}}",
                 "smtp_requiretls_policy": "inline:{{relaxed.example.test = opportunistic},"
                 " {nodsn.example.test = opportunistic}, {oldrelaxed.example.test = opportunistic}}, enforce",
-                **settings})))
+                **settings})
+        self.stack.callback(made.stop)
+        return made
 
     def another(self, **settings):
         """One more first gateway, with a wire of its own."""
@@ -112,9 +105,9 @@ class World:
                 "mail_options": ["REQUIRETLS"] if requiretls else []}
         return tls_peers.submit(self.ns, (gateway or self.first).port, [mail])[0]
 
-    def line(self, domain, gateway=None, count=1):
-        """The latest delivery line for a domain once there are `count`."""
-        log, to = (gateway or self.first).log, f"r@{domain}.example.test"
+    def line(self, to, gateway=None, count=1):
+        """The latest delivery line for a recipient once there are `count`."""
+        log = (gateway or self.first).log
         try:
             peers.wait_until(lambda: len(tls_peers.deliveries(log).get(to, ())) >= count, 20, f"a line for {to}")
         except TimeoutError as late:
@@ -123,10 +116,10 @@ class World:
 
     def outcome(self, domain, subject, **how):
         """Sends and returns the delivery line, which it prints, too."""
-        gateway = how.get("gateway", self.first)
-        before = len(tls_peers.deliveries(gateway.log).get(f"r@{domain}.example.test", ()))
+        gateway, to = how.get("gateway", self.first), f"r@{domain}.example.test"
+        before = len(tls_peers.deliveries(gateway.log).get(to, ()))
         assert self.send(domain, subject, **how) is None
-        line = self.line(domain, gateway, before + 1)
+        line = self.line(to, gateway, before + 1)
         print("\n   " + line["line"].split(": ", 2)[2])
         return line
 
@@ -177,7 +170,7 @@ def test_requiretls_travels_through_two_gateways(world):
     line = world.outcome("two", "through two")
     assert shown(line) == ("sent", "2.0.0", "verify/requiretls")
     assert line["relay"] == "mx.second.example.test[10.77.0.5]:25"
-    second = world.line("two", world.second)
+    second = world.line("r@two.example.test", world.second)
     print("   " + second["line"].split(": ", 2)[2])
     assert shown(second) == ("sent", "2.0.0", "verify/requiretls")
     mail = world.far.mail("through two")
@@ -189,7 +182,7 @@ def test_requiretls_travels_through_two_gateways(world):
 def test_the_second_gateway_bounces_what_it_cannot_pass_on(world):
     line = world.outcome("three", "not further")
     assert shown(line) == ("sent", "2.0.0", "verify/requiretls")
-    second = world.line("three", world.second)
+    second = world.line("r@three.example.test", world.second)
     print("   " + second["line"].split(": ", 2)[2])
     assert shown(second) == ("bounced", "5.7.30", "verify/!requiretls:none")
     mail, _, recipient, original = notification(world.far, "not further")
@@ -231,6 +224,13 @@ def test_a_server_that_cannot_keep_the_promise_gets_nothing(world, domain, statu
     assert world.near.got(f"mx.{domain}.example.test") == []
 
 
+def test_another_host_that_knows_it_gets_the_mail(world):
+    line = world.outcome("both", "for both")
+    assert shown(line) == ("sent", "2.0.0", "verify/requiretls")
+    assert line["relay"].startswith("mx.knows.example.test[")
+    assert world.near.got("mx.lacks.example.test") == []
+
+
 def test_a_relaxed_policy_delivers_without_the_parameter_and_wants_no_content_back(world):
     assert shown(world.outcome("relaxed", "relaxed")) == ("sent", "2.0.0", "may/requiretls:none")
     mail = world.near.mail("relaxed")
@@ -257,6 +257,7 @@ def test_the_header_demands_it_in_plaintext_submission_too(world):
     assert mail["content"].lower().count("require-tls-esmtp") == 1
     line = world.outcome("knows", "by no header", requiretls=False, header="Require-TLS-ESMTP: perhaps\r\n")
     assert shown(line) == ("sent", "2.0.0", "verify")
+    assert line["conn_use"] is None  # never over a connection that was opened under another demand
     assert shown(world.outcome("old", "header, postfix", requiretls=False, header="Require-TLS-ESMTP: yes\r\n")) == (
         "bounced", "5.7.30", "verify/!requiretls:none")
     is_redacted(*notification(world.near, "header, postfix")[::3])
@@ -306,7 +307,7 @@ def test_unredacted_notifications_are_requiretls_mail_themselves(world):
     assert original.get_content_type() == "message/rfc822"
     assert SECRET in mail["content"]
     assert "REQUIRETLS" in parameters(mail)
-    assert tls_peers.deliveries(gateway.log)[BACK][-1]["tls"] == "verify/requiretls"
+    assert shown(world.line(BACK, gateway)) == ("sent", "2.0.0", "verify/requiretls")
 
 
 def test_the_feature_can_be_turned_off(world):

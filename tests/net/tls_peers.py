@@ -8,6 +8,7 @@ JSON file describes, `tls_peers.py submit` sends the mails of its input and
 
 A server is a dict: `name`, `address`, and
   starttls    "yes"; "no" (not offered); a whole reply such as "454 4.7.0 later";
+              "once" (works for the first connection that asks, then as "garbage");
               "garbage" (220, then no TLS); "close" (220, then the end);
               "close-after" (the end comes right after the handshake)
   cert, key   PEM files
@@ -200,6 +201,10 @@ class Talk:
             self.say(how)
             return True
         self.say("220 2.0.0 go ahead")
+        if how == "once":
+            with self.record.lock:
+                how = "garbage" if self.server.get("asked") else "yes"
+                self.server["asked"] = True
         if how == "garbage":
             self.sock.recv(65536)  # the ClientHello
             self.say("this is not TLS, whatever you may have thought")
