@@ -126,7 +126,7 @@ static void decide(struct bench *b, uint64_t i)
 	char warning[512];
 	unsigned n = (unsigned)(i % NEXTHOPS);
 
-	pen_tls_site_decide(b->settings, &b->hop[n], b->text[n], PEN_DEMAND_NONE, &site);
+	pen_tls_site_decide(b->settings, &b->hop[n], b->text[n], PEN_DEMAND_NONE, false, &site);
 	struct pen_tls_policy *p =
 		pen_tls_host_decide(b->settings, &site, &b->facts[n % MIX], warning);
 	if (p == NULL)

@@ -6,6 +6,9 @@ tls         the same over TLS 1.3, AES-128-GCM
 idle        memory of 10,000 open connections, plain and with TLS
 whole path  SMTP submission, commit before the 250, delivery, final record
 postfix     the same work for Postfix, tuned for bulk, on loopback
+policy      TLS policy decisions on one core, with warm tables
+engine      TLS in memory beside bare wolfSSL on the same core; resumption
+dns         cached next hops while uncached ones resolve
 ceiling     a tight sender over kernel sockets into a receiver that discards
 
 Absolute figures drift with the machine; the ratios of one run are what counts.
@@ -26,7 +29,7 @@ sys.path.insert(0, str(TOP / "tools/lib"))
 import penstock_run as run  # noqa: E402
 import peer_postfix  # noqa: E402
 
-PARTS = ["dataplane", "tls", "idle", "whole", "postfix", "ceiling"]
+PARTS = ["dataplane", "tls", "idle", "whole", "postfix", "ceiling", "policy", "engine", "dns"]
 
 
 def arguments():
@@ -59,6 +62,20 @@ def dataplane(build, *options):
     if "cpu_seconds" in result:
         result["messages_per_cpu_second"] = round(result["delivered"] / result["cpu_seconds"])
     return result
+
+
+def program(build, name, *options):
+    """A benchmark of one part; the last line that is a JSON object, or its text."""
+    done = subprocess.run([build / "benchmarks" / name, *options], capture_output=True, text=True, timeout=180)
+    if done.returncode != 0:
+        raise run.Failed(f"{name} {' '.join(options)}: exit {done.returncode}\n{done.stderr[-1000:]}")
+    lines = done.stdout.strip().splitlines()
+    return {"lines": [json.loads(line) if line.startswith("{") else line for line in lines]}
+
+
+def policy_decisions(build):
+    text = program(build, "bench_policy")["lines"][-1]
+    return {"decisions_per_second": int(text.split()[0]), "text": text}
 
 
 def certificate(folder):
@@ -129,6 +146,15 @@ class Report:
         self.line("whole path", lambda r: f"{'whole path 4 KiB:':<28}{r[rate]:>10,.0f} messages/s, "
                   f"{r['cpu_seconds_per_1000']:.3f} CPU s per 1,000, {r['syncs_per_message']:.3f} syncs per message, "
                   f"accepted in {r['p50_ms']:.2f} ms (median)")
+        self.line("policy decisions", lambda r: f"{'TLS policy:':<28}{r['text']}")
+        for line in self.out.get("TLS engine", {}).get("lines", []):
+            if line["case"] == "resumption":
+                print(f"{'TLS resumed:':<28}{line['ours']:>10,} {line['unit']}, {line['hit_rate']:.1%} of connections")
+            elif "wolfssl" in line:
+                print(f"{'TLS ' + line['case'] + ':':<40} {line['ours']:,} {line['unit']}, bare wolfSSL "
+                      f"{line['wolfssl']:,} ({line['ratio']:.1%})")
+        for line in self.out.get("dns", {}).get("lines", []):
+            print(f"{'DNS:':<28}{line if isinstance(line, str) else json.dumps(line)}")
         self.line("postfix", lambda r: f"{'Postfix 4 KiB:':<28}{r[rate]:>10,.0f} messages/s end to end")
         self.line("ceiling", lambda r: f"{'kernel sockets, no MTA:':<28}{r[rate]:>10,.0f} messages/s")
         ratios = {}
@@ -156,6 +182,10 @@ def main():
     r.measure("whole", "whole path", rate, lambda f: whole_path(build, f, args.messages))
     r.measure("postfix", "postfix", rate, lambda f: peer_postfix.end_to_end(f, 4000, 4096))
     r.measure("ceiling", "ceiling", rate, lambda f: peer_postfix.kernel_ceiling(f, 60000, 4096))
+    r.measure("policy", "policy decisions", "decisions_per_second", lambda f: policy_decisions(build))
+    args.rounds = 1  # these take the median themselves, or run for a time
+    r.measure("engine", "TLS engine", "lines", lambda f: program(build, "bench_tls_engine"))
+    r.measure("dns", "dns", "lines", lambda f: program(build, "bench_dns", "--rate", "20000", "--json"))
     r.out["ratios"] = r.print()
     r.out["machine"] = {"cpu": next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
                                      if line.startswith("model name")), "unknown"),

@@ -37,8 +37,8 @@ struct pen_tls_profile_config {
 	uint32_t exclude_protocols; // PEN_TLS_NO_ bits
 	// wolfSSL's names separated by ":"; NULL: the built-in list.
 	const char *ciphers;
-	// Anchors. `anchor_file` (tafile) replaces all others. With trust ANY they
-	// only decide between "Trusted" and "Untrusted" in the log.
+	// Anchors. `anchor_file` (tafile; several are parted by "\n") replaces all others. With
+	// trust ANY they only decide between "Trusted" and "Untrusted" in the log.
 	const char *ca_file, *ca_path, *anchor_file;
 	bool system_store;                // tls_append_default_CA
 	uint32_t verify_depth;            // intermediates allowed

@@ -44,12 +44,27 @@ static bool loaded(int rc, const char *what, const char *path, char *err, size_t
 	return false;
 }
 
+// Several tafile attributes come as lines.
+static bool load_anchor_files(struct tls_anchors *a, const char *list, char *err, size_t cap)
+{
+	char path[4096];
+
+	while (*list != '\0') {
+		size_t n = strcspn(list, "\n");
+		snprintf(path, sizeof(path), "%.*s", (int)(n < sizeof(path) ? n : sizeof(path) - 1),
+			list);
+		if (!loaded(tls_anchors_add_file(a, path), "trust anchor file", path, err, cap))
+			return false;
+		list += n + (list[n] == '\n');
+	}
+	return true;
+}
+
 static bool load_anchors(
 	struct tls_anchors *a, const struct pen_tls_profile_config *cfg, char *err, size_t cap)
 {
 	if (cfg->anchor_file != NULL) {
-		if (!loaded(tls_anchors_add_file(a, cfg->anchor_file), "trust anchor file",
-			    cfg->anchor_file, err, cap))
+		if (!load_anchor_files(a, cfg->anchor_file, err, cap))
 			return false;
 	} else {
 		if (cfg->ca_file != NULL && !loaded(tls_anchors_add_file(a, cfg->ca_file),

@@ -200,10 +200,6 @@ static bool shake(struct conn *c, size_t n)
 	struct conn_tls *t = c->tls;
 
 	t->fed += (uint32_t)n;
-	if (t->fed > HANDSHAKE_MAX) {
-		PEN_COUNT(c->loop->ctr.tls_too_big);
-		return shaking_failed(c, "too many bytes in the handshake");
-	}
 	switch (pen_tls_handshake(t->stream)) {
 	case PEN_TLS_OK:
 		t->state = UP;
@@ -211,7 +207,11 @@ static bool shake(struct conn *c, size_t n)
 		log_up(c);
 		return true;
 	case PEN_TLS_WANT_INPUT:
-		return true;
+		// Asked only now: what ends a handshake may have much mail behind it.
+		if (t->fed <= HANDSHAKE_MAX)
+			return true;
+		PEN_COUNT(c->loop->ctr.tls_too_big);
+		return shaking_failed(c, "too many bytes in the handshake");
 	case PEN_TLS_WANT_OUTPUT:
 		return shaking_failed(c, "the client does not read");
 	case PEN_TLS_EOF:

@@ -100,6 +100,9 @@ void pen_prepare_op(void *ctx, struct pen_lease *l);
 void pen_explain_verb(void *ctx, struct pen_control *c, const struct pen_control_request *req);
 int pen_tls_verbs_register(struct pen_gateway *g);
 
+// counters.c
+void pen_counters_verb(void *ctx, struct pen_control *c, const struct pen_control_request *req);
+
 // tlsrpt_mail.c: a pen_tlsrpt_mail_fn.
 int pen_tlsrpt_mail(
 	void *ctx, const char *sender, const char *rcpt, uint8_t *content, uint32_t len);

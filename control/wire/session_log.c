@@ -3,8 +3,9 @@
 // What a session teaches besides its deliveries: the TLS lines of the mail log,
 // TLSRPT events, and which hosts TLS works with.
 //
-// Queue thread. smtp_tls_loglevel: 1 a line for each new TLS session, 2 also
-// what a failed one lacked.
+// Queue thread. smtp_tls_loglevel: 1 a line for each new TLS session; from 2 on
+// also what a certificate lacked. Levels 3 and 4 add nothing: contents of TLS
+// records do not belong into a log.
 
 #include "pen_gateway.h"
 
@@ -31,6 +32,29 @@ static void log_established(struct pen_gateway *g, const struct pen_lease *l)
 		l->tls_bits);
 }
 
+static void log_failing(struct pen_gateway *g, const struct pen_lease_host *h, const char *reason)
+{
+	char peer[512];
+
+	pen_maillog_line(g->maillog, "smtp", "certificate verification failed for %s: %s",
+		peer_text(h, peer, sizeof(peer)), reason);
+}
+
+// What was wrong with it, also where the level does not mind.
+static void log_certificate(struct pen_gateway *g, const struct pen_lease *l)
+{
+	const struct pen_lease_host *h = &l->host[l->host_used];
+
+	if (g->config->params.smtp_tls_loglevel < 2 || !l->tls_peer.certificate)
+		return;
+	if (l->tls_peer.reason != NULL)
+		log_failing(g, h, l->tls_peer.reason);
+	else if (l->tls_peer.failure != PEN_TLSRPT_NONE)
+		log_failing(g, h, pen_tlsrpt_result_name(l->tls_peer.failure));
+	else if (!l->tls_peer.trusted && !l->tls_peer.matched)
+		log_failing(g, h, "untrusted issuer");
+}
+
 static void came_up(struct pen_gateway *g, const struct pen_lease *l)
 {
 	const struct pen_params *p = &g->config->params;
@@ -39,6 +63,7 @@ static void came_up(struct pen_gateway *g, const struct pen_lease *l)
 	if (l->tls) {
 		if (p->smtp_tls_loglevel >= 1)
 			log_established(g, l);
+		log_certificate(g, l);
 		tls_hosts_note(g->tls_hosts, h->name, pen_clock_mono());
 	} else if (p->smtp_tls_note_starttls_offer && l->starttls_offered) {
 		pen_maillog_line(g->maillog, "smtp", "Host offered STARTTLS: [%s]", h->name);
@@ -78,8 +103,11 @@ void pen_session_op(void *ctx, const struct pen_lease *l, bool ended)
 	for (uint32_t i = 0; i < l->nhosts; i++)
 		report(g, l, i);
 	// A session that was refused because of its certificate is worth a line, too.
-	if (!l->ready && l->tls && l->host_tried && g->config->params.smtp_tls_loglevel >= 1)
-		log_established(g, l);
+	if (!l->ready && l->host_tried && l->tls_peer.certificate) {
+		if (l->tls && g->config->params.smtp_tls_loglevel >= 1)
+			log_established(g, l);
+		log_certificate(g, l);
+	}
 }
 
 void pen_prepare_op(void *ctx, struct pen_lease *l)

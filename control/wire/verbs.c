@@ -437,7 +437,8 @@ int pen_verbs_register(struct pen_gateway *g)
 		pen_control_fn *fn;
 	} verbs[] = {{"status", on_status}, {"stop", on_stop}, {"queue.list", on_list},
 		{"queue.show", on_show}, {"queue.flush", on_flush}, {"queue.delete", on_delete},
-		{"queue.hold", on_hold}, {"queue.release", on_release}};
+		{"queue.hold", on_hold}, {"counters", pen_counters_verb},
+		{"queue.release", on_release}};
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		int err = pen_control_register(g->control, verbs[i].verb, verbs[i].fn, g);

@@ -70,8 +70,8 @@ def test_a_value_of_the_wrong_kind_is_named_with_what_is_accepted(site):
 
 
 def test_an_unknown_word_is_answered_with_the_known_ones(site):
-    at = site.write(smtp_tls_security_level="dane")
-    site.refuses(f"{site.main}:{at['smtp_tls_security_level']}: ", "smtp_tls_security_level = dane", "none", "may",
+    at = site.write(smtp_tls_security_level="danish")
+    site.refuses(f"{site.main}:{at['smtp_tls_security_level']}: ", "smtp_tls_security_level = danish", "none", "may",
                  "encrypt")
 
 
@@ -125,6 +125,16 @@ def test_a_listening_port_that_is_taken_is_named(site):
         port = taken.getsockname()[1]
         site.write(smtpd_listen=f"127.0.0.1:{port}")
         site.refuses(f"smtpd_listen: cannot listen on 127.0.0.1 port {port}: Address already in use")
+
+
+def test_a_submission_certificate_that_is_missing_is_named(site):
+    site.write(smtpd_tls_security_level="may")
+    site.refuses("smtpd_tls_cert_file = : STARTTLS needs it", "smtpd_tls_security_level = none")
+
+
+def test_a_submission_certificate_that_cannot_be_read_is_named(site):
+    site.write(smtpd_tls_security_level="may", smtpd_tls_cert_file="/nowhere/cert.pem")
+    site.refuses("smtpd_tls_cert_file = /nowhere/cert.pem: No such file or directory")
 
 
 def test_a_second_daemon_on_the_same_spool_is_refused(site, pair, submit):

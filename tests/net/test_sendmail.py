@@ -80,10 +80,21 @@ def test_a_message_without_from_gets_one(sendmail):
     assert b'\r\nFrom: "Me Myself" <me@bulk.example>\r\nSubject: x\r\n' in content
 
 
+def test_requests_of_the_command_line_reach_the_gateway(sendmail):
+    content = sendmail.sent("-N", "success,delay", "-R", "hdrs", "-V", "id=1", "-O", "QueueDirectory=/x", "-f",
+                            "me@bulk.example", "a@example.test", text="Subject: x\n\nx\n")
+    assert b"Require-TLS-ESMTP" not in content
+    done = sendmail.run("-N", "sometimes", "-O", "requiretls=maybe", "-O", "smtputf8=yes", "-f", "me@bulk.example",
+                        "a@example.test", text="Subject: x\n\nx\n")
+    assert done.returncode == 0
+    assert [line.split(b": ")[1] for line in done.stderr.splitlines()] == [b"warning"] * 3
+
+
 def test_mistakes_have_the_exit_codes_of_sysexits(sendmail):
     assert sendmail.run(text="Subject: x\n\nx\n").returncode == EX_USAGE
     assert sendmail.run("-Z", "a@example.test").returncode == EX_USAGE
     assert sendmail.run("-bs").returncode == EX_USAGE
+    assert sendmail.run("-O", "requiretls", "a@example.test").returncode == EX_USAGE
     assert sendmail.run("-t", text="To: <broken\n\nx\n").returncode == EX_DATAERR
     done = sendmail.run("-f", "me@bulk.example", "a@example.test", text="Subject: x\n\n" + "x" * 78 + "\n" * 11000000)
     assert done.returncode == EX_UNAVAILABLE and b"5.3.4" in done.stderr

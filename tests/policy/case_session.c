@@ -170,7 +170,7 @@ static void decide(struct session_case *s)
 		strcmp(demand, "requiretls") == 0     ? PEN_DEMAND_REQUIRETLS
 		: strcmp(demand, "tls-optional") == 0 ? PEN_DEMAND_NOT_REQUIRED
 						      : PEN_DEMAND_NONE,
-		&s->site);
+		strcmp(setting(s->c, "transport", "smtp"), "lmtp") == 0, &s->site);
 	for (int i = 0; i < s->nhosts; i++) {
 		struct host *h = &s->host[i];
 		if (s->site.want_tlsa)

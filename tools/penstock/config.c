@@ -5,6 +5,7 @@
 #include "penstock.h"
 
 #include "pen_config.h"
+#include "pen_tls_decide.h"
 
 #include <stdlib.h>
 
@@ -42,7 +43,9 @@ int verb_config_check(struct cli *cli)
 		return EXIT_USAGE;
 	}
 	struct pen_config *c = pen_config_load(cli->directory, &r);
-	bool ok = c != NULL;
+	if (c != NULL)
+		pen_tls_settings_free(pen_tls_settings_new(c, NULL, NULL, &r));
+	bool ok = c != NULL && r.errors == 0;
 	pen_config_free(c);
 	if (cli->json) {
 		json_t *all = json_pack("{s:b,s:i,s:i,s:O}", "ok", ok, "errors", (int)r.errors,

@@ -21,6 +21,10 @@ static const struct verb verbs[] = {
 	{NULL, "status", "", "what the daemon does: totals, queue, workers, spool", verb_status,
 		"Shows version and uptime, what became of all recipients since the start,\n"
 		"the queue's size, and the state of workers and spool.\n"},
+	{NULL, "counters", "", "show every counter", verb_counters,
+		"Shows all counters of the daemon since its start, a group and a name each:\n"
+		"packets, segments, sessions, handshakes, lookups, and whatever was refused\n"
+		"or dropped.\n"},
 	{"queue", "list", "", "list the mail queue", verb_queue_list,
 		"Lists every message as mailq does: * is being delivered, ! is on hold.\n"
 		"With --json one object per line, with the names of postqueue -j.\n"},

@@ -37,10 +37,12 @@ void show_queue_header(FILE *out);
 void show_queue_entry(FILE *out, json_t *entry);
 void show_queue_footer(FILE *out, uint64_t messages, uint64_t bytes);
 void show_message(FILE *out, json_t *result);
+void show_counters(FILE *out, json_t *result);
 void show_explain(FILE *out, json_t *result); // explain.c
 
 // verbs.c and config.c; each returns the exit status.
 int verb_status(struct cli *cli);
+int verb_counters(struct cli *cli);
 int verb_queue_list(struct cli *cli);
 int verb_queue_show(struct cli *cli);
 int verb_queue_flush(struct cli *cli);

@@ -84,6 +84,18 @@ void show_status(FILE *out, json_t *r)
 	}
 }
 
+void show_counters(FILE *out, json_t *r)
+{
+	const char *group, *name;
+	json_t *g, *v;
+
+	json_object_foreach(r, group, g)
+	{
+		json_object_foreach(g, name, v) fprintf(
+			out, "%-14s %-28s %lld\n", group, name, (long long)json_integer_value(v));
+	}
+}
+
 void show_queue_header(FILE *out)
 {
 	fputs("----Queue ID----- --Size-- ----Arrival Time---- --Sender/Recipient------\n", out);

@@ -42,6 +42,13 @@ int verb_status(struct cli *cli)
 	return ask_and_show(cli, "status", json_object(), show_status);
 }
 
+int verb_counters(struct cli *cli)
+{
+	if (cli->argc != 0)
+		return usage("counters takes no argument");
+	return ask_and_show(cli, "counters", json_object(), show_counters);
+}
+
 static void show_stop(FILE *out, json_t *result)
 {
 	(void)result;

@@ -398,7 +398,8 @@ static void on_hosts(void *ctx, struct pen_dns_hosts *hosts)
 		hop_free(h);
 		return;
 	}
-	pen_tls_site_decide(h->service->settings, &a->nexthop, a->text, a->demand, &a->site);
+	pen_tls_site_decide(
+		h->service->settings, &a->nexthop, a->text, a->demand, a->lmtp, &a->site);
 	h->timer = evtimer_new(pen_dns_event_base(h->service->dns), on_late, h);
 	struct timeval tv = {
 		h->service->timeout / PEN_US_PER_S, h->service->timeout % PEN_US_PER_S};
@@ -425,6 +426,7 @@ int pen_hop_lookup(const struct pen_hop_service *s, const struct pen_hop_questio
 	}
 	*h = (struct hop){.service = s, .answer = a, .fn = fn, .ctx = ctx};
 	a->demand = q->demand;
+	a->lmtp = q->lmtp;
 	snprintf(a->text, sizeof(a->text), "%.*s",
 		(int)(text.n < sizeof(a->text) ? text.n : sizeof(a->text) - 1),
 		text.n > 0 ? (const char *)text.p : "");

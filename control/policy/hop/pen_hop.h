@@ -41,6 +41,7 @@ struct pen_hop_answer {
 	struct pen_nexthop nexthop;
 	char text[PEN_NEXTHOP_MAX]; // as routed
 	enum pen_tls_demand demand;
+	bool lmtp;
 	struct pen_dsn status;       // class 2: the rest is there
 	struct pen_dns_hosts *hosts; // NULL when the text is no next hop
 	struct pen_tls_site_decision site;

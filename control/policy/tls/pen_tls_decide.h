@@ -76,8 +76,10 @@ struct pen_tls_site_decision {
 // `nexthop_text`: the next hop verbatim as it was routed, which is what tables are
 // keyed by ("example.com:submission" is not "example.com:587"); NULL: canonical.
 // The decision borrows from the settings, until pen_tls_site_decision_fini.
+// `lmtp`: lmtp_requiretls_policy instead of smtp_requiretls_policy.
 void pen_tls_site_decide(const struct pen_tls_settings *s, const struct pen_nexthop *nexthop,
-	const char *nexthop_text, enum pen_tls_demand demand, struct pen_tls_site_decision *out);
+	const char *nexthop_text, enum pen_tls_demand demand, bool lmtp,
+	struct pen_tls_site_decision *out);
 void pen_tls_site_decision_fini(struct pen_tls_site_decision *d);
 
 // TLSA of one base domain.

@@ -92,7 +92,7 @@ static inline const struct pen_tls_site_decision *tls_bed_site(
 		abort();
 	}
 	tls_bed_drop(b);
-	pen_tls_site_decide(b->settings, &hop, nexthop, demand, &b->site);
+	pen_tls_site_decide(b->settings, &hop, nexthop, demand, false, &b->site);
 	return &b->site;
 }
 

@@ -69,7 +69,7 @@ struct pen_tls_settings {
 	struct pen_maps policy_maps, per_site;
 	bool use_per_site;
 	struct pen_requiretls_list *requiretls;
-	struct pen_requiretls_list *lmtp_requiretls; // only checked: nothing leaves by LMTP
+	struct pen_requiretls_list *lmtp_requiretls;
 
 	struct pen_tls_attributes *defaults; // of main.cf; level is not used
 	struct tls_match_list verify_match, secure_match;

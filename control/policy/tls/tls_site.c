@@ -233,12 +233,12 @@ static void decide_not_required(const struct pen_tls_settings *s, struct pen_tls
 		out->rule.text, sizeof(out->rule.text), "TLS-Required: no, and %s", s->global_rule);
 }
 
-static void decide_requiretls(
-	const struct pen_tls_settings *s, struct pen_span host, struct pen_tls_site_decision *out)
+static void decide_requiretls(const struct pen_requiretls_list *list, struct pen_span host,
+	struct pen_tls_site_decision *out)
 {
 	struct pen_requiretls_result found;
 
-	pen_requiretls_find(s->requiretls, host, &found);
+	pen_requiretls_find(list, host, &found);
 	out->requiretls = found.level;
 	size_t n = strlen(out->rule.text);
 	snprintf(out->rule.text + n, sizeof(out->rule.text) - n, "; %s", found.rule);
@@ -268,7 +268,8 @@ static void decide_wants(const struct pen_tls_settings *s, const struct pen_next
 }
 
 void pen_tls_site_decide(const struct pen_tls_settings *s, const struct pen_nexthop *nexthop,
-	const char *nexthop_text, enum pen_tls_demand demand, struct pen_tls_site_decision *out)
+	const char *nexthop_text, enum pen_tls_demand demand, bool lmtp,
+	struct pen_tls_site_decision *out)
 {
 	bool excused = demand == PEN_DEMAND_NOT_REQUIRED && s->required_enable;
 	char canonical[PEN_NEXTHOP_MAX];
@@ -290,7 +291,7 @@ void pen_tls_site_decide(const struct pen_tls_settings *s, const struct pen_next
 		tls_text_cstr(&t, s->global_rule);
 	}
 	if (demand == PEN_DEMAND_REQUIRETLS && s->requiretls_enable)
-		decide_requiretls(s, host, out);
+		decide_requiretls(lmtp ? s->lmtp_requiretls : s->requiretls, host, out);
 	decide_wants(s, nexthop, excused, out);
 }
 
