@@ -176,7 +176,6 @@ void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said,
 		out->why.klass = said->klass;
 		out->why.subject = said->subject;
 		out->why.detail = said->detail;
-		out->why.origin = PEN_ORIGIN_PEER;
 		out->why.reply = said->reply;
 	}
 }

@@ -329,7 +329,8 @@ static void a_refusal_of_starttls_keeps_the_status_of_the_server(void **state)
 	struct pen_tls_policy p = policy_of(PEN_TLS_ENCRYPT, DISABLE);
 	struct end e = run_policy(&p, &final, REFUSES_5XX, false);
 	assert_string_equal(e.outcome, "5.5.1");
-	assert_int_equal(e.v.why.origin, PEN_ORIGIN_PEER);
+	// The text is ours and holds the reply: no "host said" goes around it.
+	assert_int_equal(e.v.why.origin, PEN_ORIGIN_POLICY);
 	assert_int_equal(e.v.why.stage, PEN_STAGE_STARTTLS);
 	assert_int_equal(e.v.why.reply, 502);
 	assert_string_equal(e.v.why.text,

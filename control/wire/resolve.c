@@ -36,11 +36,10 @@ static void fill_hosts(struct pen_route_result *out, const struct pen_hop_answer
 static void warn(const struct pen_hop_answer *a)
 {
 	if (a->site.warning[0] != '\0')
-		pen_warning("TLS policy lookup for %s: %s", a->text, a->site.warning);
+		pen_warning("%s", a->site.warning);
 	for (uint32_t i = 0; i < a->nnames; i++) {
 		if (a->name[i].warning[0] != '\0')
-			pen_warning("TLS policy lookup for %s/%s: %s", a->text,
-				a->name[i].facts.host, a->name[i].warning);
+			pen_warning("%s", a->name[i].warning);
 	}
 }
 

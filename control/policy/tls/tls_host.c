@@ -80,13 +80,13 @@ static void skip_text(struct deciding *d, enum pen_tls_level shown, enum pen_tls
 }
 
 // The policy cannot be used as it is written.
-static void skip_config(struct deciding *d, const char *what)
+static void skip_config(struct deciding *d, const char *what, const char *rule)
 {
 	struct pen_dsn why;
 
 	tls_dsn_config(&why);
 	skip(d, PEN_TLS_INVALID, &why, PEN_TLSRPT_NONE);
-	warn(d, what, "");
+	warn(d, what, rule);
 }
 
 static bool apply_base(struct deciding *d, struct tls_base *base)
@@ -238,7 +238,7 @@ static bool fill_servername(struct deciding *d)
 	if (name == NULL)
 		name = d->s->defaults->servername;
 	if (d->s->bad_servername && d->a->servername == NULL) {
-		skip_config(d, "smtp_tls_servername is no valid host name");
+		skip_config(d, "smtp_tls_servername is no valid host name", "");
 		return true;
 	}
 	if (name != NULL && strcasecmp(name, "hostname") == 0)
@@ -281,7 +281,8 @@ static bool fill_fingerprints(struct deciding *d)
 	if (f->n == 0)
 		f = &d->s->defaults->fingerprint;
 	if (f->n == 0) {
-		skip_config(d, "level fingerprint without any fingerprint to match");
+		skip_config(d, "level fingerprint without any fingerprint to match: ",
+			d->site->rule.text);
 		return true;
 	}
 	d->p->digest = d->s->digest;
@@ -302,7 +303,7 @@ static bool fill_names(struct deciding *d)
 	if (list->n == 0)
 		list = d->p->level == PEN_TLS_VERIFY ? &d->s->verify_match : &d->s->secure_match;
 	if (list->n == 0) {
-		skip_config(d, "no names to match are configured for this level");
+		skip_config(d, "no names to match are configured for this level", "");
 		return true;
 	}
 	return tls_match_fill(list, d->p);
