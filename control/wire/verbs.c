@@ -282,8 +282,8 @@ static void run_status(struct verb_call *v)
 	json_t *queue = json_pack("{s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)st.messages,
 		"recipients", (json_int_t)st.queued, "active", (json_int_t)st.active, "deferred",
 		(json_int_t)st.deferred, "held", (json_int_t)st.held);
-	answer(v, json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:o}", "version", PENSTOCK_VERSION,
-			  "pid", (int)getpid(), "uptime",
+	answer(v, json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:I, s:o, s:o}", "version",
+			  PENSTOCK_VERSION, "pid", (int)getpid(), "uptime",
 			  (json_int_t)((pen_clock_mono() - g->started_at) / PEN_US_PER_S), "totals",
 			  totals, "queue", queue, "workers", workers_json(g), "leases",
 			  (json_int_t)st.leases, "spool", spool_json(g), "reply_classes",
