@@ -9,6 +9,7 @@
 // Diagnostics: a start that cannot succeed exits with 1 and names the file, the
 // line and the fix. SIGTERM and SIGINT stop in order, SIGHUP reopens the log.
 
+#include "daemon_policy.h"
 #include "daemon_setup.h"
 #include "pen_err.h"
 #include "pen_gateway.h"
@@ -233,153 +234,6 @@ static void make_scheduler(struct pen_gateway *g)
 	free(source);
 }
 
-static uint32_t keyword_bits(const char *list)
-{
-	static const struct {
-		const char *word;
-		uint32_t bit;
-	} words[] = {{"pipelining", PEN_EHLO_PIPELINING}, {"size", PEN_EHLO_SIZE},
-		{"8bitmime", PEN_EHLO_8BITMIME}, {"starttls", PEN_EHLO_STARTTLS},
-		{"dsn", PEN_EHLO_DSN}, {"requiretls", PEN_EHLO_REQUIRETLS},
-		{"smtputf8", PEN_EHLO_SMTPUTF8}, {"silent-discard", 0}};
-	uint32_t bits = 0;
-
-	while (*(list += strspn(list, ", \t")) != '\0') {
-		size_t n = strcspn(list, ", \t"), i = 0;
-		while (i < sizeof(words) / sizeof(words[0]) &&
-			!pen_span_ieq(pen_span(list, n), pen_span_cstr(words[i].word)))
-			i++;
-		if (i < sizeof(words) / sizeof(words[0]))
-			bits |= words[i].bit;
-		else
-			pen_warning("smtp_discard_ehlo_keywords: %.*s: no such keyword is used",
-				(int)n, list);
-		list += n;
-	}
-	return bits;
-}
-
-// What the threads share and only read.
-static void keep_fault(void *ctx, const struct pen_report_entry *e)
-{
-	char line[2048];
-
-	(void)ctx;
-	fprintf(stderr, "penstockd: %s\n", pen_report_format(e, line, sizeof(line)));
-}
-
-// TLS policy with the contexts it needs; before privileges are dropped, because
-// of the key of a client certificate.
-static void load_tls_policy(struct pen_gateway *g)
-{
-	const struct pen_params *p = &g->config->params;
-	struct pen_wire_tls_globals globals = {
-		.workers = g->config->egress.dataplane.nworkers,
-		.ca_file = p->smtp_tls_CAfile,
-		.ca_path = p->smtp_tls_CApath,
-		.system_store = p->tls_append_default_CA,
-		.verify_depth = (uint32_t)p->smtp_tls_scert_verifydepth,
-		.cert_file = p->smtp_tls_cert_file,
-		.key_file = p->smtp_tls_key_file,
-		.sessions = (uint32_t)p->smtp_tls_session_cache_size,
-		.session_lifetime = p->smtp_tls_session_cache_timeout / PEN_US_PER_S,
-	};
-	struct pen_report report = {.fn = keep_fault};
-
-	g->tls_profiles = pen_wire_tls_profiles_new(&globals);
-	if (g->tls_profiles == NULL)
-		pen_fatal("out of memory");
-	g->tls_settings =
-		pen_tls_settings_new(g->config, pen_wire_tls_profile, g->tls_profiles, &report);
-	if (g->tls_settings == NULL)
-		pen_fatal("the TLS policy cannot be used");
-}
-
-static void set_rules(struct pen_gateway *g)
-{
-	const struct pen_params *p = &g->config->params;
-	struct pen_nexthop relay;
-
-	g->routing = (struct pen_routing){
-		.transport_maps = &g->config->transport_maps,
-		.relayhost = p->relayhost,
-		.myorigin = p->myorigin,
-	};
-	if (p->relayhost[0] != '\0' &&
-		pen_nexthop_parse(&relay, pen_span_cstr(p->relayhost)) == NULL)
-		pen_nexthop_str(&relay, g->relayhost);
-	g->smtp_rules = (struct pen_smtp_rules){
-		.session_limit = (uint32_t)p->smtp_mx_session_limit,
-		.last_error_wins = p->smtp_last_error_wins,
-		.refused_is_final = p->smtp_tls_refused_is_final,
-		.skip_5xx_greeting = true,
-		.block_early_reply = p->smtp_tls_block_early_mail_reply,
-		.discard_keywords = keyword_bits(p->smtp_discard_ehlo_keywords),
-		.race_delay = p->smtp_address_race_delay,
-	};
-	if (p->smtp_cname_overrides_servername)
-		pen_warning(
-			"smtp_cname_overrides_servername = yes: hosts are known by the name that "
-			"was looked up, as with no; yes is not supported");
-	g->tls_hosts =
-		tls_hosts_new(65536, p->smtp_tls_downgrade_memory, (uint64_t)pen_clock_mono());
-	if (g->tls_hosts == NULL)
-		pen_fatal("out of memory");
-}
-
-// best_mx_transport = smtp:nexthop.
-static void set_best_mx(struct pen_gateway *g)
-{
-	const char *value = g->config->params.best_mx_transport;
-	const char *colon = strchr(value, ':');
-	struct pen_nexthop hop;
-	const char *wrong = NULL;
-
-	if (value[0] == '\0')
-		return;
-	if (colon == NULL || (strncmp(value, "smtp:", 5) != 0 && strncmp(value, "relay:", 6) != 0))
-		wrong = "give smtp:nexthop or relay:nexthop";
-	else
-		wrong = pen_nexthop_parse(&hop, pen_span_cstr(colon + 1));
-	if (wrong != NULL)
-		pen_fatal("best_mx_transport = %s: %s", value, wrong);
-	pen_nexthop_str(&hop, g->hop.best_mx);
-}
-
-// DNS and what is looked up with it: MTA-STS, TLS policies, TLSRPT.
-static void open_policy(struct pen_gateway *g)
-{
-	const struct pen_params *p = &g->config->params;
-	struct pen_tlsrpt_config report = {.params = p, .mail = pen_tlsrpt_mail, .ctx = g};
-	char err[512];
-
-	g->dns = pen_dns_new(p, (uint64_t)pen_clock_mono(), err, sizeof(err));
-	if (g->dns == NULL)
-		pen_fatal("%s", err);
-	if (p->mta_sts_enable) {
-		g->sts = pen_sts_service_new(p, g->dns, err, sizeof(err));
-		if (g->sts == NULL)
-			pen_fatal("%s", err);
-	}
-	report.dns = g->dns;
-	if (p->tlsrpt_enable) {
-		g->tlsrpt = pen_tlsrpt_new(&report, err, sizeof(err));
-		if (g->tlsrpt == NULL)
-			pen_fatal("%s", err);
-	}
-	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
-	for (uint32_t i = 0; i < dp->nsources; i++) {
-		if (pen_dns_add_own(g->dns, &dp->source[i].addr) != 0)
-			pen_fatal("out of memory");
-	}
-	g->hop = (struct pen_hop_service){.dns = g->dns,
-		.settings = g->tls_settings,
-		.sts = g->sts,
-		.timeout = p->dns_timeout,
-		.engine = true};
-	set_best_mx(g);
-}
-
 static void on_recovered(void *ctx, struct pen_message *m)
 {
 	struct pen_gateway *g = ctx;
@@ -467,18 +321,18 @@ static void load_reply_classes(struct pen_gateway *g)
 static void start(struct pen_gateway *g)
 {
 	pen_inbox_init(&g->inbox);
-	set_rules(g);
+	daemon_set_rules(g);
 	g->started_at = pen_clock_mono();
 	load_filter(g);
 	load_reply_classes(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
-	load_tls_policy(g);
+	daemon_load_tls_policy(g);
 	bind_submission(g);
 	open_control(g); // its calls wait in the inbox until the queue thread runs
 	daemon_drop_privileges(&g->config->params);
-	open_policy(g);
+	daemon_open_policy(g);
 	make_scheduler(g);
 	open_spool(g);
 	if (pen_dns_start(g->dns) != 0 || (g->tlsrpt != NULL && pen_tlsrpt_start(g->tlsrpt) != 0) ||

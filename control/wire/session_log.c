@@ -96,12 +96,14 @@ void pen_session_op(void *ctx, const struct pen_lease *l, bool ended)
 {
 	struct pen_gateway *g = ctx;
 
+	// All that reports tell happens before the first mail, and a session may
+	// stay up for long.
+	for (uint32_t i = 0; i < l->nhosts && !(ended && l->ready); i++)
+		report(g, l, i);
 	if (!ended) {
 		came_up(g, l);
 		return;
 	}
-	for (uint32_t i = 0; i < l->nhosts; i++)
-		report(g, l, i);
 	// A session that was refused because of its certificate is worth a line, too.
 	if (!l->ready && l->host_tried && l->tls_peer.certificate) {
 		if (l->tls && g->config->params.smtp_tls_loglevel >= 1)

@@ -68,10 +68,11 @@ static const struct verb verbs[] = {
 		"the reports that wait to be sent, and those sent in the last 30 days.\n"},
 	{"tlsrpt", "show", "DOMAIN [--day DAY]", "show a TLS report", verb_tlsrpt_show,
 		"Shows the report for a domain as JSON.\n"
-		"  --day DAY   of that day, as 2026-11-21 (default: today so far)\n"},
+		"  --day DAY   of that day: 2026-11-21, today (the default: so far) or "
+		"yesterday\n"},
 	{"tlsrpt", "send", "[DOMAIN] [--day DAY]", "send TLS reports now", verb_tlsrpt_send,
 		"Sends what waits, without its delay; of one domain or day if named.\n"
-		"  --day DAY   with today's date: the counts so far, which go on\n"},
+		"  --day DAY   2026-11-21, yesterday, or today: the counts so far, which go on\n"},
 	{NULL, "stop", "", "stop the daemon", verb_stop,
 		"Asks the daemon to finish: no more mail is accepted, deliveries under way\n"
 		"end, the queue stays on disk.\n"},

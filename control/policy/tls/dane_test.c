@@ -317,6 +317,22 @@ static void a_policy_outlives_the_answer_it_came_from(void **state)
 	assert_true(tls_bed_host(&bed, &facts)->identity != id);
 }
 
+static void hosts_that_are_skipped_for_different_reasons_share_no_site(void **state)
+{
+	(void)state;
+	struct pen_tls_host_facts facts = tls_bed_facts("mx1.example.com");
+
+	load("dane-only", "");
+	facts.tlsa[0] = (struct pen_tlsa_lookup){.asked = true, .status = PEN_DNS_NXDOMAIN};
+	level(&facts);
+	assert_string_equal(bed.policy->skip.text, "no TLSA records found");
+	uint64_t id = bed.policy->identity;
+	facts.mx_secure = false;
+	level(&facts);
+	assert_string_equal(bed.policy->skip.text, "non DNSSEC destination");
+	assert_true(bed.policy->identity != id);
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, end)
 
 int main(void)
@@ -331,6 +347,7 @@ int main(void)
 		TEST(names_of_trust_anchors_are_base_domain_next_hop_and_its_alias),
 		TEST(the_end_of_a_secure_alias_is_asked_before_the_name),
 		TEST(a_policy_outlives_the_answer_it_came_from),
+		TEST(hosts_that_are_skipped_for_different_reasons_share_no_site),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -30,6 +30,8 @@ uint64_t tls_identity(const struct pen_tls_policy *p, uint64_t profile_hash)
 	uint64_t h = mix(0, fixed, sizeof(fixed));
 
 	h = mix_str(h, p->host);
+	// What the sender is told must be about their own domain.
+	h = mix_str(h, p->skipped ? p->skip.text : "");
 	h = mix_str(h, p->servername);
 	for (uint32_t i = 0; i < p->nnames; i++) {
 		h = mix_str(h, p->name[i].name);

@@ -121,11 +121,26 @@ static int64_t now_s(void)
 	return pen_clock_wall() / PEN_US_PER_S;
 }
 
+static struct outgoing *outbox_find(struct pen_tlsrpt *t, const char *day, const char *domain)
+{
+	struct outgoing *o = t->outbox;
+
+	while (o != NULL && (strcmp(o->day, day) != 0 || strcmp(o->domain, domain) != 0))
+		o = o->next;
+	return o;
+}
+
 static void outbox_add(struct pen_tlsrpt *t, const char *day, const char *domain, int64_t due)
 {
-	struct outgoing *o = calloc(1, sizeof(*o));
+	struct outgoing *o = outbox_find(t, day, domain);
 	int64_t start = 0;
 
+	if (o != NULL) { // an earlier report of that day, which this one replaces
+		o->due = due;
+		o->taken = 0;
+		return;
+	}
+	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return; // it is in the folder and found at the next start
 	tlsrpt_day_start(day, &start);
@@ -360,10 +375,30 @@ static json_t *run_send(struct pen_tlsrpt *t, const struct request *q, const cha
 	return json_pack("{s:o}", "reports", results);
 }
 
+// The words for days, and only names that are safe as names of files.
+static const char *check_request(const struct pen_tlsrpt *t, struct request *q)
+{
+	int64_t start;
+
+	if (strcmp(q->day, "today") == 0) {
+		memcpy(q->day, t->store.day, sizeof(q->day));
+	} else if (strcmp(q->day, "yesterday") == 0) {
+		if (!tlsrpt_day_start(t->store.day, &start))
+			return "there is no day yet";
+		tlsrpt_day(start - 86400, q->day);
+	} else if (q->day[0] != '\0' && !tlsrpt_day_start(q->day, &start)) {
+		return "the day is none: give it as 2026-11-21, today or yesterday";
+	}
+	if (q->domain[0] != '\0' && !pen_hostname_valid(pen_span_cstr(q->domain)))
+		return "the domain is none";
+	return NULL;
+}
+
 static void run_request(struct pen_tlsrpt *t, struct request *q)
 {
-	const char *error = NULL;
-	json_t *result = q->ask == ASK_LIST   ? run_list(t)
+	const char *error = check_request(t, q);
+	json_t *result = error != NULL        ? NULL
+			 : q->ask == ASK_LIST ? run_list(t)
 			 : q->ask == ASK_SHOW ? run_show(t, q, &error)
 					      : run_send(t, q, &error);
 

@@ -36,9 +36,10 @@ static json_t *policy_json(const struct pen_tls_report *r)
 	json_t *p = json_pack("{s:s,s:s}", "policy-type", types[r->type], "policy-domain",
 		r->policy_domain != NULL ? r->policy_domain : r->domain);
 
-	if (r->type != PEN_TLSRPT_NO_POLICY && r->string != NULL)
+	// A policy that could not be had is empty.
+	if (r->type != PEN_TLSRPT_NO_POLICY && r->string != NULL && r->string[0] != NULL)
 		json_object_set_new(p, "policy-string", list_json(r->string));
-	if (r->type == PEN_TLSRPT_STS && r->mx != NULL)
+	if (r->type == PEN_TLSRPT_STS && r->mx != NULL && r->mx[0] != NULL)
 		json_object_set_new(p, "mx-host", list_json(r->mx));
 	return p;
 }

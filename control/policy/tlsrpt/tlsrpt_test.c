@@ -82,6 +82,29 @@ static void equal_sessions_are_one_entry_and_policies_are_kept_apart(void **stat
 	tlsrpt_count_fini(&c);
 }
 
+static void a_policy_that_could_not_be_had_has_no_lines(void **state)
+{
+	static char *nothing[] = {NULL};
+	static const struct pen_tls_policy broken = {.host = "mx1.example.com",
+		.report = {.domain = domain,
+			.type = PEN_TLSRPT_STS,
+			.policy_domain = domain,
+			.string = nothing,
+			.mx = nothing}};
+	struct tlsrpt_count c;
+
+	(void)state;
+	assert_int_equal(tlsrpt_count_init(&c), 0);
+	add(&c, &broken, PEN_TLSRPT_STS_POLICY_FETCH_ERROR, NULL, 1);
+	json_t *r = report_of(&c);
+	json_t *p = json_object_get(json_array_get(json_object_get(r, "policies"), 0), "policy");
+	assert_string_equal(json_string_value(json_object_get(p, "policy-type")), "sts");
+	assert_null(json_object_get(p, "policy-string"));
+	assert_null(json_object_get(p, "mx-host"));
+	json_decref(r);
+	tlsrpt_count_fini(&c);
+}
+
 static void a_journal_gives_back_what_was_counted_up_to_a_torn_line(void **state)
 {
 	char folder[] = "/tmp/tlsrpt-test-XXXXXX", path[128], err[200], command[128];
@@ -222,6 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test(equal_sessions_are_one_entry_and_policies_are_kept_apart),
+		cmocka_unit_test(a_policy_that_could_not_be_had_has_no_lines),
 		cmocka_unit_test(a_journal_gives_back_what_was_counted_up_to_a_torn_line),
 		cmocka_unit_test(counts_of_another_shape_are_left_out),
 		cmocka_unit_test(a_report_moves_from_the_outbox_to_the_sent_ones),
