@@ -266,6 +266,11 @@ def test_the_next_host_is_tried_before_mail_is_given_up(world):
         assert line["relay"] == f"mx.{last}.example.test[{ADDRESS[last]}]:25", line["line"]
 
 
+def test_the_status_counts_kinds_of_failures(world, matrix):
+    classes = world.gateway.json("status")["reply_classes"]
+    assert sum(classes.values()) >= sum(line["status"] != "sent" for line in matrix.values()) > 0
+
+
 def test_an_address_literal_has_a_policy_of_its_own(world):
     lines = world.send(["[10.77.0.19]", "[10.77.0.16]"])
     assert shown(lines["[10.77.0.19]"]) == ("sent", "2.0.0", "verify")

@@ -340,10 +340,9 @@ struct pen_sts_service *sts_service_new(
 
 void pen_sts_service_free(struct pen_sts_service *s)
 {
-	struct sts_waiter *lists[] = {&s->waiting, &s->ready};
-
 	if (s == NULL)
 		return;
+	struct sts_waiter *lists[] = {&s->waiting, &s->ready};
 	sts_http_free(s->http);
 	for (int i = 0; i < 2; i++) {
 		while (lists[i]->next != lists[i]) {

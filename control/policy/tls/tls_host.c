@@ -281,8 +281,8 @@ static bool fill_fingerprints(struct deciding *d)
 	if (f->n == 0)
 		f = &d->s->defaults->fingerprint;
 	if (f->n == 0) {
-		skip_config(d, "level fingerprint without any fingerprint to match: ",
-			d->site->rule.text);
+		skip_config(d,
+			"level fingerprint without any fingerprint to match: ", d->site->rule.text);
 		return true;
 	}
 	d->p->digest = d->s->digest;
