@@ -39,8 +39,8 @@ def zone(domains):
 def server(authority, where, **how):
     host, address = where
     cert, key = authority.issue(f"{host}.example.test")
-    return {"name": f"{host}.example.test", "address": address, "starttls": "yes", "cert": cert, "key": key, "dsn": True,
-            **how}
+    return {"name": f"{host}.example.test", "address": address, "starttls": "yes", "cert": cert, "key": key,
+            "dsn": True, **how}
 
 
 class World:
@@ -83,7 +83,8 @@ class World:
                 "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": cert, "smtpd_tls_key_file": key,
                 "smtp_tls_security_level": "verify", "smtp_tls_CAfile": self.folder / "trusted.pem",
                 "smtp_tls_loglevel": 1, "smtp_tls_policy_maps":
-                    "inline:{{relaxed.example.test = may}, {nodsn.example.test = may}, {oldrelaxed.example.test = may}}",
+                    "inline:{{relaxed.example.test = may}, {nodsn.example.test = may},"
+                    " {oldrelaxed.example.test = may}}",
                 "smtp_requiretls_policy": "inline:{{relaxed.example.test = opportunistic},"
                 " {nodsn.example.test = opportunistic}, {oldrelaxed.example.test = opportunistic}}, enforce",
                 **settings})
@@ -266,8 +267,8 @@ def test_the_header_demands_it_in_plaintext_submission_too(world):
 def sendmail(world, *args, subject):
     command = [world.build / "tools/sendmail/sendmail", "-C", world.first.conf, *args, "-f", BACK,
                "r@knows.example.test"]
-    done = subprocess.run(world.ns.command(*command), input=f"Subject: {subject}\n\nx\n", capture_output=True, text=True,
-                          timeout=30)
+    done = subprocess.run(world.ns.command(*command), input=f"Subject: {subject}\n\nx\n", capture_output=True,
+                          text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     return parameters(world.near.mail(subject))
 
