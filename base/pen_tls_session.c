@@ -157,6 +157,9 @@ void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, boo
 		out->event = PEN_TLSRPT_STARTTLS_NOT_SUPPORTED;
 	} else {
 		go_plain(st);
+		// In testing mode a report says what enforce would have refused.
+		if (!offered && !plain && p->report.type == PEN_TLSRPT_STS)
+			out->event = PEN_TLSRPT_STARTTLS_NOT_SUPPORTED;
 	}
 }
 

@@ -181,8 +181,12 @@ void tls_verify(const struct pen_tls_profile *profile, const struct pen_tls_poli
 	} else if (policy->level == PEN_TLS_FINGERPRINT) {
 		fingerprint(&j);
 	} else {
+		// Names at these levels are for a report only (MTA-STS, testing).
+		if (policy->nnames > 0)
+			chain_and_name(&j, by_anchors(&j));
+		else
+			out->trusted = by_anchors(&j) == TLS_CHAIN_OK;
 		out->matched = true;
-		out->trusted = by_anchors(&j) == TLS_CHAIN_OK;
 	}
 	if (!out->matched)
 		PEN_COUNT(ctr->certificate_mismatches);

@@ -7,6 +7,7 @@
 
 struct entry {
 	uint8_t trust;
+	bool judged;
 	uint32_t exclude_protocols;
 	char *ciphers, *anchor_file; // own copies: settings may be loaded again
 	struct pen_tls_profile *profile;
@@ -59,7 +60,8 @@ static bool equal(const char *a, const char *b)
 
 static bool fits(const struct entry *e, const struct pen_tls_profile_spec *spec)
 {
-	return e->trust == spec->trust && e->exclude_protocols == spec->exclude_protocols &&
+	return e->trust == spec->trust && e->judged == spec->judged &&
+	       e->exclude_protocols == spec->exclude_protocols &&
 	       equal(e->ciphers, spec->ciphers) && equal(e->anchor_file, given(spec->anchor_file));
 }
 
@@ -73,6 +75,9 @@ static struct pen_tls_profile *make(struct pen_wire_tls_profiles *p,
 	const struct pen_tls_profile_spec *spec, char *err, size_t cap)
 {
 	const struct pen_wire_tls_globals *g = &p->globals;
+	bool verifies = spec->trust == PEN_TLS_PROFILE_PKIX || spec->judged;
+	bool configured = given(g->ca_file) != NULL || given(g->ca_path) != NULL ||
+			  given(spec->anchor_file) != NULL;
 	struct pen_tls_profile_config cfg = {
 		.trust = (enum pen_tls_profile_trust)spec->trust,
 		.workers = g->workers,
@@ -81,14 +86,18 @@ static struct pen_tls_profile *make(struct pen_wire_tls_profiles *p,
 		.ca_file = given(g->ca_file),
 		.ca_path = given(g->ca_path),
 		.anchor_file = given(spec->anchor_file),
-		.system_store = g->system_store,
+		// With nothing configured, what has to be verified is verified by what
+		// the system trusts: MTA-STS and the level secure need some authority.
+		.system_store = g->system_store || (verifies && !configured),
 		.verify_depth = g->verify_depth,
 		.cert_file = given(g->cert_file),
 		.key_file = given(g->key_file),
 		.sessions = g->sessions,
 		.session_lifetime = g->session_lifetime,
 	};
-	struct entry e = {.trust = spec->trust, .exclude_protocols = spec->exclude_protocols};
+	struct entry e = {.trust = spec->trust,
+		.judged = spec->judged,
+		.exclude_protocols = spec->exclude_protocols};
 
 	if (p->n == PEN_WIRE_PROFILES_MAX) {
 		snprintf(err, cap,

@@ -255,7 +255,6 @@ def test_each_kind_of_failure_is_told_by_its_name(plan):
     assert plan.net.smtp.session_count(plan.address["sts-outside"]) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="tls/tls_verify.c compares no names below level verify")
 def test_testing_mode_delivers_and_reports_what_enforce_would_have_refused(plan):
     gateway = plan.net.gateway(**plan.settings)
     expected = {"testing-wrong": "certificate-host-mismatch", "testing-expired": "certificate-expired"}

@@ -24,7 +24,8 @@ struct pen_tls_settings;
 // Equal specs are one profile. Strings belong to the settings, except in a call for
 // a value that a pattern table made: those are the caller's and must be copied.
 struct pen_tls_profile_spec {
-	uint8_t trust;              // enum pen_tls_profile_trust
+	uint8_t trust; // enum pen_tls_profile_trust
+	bool judged;   // chains are verified although no handshake ends because of them
 	uint32_t exclude_protocols; // PEN_TLS_NO_ bits
 	const char *ciphers; // resolved names, ":"-separated; "" none is left: a set-up failure
 	// tafile= or smtp_tls_trust_anchor_file; several are joined by newlines. NULL: none.

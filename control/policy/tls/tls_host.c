@@ -21,6 +21,7 @@ struct deciding {
 	bool tlsa_reported; // DANE is what a report names
 	// An MTA-STS policy that is applied, or only reported (testing).
 	const struct pen_sts_policy *sts;
+	bool judged;    // a test under MTA-STS can be judged
 	bool sts_match; // the certificate must be the host's, as RFC 8461 has it
 	uint64_t profile_hash;
 	char *warning;
@@ -200,7 +201,14 @@ static bool apply_engine(struct deciding *d)
 				"TLS is required, but our TLS engine is unavailable", "");
 		return level <= PEN_TLS_MAY;
 	}
-	const struct tls_profile *profile = d->a->profile[c];
+	bool testing = c == TLS_CLASS_MAY && d->sts != NULL && d->sts->mode == PEN_STS_TESTING;
+	const struct tls_profile *profile =
+		testing ? d->a->profile[TLS_CLASS_TESTING] : d->a->profile[c];
+	// Without anything to judge by, a test must not change how mail goes out.
+	if (testing && (profile == NULL || !profile->usable)) {
+		d->judged = false;
+		profile = d->a->profile[c];
+	}
 	if (profile == NULL) {
 		tls_profile_make(d->s, d->a, c, ciphers, &made);
 		profile = &made;
@@ -319,7 +327,7 @@ static bool fill_match(struct deciding *d)
 	if (d->p->level >= PEN_TLS_VERIFY)
 		return fill_names(d);
 	// Testing: sessions go on, but a report says what enforce would have found.
-	if (d->sts != NULL && d->sts->mode == PEN_STS_TESTING) {
+	if (d->judged && d->sts != NULL && d->sts->mode == PEN_STS_TESTING) {
 		d->p->no_common_name = true;
 		return tls_name_add(d->p, d->p->host, false);
 	}
@@ -395,7 +403,8 @@ struct pen_tls_policy *pen_tls_host_decide(const struct pen_tls_settings *s,
 	const struct pen_tls_site_decision *site, const struct pen_tls_host_facts *facts,
 	char warning[512])
 {
-	struct deciding d = {.s = s, .site = site, .facts = facts, .warning = warning};
+	struct deciding d = {
+		.judged = true, .s = s, .site = site, .facts = facts, .warning = warning};
 
 	d.a = site->attributes != NULL ? site->attributes : s->defaults;
 	d.dane.base = facts->host;

@@ -11,6 +11,7 @@
 
 // What of a level decides about the profile.
 enum tls_class {
+	TLS_CLASS_TESTING, // may, under an MTA-STS policy in testing mode
 	TLS_CLASS_MAY,
 	TLS_CLASS_ENCRYPT,
 	TLS_CLASS_FINGERPRINT,
@@ -91,6 +92,7 @@ struct pen_tls_settings {
 void tls_profile_make(const struct pen_tls_settings *s, const struct pen_tls_attributes *a,
 	enum tls_class c, char ciphers[TLS_CIPHERS_MAX], struct tls_profile *made);
 // While loading. False when out of memory.
+bool tls_profiles_prepare_testing(struct pen_tls_settings *s, struct pen_tls_attributes *a);
 bool tls_profiles_prepare(
 	struct pen_tls_settings *s, struct pen_tls_attributes *a, enum pen_tls_level level);
 void tls_profiles_free(struct pen_tls_settings *s);

@@ -25,7 +25,7 @@ enum tls_class tls_class_of(enum pen_tls_level level)
 
 static uint64_t hash_spec(const struct pen_tls_profile_spec *spec)
 {
-	uint64_t part[4] = {spec->trust, spec->exclude_protocols,
+	uint64_t part[4] = {spec->trust | (uint64_t)spec->judged << 8, spec->exclude_protocols,
 		pen_siphash(&hash_key, spec->ciphers, strlen(spec->ciphers))};
 
 	if (spec->anchor_file != NULL)
@@ -46,7 +46,7 @@ static bool resolve(const struct pen_tls_settings *s, const struct pen_tls_attri
 	enum tls_class c, char ciphers[TLS_CIPHERS_MAX], struct tls_profile *made)
 {
 	const struct pen_params *p = s->params;
-	bool may = c == TLS_CLASS_MAY;
+	bool may = c <= TLS_CLASS_MAY;
 	const char *grade = a->ciphers != NULL ? a->ciphers
 			    : may              ? grades[p->smtp_tls_ciphers]
 					       : grades[p->smtp_tls_mandatory_ciphers];
@@ -61,9 +61,10 @@ static bool resolve(const struct pen_tls_settings *s, const struct pen_tls_attri
 		.trust = c == TLS_CLASS_PKIX   ? PEN_TLS_PROFILE_PKIX
 			 : c == TLS_CLASS_DANE ? PEN_TLS_PROFILE_DANE
 					       : PEN_TLS_PROFILE_ANY,
+		.judged = c == TLS_CLASS_TESTING,
 		.ciphers = ciphers,
 	};
-	if (c == TLS_CLASS_PKIX)
+	if (c == TLS_CLASS_PKIX || c == TLS_CLASS_TESTING)
 		made->spec.anchor_file = a->anchors != NULL ? a->anchors
 					 : *p->smtp_tls_trust_anchor_file
 						 ? p->smtp_tls_trust_anchor_file
@@ -157,6 +158,11 @@ static bool prepare(struct pen_tls_settings *s, struct pen_tls_attributes *a, en
 		make(s, own);
 	a->profile[c] = own;
 	return own != NULL;
+}
+
+bool tls_profiles_prepare_testing(struct pen_tls_settings *s, struct pen_tls_attributes *a)
+{
+	return prepare(s, a, TLS_CLASS_TESTING);
 }
 
 bool tls_profiles_prepare(

@@ -190,7 +190,8 @@ static bool prepare_defaults(struct loading *l)
 	if (s->global > lowest && s->required_enable)
 		ok = ok && tls_profiles_prepare(s, s->defaults, lowest);
 	if (s->sts_enable && s->global > PEN_TLS_NONE)
-		ok = ok && tls_profiles_prepare(s, s->defaults, PEN_TLS_SECURE);
+		ok = ok && tls_profiles_prepare(s, s->defaults, PEN_TLS_SECURE) &&
+		     tls_profiles_prepare_testing(s, s->defaults);
 	if (s->use_per_site)
 		ok = ok && tls_profiles_prepare(s, s->defaults, PEN_TLS_MAY) &&
 		     tls_profiles_prepare(s, s->defaults, PEN_TLS_ENCRYPT) &&
