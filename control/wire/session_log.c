@@ -10,6 +10,7 @@
 #include "pen_gateway.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *peer_text(const struct pen_lease_host *h, char *out, size_t cap)
 {
@@ -92,6 +93,36 @@ static void report(struct pen_gateway *g, const struct pen_lease *l, uint32_t i)
 		pen_tlsrpt_session(g->tlsrpt, l, i);
 }
 
+// An MTA-STS policy may be behind the failure: whether there is a newer one is
+// known before the next try (RFC 8461 5.1).
+struct refresh {
+	struct pen_sts_service *sts;
+	char domain[256];
+};
+
+static void refresh_elsewhere(void *ctx)
+{
+	struct refresh *r = ctx;
+
+	pen_sts_refresh(r->sts, r->domain, NULL, NULL);
+	free(r);
+}
+
+static void refresh_policy(struct pen_gateway *g, const struct pen_lease *l)
+{
+	const struct pen_tls_policy *p = l->nhosts > 0 ? l->host[0].tls : NULL;
+
+	if (g->sts == NULL || p == NULL || p->report.type != PEN_TLSRPT_STS)
+		return;
+	struct refresh *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return;
+	r->sts = g->sts;
+	snprintf(r->domain, sizeof(r->domain), "%s", p->nexthop);
+	if (pen_dns_post(g->dns, refresh_elsewhere, r) != 0)
+		free(r);
+}
+
 void pen_session_op(void *ctx, const struct pen_lease *l, bool ended)
 {
 	struct pen_gateway *g = ctx;
@@ -104,6 +135,8 @@ void pen_session_op(void *ctx, const struct pen_lease *l, bool ended)
 		came_up(g, l);
 		return;
 	}
+	if (!l->ready)
+		refresh_policy(g, l);
 	// A session that was refused because of its certificate is worth a line, too.
 	if (!l->ready && l->host_tried && l->tls_peer.certificate) {
 		if (l->tls && g->config->params.smtp_tls_loglevel >= 1)
