@@ -160,7 +160,10 @@ static void envelope_line(struct world *w, const char *l)
 	} else if (strncmp(l, "RCPT TO:<", 9) == 0) {
 		w->rcpts += r[0] == '2';
 	} else {
-		assert_true(strcmp(l, "RSET") == 0 || strncmp(l, "HELO", 4) == 0);
+		// An LMTP server that gives one reply too many answers DATA with what
+		// was meant for another command: then content comes unasked for.
+		assert_true((w->rude && w->lease.lmtp) || strcmp(l, "RSET") == 0 ||
+			    strncmp(l, "HELO", 4) == 0);
 	}
 	say(w, r);
 }

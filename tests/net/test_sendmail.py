@@ -81,7 +81,7 @@ def test_a_message_without_from_gets_one(sendmail):
 
 
 def test_requests_of_the_command_line_reach_the_gateway(sendmail):
-    content = sendmail.sent("-N", "success,delay", "-R", "hdrs", "-V", "id=1", "-O", "QueueDirectory=/x", "-f",
+    content = sendmail.sent("-N", "failure,delay", "-R", "hdrs", "-V", "id=1", "-O", "QueueDirectory=/x", "-f",
                             "me@bulk.example", "a@example.test", text="Subject: x\n\nx\n")
     assert b"Require-TLS-ESMTP" not in content
     done = sendmail.run("-N", "sometimes", "-O", "requiretls=maybe", "-O", "smtputf8=yes", "-f", "me@bulk.example",
