@@ -27,19 +27,10 @@ struct deciding {
 	char *warning;
 };
 
-// pattern is "*.suffix", exactly one label more, or a name.
-static bool mx_matches(const char *pattern, const char *host)
-{
-	if (pattern[0] != '*' || pattern[1] != '.')
-		return strcasecmp(pattern, host) == 0;
-	const char *dot = strchr(host, '.');
-	return dot != NULL && dot != host && strcasecmp(dot, pattern + 1) == 0;
-}
-
 bool tls_mx_allowed(char *const *pattern, uint32_t n, const char *host)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		if (mx_matches(pattern[i], host))
+		if (pen_sts_pattern_match(pattern[i], host))
 			return true;
 	}
 	return false;
