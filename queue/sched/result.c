@@ -78,8 +78,12 @@ static void log_delays(const struct pen_sched *s, const struct entry *e, const s
 
 	out[0] = before > 0 ? before : 0;
 	if (d == NULL || !d->attempted || d->started_at < active) {
-		out[1] = s->now - active;
-		out[2] = out[3] = 0;
+		bool connecting = r->source == PEN_TROUBLE_LEASE && r->lease != NULL &&
+				  r->lease->pub.opened_at >= active &&
+				  r->lease->pub.opened_at <= s->now;
+		out[2] = connecting ? s->now - r->lease->pub.opened_at : 0;
+		out[1] = s->now - active - out[2];
+		out[3] = 0;
 		return;
 	}
 	// Only a session's first transaction waited for the connection.

@@ -215,8 +215,12 @@ static void an_unreachable_host_shows_its_policy(void **state)
 
 	(void)state;
 	world_add(w, "s@x", "r@a.test");
+	world_wait(w, 7000);
 	world_fail(w, 0, PEN_TLS_MAY, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT);
 	assert_string_equal(last_log(w)->relay, "none");
+	// The time went into the connection, not into the queue.
+	assert_int_equal(last_log(w)->delay[1], 0);
+	assert_int_equal(last_log(w)->delay[2], 7000);
 	assert_string_equal(last_log(w)->tls, "may?");
 	w->route = WORLD_ROUTE_SOFT;
 	world_add(w, "s@x", "r@b.test");
