@@ -154,7 +154,9 @@ class Report:
                 print(f"{'TLS ' + line['case'] + ':':<40} {line['ours']:,} {line['unit']}, bare wolfSSL "
                       f"{line['wolfssl']:,} ({line['ratio']:.1%})")
         for line in self.out.get("dns", {}).get("lines", []):
-            print(f"{'DNS:':<28}{line if isinstance(line, str) else json.dumps(line)}")
+            print(f"{'DNS:':<28}{line['cached_per_s']:>10,} cached next hops/s ({line['cached_ms_p99']:.2f} ms, 99%), "
+                  f"{line['uncached_per_s']:,} uncached/s beside them, another thread late by "
+                  f"{line['stall_ms_p99']:.2f} ms (99%)")
         self.line("postfix", lambda r: f"{'Postfix 4 KiB:':<28}{r[rate]:>10,.0f} messages/s end to end")
         self.line("ceiling", lambda r: f"{'kernel sockets, no MTA:':<28}{r[rate]:>10,.0f} messages/s")
         ratios = {}
