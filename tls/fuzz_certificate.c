@@ -10,7 +10,7 @@
 #include "tls_alabel.h"
 #include "tls_client.h"
 #include "tls_der.h"
-#include "tls_match.h"
+#include "tls_name_match.h"
 #include "tls_signature.h"
 #include "tls_tlsa.h"
 

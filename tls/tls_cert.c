@@ -4,7 +4,7 @@
 
 #include "tls_alabel.h"
 #include "tls_der.h"
-#include "tls_match.h"
+#include "tls_name_match.h"
 
 #include <wolfssl/options.h>
 

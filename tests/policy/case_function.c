@@ -6,7 +6,11 @@
 
 #include "pen_message.h"
 #include "pen_requiretls.h"
+#include "pen_smtp_reply.h"
 #include "pen_sts.h"
+#include "pen_trouble.h"
+#include "tls_alabel.h"
+#include "tls_name_match.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,13 +123,65 @@ static void run_demand(struct policy_case *c)
 	case_expect_text(c, "the demand", names[pen_message_demand(flags)], wanted(c));
 }
 
+// ---- names of certificates: "match REFERENCE PRESENTED yes|no"
+
+static void run_name(struct policy_case *c)
+{
+	char presented[TLS_NAME_MAX + 1];
+
+	for (int i = 0; i < c->n; i++) {
+		struct case_line *l = &c->line[i];
+		if (strcmp(l->word[0], "match") != 0 || l->n != 4)
+			continue;
+		bool domain = l->word[1][0] == '.';
+		struct pen_tls_name reference = {domain, l->word[1] + domain};
+		bool got = tls_alabel(pen_span_cstr(l->word[2]), presented) &&
+			   tls_name_match(&reference, presented);
+		if (got != (strcmp(l->word[3], "yes") == 0))
+			case_fail(c, "%s and %s: %s", l->word[1], l->word[2],
+				got ? "a match" : "no match");
+	}
+}
+
+// ---- a server's reply to a recipient: "say TEXT", "want sent|deferred|bounced STATUS"
+
+static void run_reply(struct policy_case *c)
+{
+	static const char *const verdicts[] = {[PEN_VERDICT_DELIVERED] = "sent",
+		[PEN_VERDICT_RETRY] = "deferred",
+		[PEN_VERDICT_BOUNCE] = "bounced"};
+	struct pen_reply reply;
+	struct pen_dsn d = {0};
+	char line[1024], status[32];
+	size_t used;
+
+	for (int i = 0; i < c->n; i++) {
+		struct case_line *l = &c->line[i];
+		if (strcmp(l->word[0], "say") == 0) {
+			snprintf(line, sizeof(line), "%s\r\n", l->rest);
+			pen_reply_init(&reply);
+			if (pen_reply_feed(&reply, (const uint8_t *)line, strlen(line), &used) !=
+				PEN_REPLY_DONE)
+				case_fail(c, "the reply is none");
+			pen_reply_to_dsn(&reply, PEN_SCOPE_RECIPIENT, PEN_STAGE_RCPT, &d);
+		} else if (strcmp(l->word[0], "want") == 0 && l->n == 3) {
+			snprintf(status, sizeof(status), "%u.%u.%u", d.klass, d.subject, d.detail);
+			case_expect_text(c, "the status", status, l->word[2]);
+			case_expect_text(c, "the outcome",
+				verdicts[pen_trouble_judge(&d, PEN_TROUBLE_DELIVERY, false)],
+				l->word[1]);
+		}
+	}
+}
+
 bool case_function(struct policy_case *c)
 {
 	static const struct {
 		const char *name;
 		void (*run)(struct policy_case *c);
 	} functions[] = {{"requiretls", run_requiretls}, {"sts-pattern", run_pattern},
-		{"sts-record", run_record}, {"sts-body", run_body}, {"demand", run_demand}};
+		{"sts-record", run_record}, {"sts-body", run_body}, {"demand", run_demand},
+		{"name", run_name}, {"reply", run_reply}};
 	const struct case_line *l = &c->line[0];
 
 	if (c->n == 0 || strcmp(l->word[0], "function") != 0 || l->n < 2)

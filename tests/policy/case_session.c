@@ -457,6 +457,16 @@ static void check_rest(struct session_case *s, const struct case_line *e)
 		case_expect_text(
 			s->c, "the REQUIRETLS level", names[s->host[0].policy->requiretls], want);
 	}
+	want = case_value(e, "tlsa");
+	if (want != NULL && s->nhosts > 0) {
+		char got[256] = "";
+		const struct pen_tls_policy *p = s->host[0].policy;
+		for (uint32_t i = 0; i < p->ntlsa; i++)
+			snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%u%u%u",
+				i > 0 ? "," : "", p->tlsa[i].usage, p->tlsa[i].selector,
+				p->tlsa[i].mtype);
+		case_expect_text(s->c, "the TLSA records in use", got, want);
+	}
 	want = case_value(e, "names");
 	if (want != NULL && s->nhosts > 0) {
 		char got[1024] = "";

@@ -5,7 +5,7 @@
 #include "pen_test.h"
 
 #include "tls_alabel.h"
-#include "tls_match.h"
+#include "tls_name_match.h"
 
 static const char *alabel(const char *raw, size_t n)
 {

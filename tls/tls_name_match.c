@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-#include "tls_match.h"
+#include "tls_name_match.h"
 
 // ".example.com": something must stand in front of the dot.
 static bool below(const char *domain, const char *presented)
