@@ -152,6 +152,7 @@ struct pen_tls_policy {
 	enum pen_tls_demand demand;
 	enum pen_requiretls requiretls;
 	bool requiretls_strict;  // smtp_requiretls_strict
+	bool one_use;            // connection_reuse=no: one message for each connection
 	bool wrapper;            // TLS from the first byte
 	bool offers_credentials; // AUTH would be used: no plaintext retry
 

@@ -115,6 +115,7 @@ void daemon_drop_privileges(const struct pen_params *p)
 	if (pw == NULL)
 		return;
 	give("maillog_file", p->maillog_file, pw);
+	give("event_log_file", p->event_log_file, pw);
 	give("control_socket", p->control_socket, pw);
 	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
 		setuid(pw->pw_uid) != 0 || setuid(0) == 0)

@@ -292,6 +292,12 @@ static void open_log(struct pen_gateway *g)
 	int err = pen_maillog_open(&cfg, &g->maillog);
 	if (err != 0)
 		pen_fatal("maillog_file = %s: %s", p->maillog_file, strerror(-err));
+	if (p->event_log_file[0] == '\0')
+		return;
+	struct pen_maillog_config events = {.path = p->event_log_file, .raw = true};
+	err = pen_maillog_open(&events, &g->events);
+	if (err != 0)
+		pen_fatal("event_log_file = %s: %s", p->event_log_file, strerror(-err));
 }
 
 static void load_filter(struct pen_gateway *g)
@@ -362,6 +368,7 @@ static void stop(struct pen_gateway *g)
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
+	pen_maillog_close(g->events);
 	pen_tls_settings_free(g->tls_settings);
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
@@ -378,6 +385,7 @@ static void serve(struct pen_gateway *g, const sigset_t *signals)
 		if (sig != SIGHUP)
 			return;
 		pen_maillog_reopen(g->maillog);
+		pen_maillog_reopen(g->events);
 	}
 }
 

@@ -49,6 +49,7 @@ struct pen_maillog {
 	size_t stamp_len;
 
 	char *back; // writer thread
+	bool raw;
 };
 
 static int open_file(const char *path)
@@ -187,7 +188,7 @@ static size_t prefix(struct pen_maillog *l, char *out, size_t cap, const char *s
 static bool append(struct pen_maillog *l, const char *service, const char *text, size_t n)
 {
 	char head[160];
-	size_t h = prefix(l, head, sizeof(head), service);
+	size_t h = l->raw ? 0 : prefix(l, head, sizeof(head), service);
 
 	if (l->cap - l->front_n < h + n + 1)
 		return false;
@@ -205,7 +206,9 @@ static void report_dropped(struct pen_maillog *l)
 
 	if (l->dropped == l->reported)
 		return;
-	int n = snprintf(text, sizeof(text), "warning: %llu lines of this log were dropped",
+	int n = snprintf(text, sizeof(text),
+		l->raw ? "{\"type\":\"Lost\",\"records\":%llu}"
+		       : "warning: %llu lines of this log were dropped",
 		(unsigned long long)(l->dropped - l->reported));
 	if (append(l, "maillog", text, (size_t)n))
 		l->reported = l->dropped;
@@ -277,6 +280,7 @@ static struct pen_maillog *allocate(const struct pen_maillog_config *cfg)
 	l->front = malloc(l->cap);
 	l->back = malloc(l->cap);
 	l->pid = getpid();
+	l->raw = cfg->raw;
 	l->stamp_second = -1;
 	bool path_ok = l->path != NULL || cfg->path == NULL || cfg->path[0] == '\0';
 	if (!path_ok || !l->syslog_path || !l->name || !l->host || !l->front || !l->back) {
@@ -361,11 +365,11 @@ struct pen_maillog_stats pen_maillog_stats(struct pen_maillog *l)
 	return s;
 }
 
-void pen_maillog_put(struct pen_maillog *l, const char *service, const struct pen_logline *b)
+static void put(struct pen_maillog *l, const char *service, const char *text, size_t n)
 {
 	pthread_mutex_lock(&l->lock);
 	bool was_empty = l->front_n == 0;
-	if (append(l, service, b->text, b->n))
+	if (append(l, service, text, n))
 		l->lines++;
 	else
 		l->dropped++;
@@ -377,4 +381,14 @@ void pen_maillog_put(struct pen_maillog *l, const char *service, const struct pe
 	if (was_empty)
 		pthread_cond_signal(&l->wake);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void pen_maillog_put(struct pen_maillog *l, const char *service, const struct pen_logline *b)
+{
+	put(l, service, b->text, b->n);
+}
+
+void pen_maillog_record(struct pen_maillog *l, const char *text, size_t n)
+{
+	put(l, "", text, n);
 }

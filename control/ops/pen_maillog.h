@@ -32,6 +32,7 @@ struct pen_maillog_config {
 	const char *host;        // short host name in each line
 	int facility;            // syslog's number; 0 is the kernel's, so it means mail (2)
 	size_t buffer_bytes;     // 0: 4 MiB
+	bool raw;                // event records: lines as they are, JSON, in a file
 };
 
 struct pen_maillog_stats {
@@ -53,6 +54,9 @@ struct pen_maillog_stats pen_maillog_stats(struct pen_maillog *l);
 // then do nothing.
 void pen_maillog_line(struct pen_maillog *l, const char *service, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+// With `raw`: one record of any length, without a line end.
+void pen_maillog_record(struct pen_maillog *l, const char *text, size_t n);
 
 enum pen_maillog_status {
 	PEN_MAILLOG_SENT,

@@ -73,4 +73,6 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 	if (line->relay_addr != NULL)
 		d.relay_addr = *line->relay_addr;
 	pen_maillog_delivery(g->maillog, &d);
+	if (g->events != NULL)
+		pen_event_log(g, line);
 }

@@ -46,6 +46,7 @@ struct pen_reply_counts {
 struct pen_gateway {
 	const struct pen_config *config;
 	struct pen_maillog *maillog;
+	struct pen_maillog *events; // NULL without event_log_file
 	struct pen_spool *spool;
 	struct pen_dns *dns;
 	struct pen_wire_tls_profiles *tls_profiles;
@@ -115,6 +116,9 @@ extern const struct pen_submission_ops pen_intake_ops;
 
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
+
+// event_log.c: a record of the attempt, for programs.
+void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line);
 
 // delivery_log.c
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);

@@ -130,6 +130,10 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 	l->pub.plain_retry = s->wall - m->arrival >= s->cfg.tls_fallback_delay;
 	l->pub.hold_dots = s->cfg.hold_dots;
 	l->pub.max_messages = s->cfg.connection_message_limit;
+	for (uint8_t i = 0; i < l->pub.nhosts; i++) {
+		if (l->pub.host[i].tls->one_use)
+			l->pub.max_messages = 1;
+	}
 	l->pub.max_age = s->cfg.connection_age_limit;
 	l->pub.worker = least_loaded_worker(s);
 	l->pub.id = ++s->lease_id;

@@ -169,6 +169,20 @@ static void one_minute(struct pen_sched_config *cfg)
 	cfg->tls_fallback_delay = 60 * S;
 }
 
+static void a_policy_may_want_a_connection_for_each_message(void **state)
+{
+	struct world *w = world_new(NULL);
+
+	(void)state;
+	w->one_use = true;
+	world_add(w, "s@x", "r@a.test");
+	assert_int_equal(w->lease[0].l->max_messages, 1);
+	w->one_use = false;
+	world_add(w, "s@x", "r@b.test");
+	assert_int_not_equal(w->lease[1].l->max_messages, 1);
+	world_free(w);
+}
+
 static void a_retry_in_plaintext_is_a_matter_of_the_messages_age(void **state)
 {
 	struct world *w = world_new(one_minute);
@@ -380,6 +394,7 @@ int main(void)
 		cmocka_unit_test(hosts_of_a_family_without_source_are_left_out),
 		cmocka_unit_test(a_site_without_any_reachable_family_is_deferred),
 		cmocka_unit_test(equal_hosts_share_the_load_within_their_family),
+		cmocka_unit_test(a_policy_may_want_a_connection_for_each_message),
 		cmocka_unit_test(a_retry_in_plaintext_is_a_matter_of_the_messages_age),
 		cmocka_unit_test(a_failed_handshake_at_level_may_defers_one_message_only),
 		cmocka_unit_test(an_unreachable_host_shows_its_policy),

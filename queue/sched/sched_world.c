@@ -144,7 +144,9 @@ static void add_host(
 	char mx[128];
 
 	snprintf(mx, sizeof(mx), "mx%u.%s", i + 1, site);
-	h->tls = pen_tls_policy_plain(w->level, mx);
+	struct pen_tls_policy *tls = pen_tls_policy_plain(w->level, mx);
+	tls->one_use = w->one_use;
+	h->tls = tls;
 	h->addr = ip6 ? world_ip6((uint8_t)(i + 1)) : pen_addr_ip4(0x0a000001 + i);
 	h->port = 25;
 	h->preference = (uint16_t)(10 * i);

@@ -457,6 +457,9 @@ static void check_rest(struct session_case *s, const struct case_line *e)
 		case_expect_text(
 			s->c, "the REQUIRETLS level", names[s->host[0].policy->requiretls], want);
 	}
+	want = case_value(e, "reuse");
+	if (want != NULL && s->nhosts > 0 && yes(want) == s->host[0].policy->one_use)
+		case_fail(s->c, "connections are %sreused", yes(want) ? "not " : "");
 	want = case_value(e, "tlsa");
 	if (want != NULL && s->nhosts > 0) {
 		char got[256] = "";

@@ -16,7 +16,6 @@ struct parser {
 	const char *wrong; // what, in a few words
 	char name[32];     // the attribute being read
 	bool needs_type;   // an attribute that policy_type= must go with
-	bool connection_reuse, rpk;
 };
 
 static bool fail(struct parser *p, const char *what)
@@ -115,6 +114,12 @@ static bool read_flag(struct parser *p, struct pen_span v)
 	return true;
 }
 
+static bool read_reuse(struct parser *p, struct pen_span v)
+{
+	p->a->one_use = pen_span_ieq(v, PEN_SPAN_LIT("no"));
+	return read_flag(p, v);
+}
+
 static bool read_type(struct parser *p, struct pen_span v)
 {
 	if (p->a->reported)
@@ -189,7 +194,7 @@ static const struct {
 	{"servername", read_servername},
 	{"match", read_match},
 	{"tafile", read_tafile},
-	{"connection_reuse", read_flag},
+	{"connection_reuse", read_reuse},
 	{"enable_rpk", read_flag},
 	{"policy_type", read_type},
 	{"policy_domain", read_domain},

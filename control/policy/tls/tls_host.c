@@ -370,6 +370,7 @@ static void fill_fixed(struct deciding *d)
 	p->requiretls = d->site->requiretls;
 	p->requiretls_strict = d->s->requiretls_strict;
 	p->wrapper = d->s->wrapper;
+	p->one_use = d->a->one_use;
 }
 
 // False: no memory.

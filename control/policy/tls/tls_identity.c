@@ -25,8 +25,8 @@ uint64_t tls_identity(const struct pen_tls_policy *p, uint64_t profile_hash)
 {
 	uint64_t fixed[] = {(uint64_t)(int64_t)p->level, p->skipped,
 		(uint64_t)(int64_t)p->skip_level, p->failure, p->demand, p->requiretls,
-		p->requiretls_strict, p->wrapper, p->offers_credentials, p->no_common_name,
-		p->digest, p->nnames, p->nfingerprints, p->ntlsa, profile_hash};
+		p->requiretls_strict, p->wrapper, p->one_use, p->offers_credentials,
+		p->no_common_name, p->digest, p->nnames, p->nfingerprints, p->ntlsa, profile_hash};
 	uint64_t h = mix(0, fixed, sizeof(fixed));
 
 	h = mix_str(h, p->host);

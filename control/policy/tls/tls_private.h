@@ -40,6 +40,7 @@ struct pen_tls_attributes {
 	struct tls_match_list match;         // verify and secure; empty: main.cf's
 	struct tls_fingerprints fingerprint; // empty: main.cf's
 	char *anchors;                       // tafile=, several joined by newlines
+	bool one_use;                        // connection_reuse=no
 	bool reported, sts;                  // policy_type= is there, is sts
 	char *policy_domain;
 	char **policy_string, **mx; // NULL-terminated, or NULL
