@@ -163,6 +163,12 @@ void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, boo
 	}
 }
 
+// Only under an MTA-STS policy common names never count.
+static bool is_sts(const struct pen_tls_policy *p)
+{
+	return p->no_common_name;
+}
+
 void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said, const char *peer,
 	struct pen_tls_field *st, struct pen_tls_verdict *out)
 {
@@ -176,9 +182,13 @@ void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said,
 		return;
 	}
 	if (p->requiretls < PEN_REQUIRETLS_STARTTLS) {
-		out->why.klass = said->klass;
-		out->why.subject = said->subject;
-		out->why.detail = said->detail;
+		// What MTA-STS refuses is a failure for now, until the mail expires
+		// (RFC 8461 5): 4.7.4 then, whatever the server said.
+		if (said->klass == 4 || !is_sts(p)) {
+			out->why.klass = said->klass;
+			out->why.subject = said->subject;
+			out->why.detail = said->detail;
+		}
 		out->why.reply = said->reply;
 	}
 }

@@ -89,7 +89,7 @@ void pen_tls_begin(const struct pen_tls_policy *p, bool plain, struct pen_tls_fi
 void pen_tls_offer(const struct pen_tls_policy *p, bool plain, bool offered, bool engine,
 	const char *peer, struct pen_tls_field *st, struct pen_tls_verdict *out);
 // The server's answer to STARTTLS, 4xx or 5xx, whose status is the result when
-// TLS is required.
+// TLS is required, unless MTA-STS requires it.
 void pen_tls_refused(const struct pen_tls_policy *p, const struct pen_dsn *said, const char *peer,
 	struct pen_tls_field *st, struct pen_tls_verdict *out);
 // No handshake, for `error`; or, with `lost`, the connection ended or timed out
