@@ -150,11 +150,18 @@ struct pen_lease {
 	char tls_protocol[12];        // "TLSv1.3"
 	char tls_cipher[40];          // "TLS_AES_128_GCM_SHA256"
 	uint16_t tls_bits;
-	bool requiretls;       // MAIL carries REQUIRETLS
-	bool headers_only;     // RET=HDRS is added: REQUIRETLS could not be passed on
-	bool dsn;              // the server offers DSN (RFC 3461)
-	uint64_t size_limit;   // the server's SIZE; 0 = none given
-	uint32_t messages;     // transactions that were begun
+	bool requiretls;     // MAIL carries REQUIRETLS
+	bool headers_only;   // RET=HDRS is added: REQUIRETLS could not be passed on
+	bool dsn;            // the server offers DSN (RFC 3461)
+	uint64_t size_limit; // the server's SIZE; 0 = none given
+	uint32_t messages;   // transactions that were begun
+	// What TCP saw (PEN_SIGNAL_ in queue/shape): filled in at READY, each DONE and ENDED.
+	struct pen_transport_signs {
+		uint32_t segments, retransmitted; // data segments sent; of these, again
+		uint16_t syn_retries, zero_windows;
+		bool connect_timeout, refused, reset;
+		uint32_t srtt_us;
+	} signs;
 	pen_time_us opened_at; // first SYN
 	pen_time_us ready_at;
 	// klass 2 after a clean end. klass 5 with scope SITE and without `ready`
@@ -211,6 +218,7 @@ struct pen_delivery {
 	uint16_t conn_use;      // how many transactions this session has had, this included
 	pen_time_us started_at; // MAIL handed to the stream
 	pen_time_us done_at;    // final reply, or the failure
+	pen_time_us dot_at;     // the final dot handed to the stream; 0: not yet
 
 	struct pen_delivery *next; // for the owner's lists
 	uint32_t nrcpt;

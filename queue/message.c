@@ -46,6 +46,20 @@ static void message_begin(struct pen_message *m, pen_wall_us arrival, uint32_t f
 	m->arrival = arrival;
 	m->next_attempt = arrival;
 	m->flags = flags;
+	m->klass = &pen_mail_class_none;
+}
+
+// False: no memory.
+static bool take_class(struct pen_message *m, const struct pen_envelope *e)
+{
+	if (e->klass != NULL)
+		m->klass = pen_mail_class_ref(e->klass);
+	if (e->extra == NULL)
+		return true;
+	m->extra = malloc(sizeof(*m->extra));
+	if (m->extra != NULL)
+		*m->extra = *e->extra;
+	return m->extra != NULL;
 }
 
 struct pen_message *pen_message_make(
@@ -70,6 +84,10 @@ struct pen_message *pen_message_make(
 		m->rcpt[i].notify = e->rcpt[i].notify;
 	}
 	message_begin(m, e->arrival, e->flags);
+	if (!take_class(m, e)) {
+		pen_message_free(m);
+		return NULL;
+	}
 	return m;
 }
 
@@ -97,6 +115,8 @@ void pen_message_free(struct pen_message *m)
 		return;
 	free(m->content);
 	free(m->last_error);
+	free(m->extra);
+	pen_mail_class_put(m->klass);
 	free(m);
 }
 

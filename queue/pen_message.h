@@ -12,6 +12,7 @@
 //          dropped from memory and read back from the spool.
 
 #include "pen_delivery.h"
+#include "pen_mail_class.h"
 
 enum pen_fate {
 	PEN_FATE_QUEUED,    // no end yet
@@ -29,6 +30,9 @@ struct pen_recipient {
 	uint8_t notify;        // PEN_NOTIFY_ bits; 0: not given
 	uint8_t fate;          // enum pen_fate; durable
 	uint16_t attempts;     // delivery attempts so far; durable
+	// Deliveries whose final dot was acknowledged and never answered; durable.
+	// QUEUED with doubts is *in doubt*: it may have been delivered already.
+	uint8_t doubts;
 };
 
 enum {                                     // pen_message.flags, durable
@@ -40,6 +44,25 @@ enum {                                     // pen_message.flags, durable
 	PEN_MESSAGE_TLSRPT = 1 << 5,       // a TLSRPT report: not reported about
 	PEN_MESSAGE_RET_FULL = 1 << 6,     // RFC 3461 RET
 	PEN_MESSAGE_RET_HDRS = 1 << 7,
+	PEN_MESSAGE_SMTPUTF8 = 1 << 8,   // MAIL had SMTPUTF8 (RFC 6531)
+	PEN_MESSAGE_DELAY_TOLD = 1 << 9, // the delay warning was sent
+	PEN_MESSAGE_EXPIRE = 1 << 10,    // an operator ended its lifetime (postsuper -e)
+	PEN_MESSAGE_NO_NOTICE = 1 << 11, // and nobody is to be told (postsuper -f)
+};
+
+// When a message may be sent. A window repeats every week in its time zone.
+struct pen_send_window {
+	uint8_t days;      // bit 0: Sunday ... bit 6: Saturday; 0: no window
+	uint16_t from, to; // minutes since midnight, [from, to); to <= from: over midnight
+	char zone[48];     // "Europe/Berlin"; empty: UTC
+};
+
+// What few messages have. Absolute values; durable.
+struct pen_message_extra {
+	pen_wall_us not_before, not_after; // 0: no bound; not_after ends its life
+	struct pen_send_window window;
+	char verp[2];    // the delimiters, as in "+="; zero: no VERP
+	char route[128]; // "transport:nexthop" of an operator or a header; empty: as routed
 };
 
 struct pen_message {
@@ -53,7 +76,9 @@ struct pen_message {
 	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	uint32_t content_len;
 	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry
-	void *sched;                // scheduler
+	const struct pen_mail_class *klass; // never NULL; a reference
+	struct pen_message_extra *extra;    // NULL, or owned
+	void *sched;                        // scheduler
 	uint32_t nrcpt;
 	struct pen_recipient rcpt[];
 };
@@ -71,6 +96,8 @@ struct pen_envelope {
 	uint32_t nrcpt;
 	uint32_t flags; // PEN_MESSAGE_
 	pen_wall_us arrival;
+	const struct pen_mail_class *klass;    // NULL: none; a reference is taken
+	const struct pen_message_extra *extra; // NULL, or copied
 };
 
 #define PEN_XTEXT_MAX 1536
@@ -119,8 +146,12 @@ struct pen_message_update {
 	struct pen_rcpt_change {
 		uint32_t index;
 		uint8_t fate;
+		uint8_t doubts;
 		uint16_t attempts;
 	} * change;
+	// An operator moved it: the message's new values. NULL: they stay.
+	const struct pen_mail_class *klass;
+	const struct pen_message_extra *extra;
 	const struct pen_dsn *last_error; // may be NULL
 	bool removed;                     // no recipient is left: the message's space can be reused
 };

@@ -78,7 +78,7 @@ void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t f
 		else
 			s->total.deleted++;
 	}
-	s->change[s->nchanges++] = (struct pen_rcpt_change){rcpt, r->fate, r->attempts};
+	s->change[s->nchanges++] = (struct pen_rcpt_change){rcpt, r->fate, r->doubts, r->attempts};
 }
 
 void entry_record(struct pen_sched *s, struct entry *e, bool removed)

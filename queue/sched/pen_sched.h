@@ -33,11 +33,23 @@
 #include "pen_retry.h"
 #include "pen_ring.h"
 #include "pen_sched_ops.h"
+#include "pen_shape.h"
 #include "pen_site_route.h"
 
 struct pen_sched_source {
 	struct pen_addr addr;
 	char helo[PEN_HOST_NAME_MAX + 1]; // empty: myhostname
+};
+
+enum pen_in_doubt_policy {
+	PEN_IN_DOUBT_DELAY, // once more after in_doubt_delay; in doubt again: held until it expires
+	PEN_IN_DOUBT_RETRY, // as any other deferral
+	PEN_IN_DOUBT_HOLD,  // until an operator decides, or it expires
+};
+
+struct pen_sched_transport { // 0: the general value
+	char name[32];
+	uint32_t recipient_limit, concurrency_limit, initial_concurrency;
 };
 
 struct pen_sched_config {
@@ -74,6 +86,17 @@ struct pen_sched_config {
 	uint32_t workers;
 	uint32_t nsources;                     // at least one
 	const struct pen_sched_source *source; // copied
+
+	struct pen_shape *shape; // NULL: nothing is limited but by this configuration; outlives it
+	enum pen_in_doubt_policy in_doubt_policy;
+	pen_time_us in_doubt_delay;     // DELAY: before the one retry
+	pen_time_us delay_warning_time; // 0: none is sent
+	bool confirm_delay_cleared;     // the sender is told when delayed mail went through
+	pen_time_us greylist_retry;     // after a greylisting reply; 0: as any other
+	uint32_t ready_limit; // transactions made ready per site; the rest wait as messages
+	// per transport: Postfix's transport_destination_recipient_limit and the like
+	const struct pen_sched_transport *transport;
+	uint32_t ntransports;
 
 	uint32_t message_limit; // pen_sched_accepting says no above these
 	uint32_t recipient_total_limit;

@@ -13,7 +13,9 @@ enum pen_sched_state {
 	PEN_STATE_ACTIVE = 1 << 1,   // resolving, waiting for a connection, or in flight
 	PEN_STATE_BOUNCING = 1 << 2, // a notification is on its way to the spool
 	PEN_STATE_HOLD = 1 << 3,
-	PEN_STATE_ANY = 15,
+	PEN_STATE_WAITING = 1 << 4,   // due, behind other mail for its site; not yet active
+	PEN_STATE_SCHEDULED = 1 << 5, // not before, or outside its window
+	PEN_STATE_ANY = 63,
 };
 
 const char *pen_sched_state_word(enum pen_sched_state st);
@@ -24,7 +26,8 @@ struct pen_sched_view {
 	uint32_t queued;    // recipients without a fate
 	uint32_t in_flight; // of these, with a worker now
 	pen_wall_us expires;
-	bool deleting; // removed as soon as what is in flight came back
+	uint32_t in_doubt; // of the queued ones
+	bool deleting;     // removed as soon as what is in flight came back
 };
 
 struct pen_sched_filter {
@@ -59,14 +62,15 @@ int pen_sched_flush(struct pen_sched *s, uint64_t id);
 // Recipients, unless the name says otherwise. At every moment
 // accepted = queued + delivered + bounced + expired + deleted.
 struct pen_sched_stats {
-	uint64_t messages, queued;                 // now
-	uint64_t active, deferred, bouncing, held; // messages now
+	uint64_t messages, queued;                                     // now
+	uint64_t active, deferred, bouncing, held, waiting, scheduled; // messages now
 	uint64_t jobs_ready, jobs_resolving, in_flight;
 	uint64_t leases, leases_ready, sites, nexthops, sites_dead;
 	uint64_t content_bytes;
 	uint64_t accepted, delivered, bounced, expired, deleted; // since the start
 	uint64_t deferrals;                                      // results that were temporary
 	uint64_t in_doubt; // of these, the dot was acknowledged but not answered
+	uint64_t doubtful; // recipients queued and in doubt, now
 	uint64_t returned; // deliveries that came back untried
 	uint64_t leases_opened, leases_failed, watchdog_aborts;
 	uint64_t notifications, notification_errors;
@@ -82,6 +86,14 @@ struct pen_site_view {
 	pen_time_us dead_for;   // microseconds until it is tried again, 0 = alive
 	struct pen_span reason; // why it is dead
 	uint64_t delivered, deferred, bounced;
+	struct pen_span name;     // its hosts, rolled up: what limits hold for
+	struct pen_span provider; // "" none
+	struct pen_span pool;
+	uint32_t waiting;             // messages behind the bound of its ready queue
+	uint32_t flows;               // tenants and campaigns that have mail for it
+	struct pen_span blocked;      // the sentence of what shaping holds it with, "" nothing
+	pen_time_us blocked_for;      // microseconds; PEN_TIME_NEVER: until something ends
+	struct pen_shape_site *shape; // NULL: without shaping
 };
 
 typedef bool pen_site_view_fn(void *ctx, const struct pen_site_view *view);

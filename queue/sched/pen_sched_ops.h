@@ -45,6 +45,9 @@ struct pen_sched_log {
 	const struct pen_dsn *dsn;
 	enum pen_sched_status status;
 	bool in_doubt; // the final dot was acknowledged, but never answered
+	// The final dot was never acknowledged: the retry cannot duplicate.
+	bool retry_is_safe;
+	const char *klass; // of the failure (pen_reply_rules.h); NULL without one
 	// TLS of the session; has_session false: no session was up.
 	bool has_session;
 	bool tls;
@@ -66,6 +69,14 @@ struct pen_sched_submission {
 	uint32_t content_len;
 	uint32_t flags; // PEN_MESSAGE_DSN, perhaps PEN_MESSAGE_8BIT
 	pen_wall_us arrival;
+};
+
+// What the filter says of a refusal; see control/filter/pen_reply_rules.h.
+struct pen_sched_match {
+	const char *klass; // its class, "bad-mailbox"; lives until the next reload
+	bool greylisted;   // the class is greylisting
+	uint32_t nrules;
+	uint32_t rule[16]; // of the shaping configuration
 };
 
 struct pen_sched_ops {
@@ -105,8 +116,23 @@ struct pen_sched_ops {
 	// op: contents are never dropped.
 	int (*content)(void *ctx, struct pen_message *m);
 
+	// A refusal or a failure of a session, class 4 or 5: what it means. NULL op:
+	// nothing is known of it. `provider` and `site` as in pen_shape.h.
+	void (*match)(void *ctx, const struct pen_dsn *d, const char *provider,
+		struct pen_span site, struct pen_sched_match *out);
+
+	// Seconds east of UTC in a time zone at `at`, and until when that holds. False: no
+	// such zone. NULL op: only UTC.
+	bool (*zone)(
+		void *ctx, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until);
+
 	// One line per result of a recipient.
 	void (*log)(void *ctx, const struct pen_sched_log *line);
+
+	// A fate that no delivery brought: an operator's delete, bounce or expiry; what the
+	// accounting needs. `by` is "operator" or "rule at egress.conf line 30". May be NULL.
+	void (*ended)(void *ctx, const struct pen_message *m, uint32_t rcpt, enum pen_fate fate,
+		const char *by);
 
 	// The message is finished and recorded as removed: log it and free it.
 	void (*removed)(void *ctx, struct pen_message *m);

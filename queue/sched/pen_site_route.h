@@ -27,6 +27,11 @@ struct pen_route_result {
 	// What makes two next hops share limits: the sorted MX host set, the port
 	// and the identity of the TLS policy. Printable; at most PEN_SITE_KEY_MAX.
 	struct pen_span site_key;
+	// The host set alone, rolled up (pen_site_rollup): what limits hold for, and the MX names
+	// it was made of. Empty: from the hosts below.
+	struct pen_span site_name;
+	const struct pen_span *mx;
+	uint32_t nmx;
 	pen_time_us ttl; // how long this answer holds, failures included
 	uint32_t nhosts; // at least 1 with class 2
 	struct pen_route_host host[PEN_ROUTE_HOSTS_MAX];
