@@ -104,29 +104,16 @@ static void fail_with(
 		PEN_STAGE_NONE, "%.*s", PEN_SPAN_ARG(rest));
 }
 
-static void to_nexthop(struct pen_route *out, struct pen_span text)
+typedef const char *parse_fn(struct pen_nexthop *hop, struct pen_span text);
+
+static void to_nexthop(
+	struct pen_route *out, enum pen_route_kind kind, parse_fn *parse, struct pen_span text)
 {
 	struct pen_nexthop hop;
-	const char *wrong = pen_nexthop_parse(&hop, text);
+	const char *wrong = parse(&hop, text);
 
 	if (wrong == NULL) {
-		out->kind = PEN_ROUTE_SMTP;
-		pen_nexthop_str(&hop, out->nexthop);
-		return;
-	}
-	out->kind = PEN_ROUTE_FAIL;
-	pen_dsn_set(&out->dsn, 4, 3, 5, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
-		"server configuration error: next hop \"%.*s\": %s",
-		(int)(text.n < 100 ? text.n : 100), (const char *)text.p, wrong);
-}
-
-static void to_lmtp(struct pen_route *out, struct pen_span text)
-{
-	struct pen_nexthop hop;
-	const char *wrong = parse_lmtp(&hop, text);
-
-	if (wrong == NULL) {
-		out->kind = PEN_ROUTE_LMTP;
+		out->kind = kind;
 		pen_nexthop_str(&hop, out->nexthop);
 		return;
 	}
@@ -158,11 +145,11 @@ static void apply_result(struct pen_route *out, const struct result *r, struct p
 {
 	if (is_smtp(r->transport)) {
 		if (r->nexthop.n > 0)
-			to_nexthop(out, r->nexthop);
+			to_nexthop(out, PEN_ROUTE_SMTP, pen_nexthop_parse, r->nexthop);
 		else
 			to_domain(out, domain);
 	} else if (is_lmtp(r->transport)) {
-		to_lmtp(out, r->nexthop.n > 0 ? r->nexthop : domain);
+		to_nexthop(out, PEN_ROUTE_LMTP, parse_lmtp, r->nexthop.n > 0 ? r->nexthop : domain);
 	} else if (is_transport(r->transport, "error")) {
 		fail_with(out, 5, r->nexthop, "mail for this address is not deliverable");
 	} else if (is_transport(r->transport, "retry")) {
@@ -199,7 +186,8 @@ void pen_route_find(
 	if (find_result(routing, recipient, domain, &result))
 		apply_result(out, &result, domain);
 	else if (routing->relayhost != NULL && routing->relayhost[0] != '\0')
-		to_nexthop(out, pen_span_cstr(routing->relayhost));
+		to_nexthop(
+			out, PEN_ROUTE_SMTP, pen_nexthop_parse, pen_span_cstr(routing->relayhost));
 	else
 		to_domain(out, domain);
 }

@@ -36,6 +36,18 @@ def folder(request):
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def module_folder(request):
+    """The same for all tests of a file."""
+    path = run.work_dir("penstock-test-")
+    failed = request.session.testsfailed
+    yield path
+    if request.session.testsfailed > failed:
+        print(f"the logs are in {path}")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def closing():
     """closing(x) returns x and closes or stops it at the end, last one first."""

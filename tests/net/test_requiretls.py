@@ -6,7 +6,6 @@
 """
 
 import contextlib
-import shutil
 import subprocess
 
 import peers
@@ -126,15 +125,9 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(request):
-    folder = run.work_dir("penstock-test-")
-    failed = request.session.testsfailed
+def world(build, module_folder):
     with contextlib.ExitStack() as stack:
-        yield World(request.getfixturevalue("build"), folder, stack)
-    if request.session.testsfailed > failed:
-        print(f"the logs are in {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield World(build, module_folder, stack)
 
 
 def shown(line):

@@ -3,7 +3,6 @@
 
 import email
 import pathlib
-import shutil
 
 import penstock_run as run
 import pytest
@@ -14,10 +13,9 @@ RECIPIENTS = 5
 
 
 @pytest.fixture(scope="module")
-def world(request):
+def world(build, module_folder):
     """One gateway and one sink for all tests here; the sink keeps what it gets."""
-    folder = run.work_dir("penstock-test-")
-    build = request.getfixturevalue("build")
+    folder = module_folder
     sink = gateway = None
     try:
         sink = run.Sink(build, folder, folder / "memif.sock", "--dump-dir", folder / "dump")
@@ -30,7 +28,6 @@ def world(request):
         for p in (gateway, sink):
             if p is not None:
                 p.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

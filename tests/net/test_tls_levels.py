@@ -7,7 +7,6 @@ wanted), a row of smtp_tls_policy_maps for each domain. Run with -s to see expec
 
 import contextlib
 import re
-import shutil
 
 import peers
 import penstock_run as run
@@ -172,15 +171,9 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(request):
-    folder = run.work_dir("penstock-test-")
-    failed = request.session.testsfailed
+def world(build, module_folder):
     with contextlib.ExitStack() as stack:
-        yield World(request.getfixturevalue("build"), folder, stack)
-    if request.session.testsfailed > failed:
-        print(f"the logs are in {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield World(build, module_folder, stack)
 
 
 @pytest.fixture(scope="module")

@@ -169,6 +169,7 @@ static void good_values_are_taken_and_a_level_none_ignores_the_rest(void **state
 	     "servername=sni.example policy_ttl=5 policy_type=no-policy-found}}\n");
 	assert_non_null(strstr(report_lines_text(&bed.lines),
 		"a.example = \"none ciphers=high\": attributes after level none are ignored"));
+	assert_non_null(strstr(report_lines_text(&bed.lines), "enable_rpk=yes has no effect"));
 	assert_string_equal(level("a.example"), "none");
 	assert_non_null(strstr(bed.site.warning, "attributes after level none are ignored"));
 	assert_null(bed.policy->profile);

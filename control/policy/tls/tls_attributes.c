@@ -120,6 +120,15 @@ static bool read_reuse(struct parser *p, struct pen_span v)
 	return read_flag(p, v);
 }
 
+// Postfix's word is taken, and said to be without effect.
+static bool read_rpk(struct parser *p, struct pen_span v)
+{
+	if (pen_span_ieq(v, PEN_SPAN_LIT("yes")))
+		snprintf(p->a->note, sizeof(p->a->note),
+			"enable_rpk=yes has no effect: raw public keys are not supported");
+	return read_flag(p, v);
+}
+
 static bool read_type(struct parser *p, struct pen_span v)
 {
 	if (p->a->reported)
@@ -195,7 +204,7 @@ static const struct {
 	{"match", read_match},
 	{"tafile", read_tafile},
 	{"connection_reuse", read_reuse},
-	{"enable_rpk", read_flag},
+	{"enable_rpk", read_rpk},
 	{"policy_type", read_type},
 	{"policy_domain", read_domain},
 	{"policy_string", read_string},
