@@ -8,6 +8,7 @@
 
 #define SIM_MTU 1500
 #define SIM_CAP (SIM_MTU + PEN_ETH_LEN)
+#define SIM_PEERS_MAX 64
 
 struct tcp_sim_frame {
 	pen_time_us at;
@@ -140,11 +141,17 @@ static void host_start(struct tcp_sim *s, int i, const struct pen_tcp_config *cf
 		h->addr = (struct pen_addr){
 			.family = PEN_FAMILY_IP6, .ip = {0xfd, [15] = (uint8_t)(i + 1)}};
 	memcpy(h->mac, (uint8_t[6]){2, 0, 0, 0, 0, (uint8_t)(i + 1)}, 6);
+	struct pen_addr more[SIM_PEERS_MAX];
+	uint32_t n = i == 1 && s->link.peers > 1 ? s->link.peers : 1;
+	PEN_ASSERT(n <= SIM_PEERS_MAX);
+	more[0] = h->addr;
+	for (uint32_t k = 1; k < n; k++)
+		more[k] = pen_addr_ip4(0x0a000001u + (uint32_t)i + k);
 	struct pen_inet_config inet = {.mtu = SIM_MTU,
 		.prefix_bits = 24,
 		.prefix6_bits = 64,
-		.sources = &h->addr,
-		.nsources = 1};
+		.sources = more,
+		.nsources = n};
 	memcpy(inet.mac, h->mac, 6);
 	h->inet = pen_inet_new(&inet, &ops, h, &h->inet_ctr, s->now);
 	own.secret.k0 ^= pen_rand_u64(&s->rand);
@@ -155,6 +162,19 @@ static void host_start(struct tcp_sim *s, int i, const struct pen_tcp_config *cf
 	struct pen_inet_handler handler = {
 		.tcp = pen_tcp_input, .tcp_unreachable = pen_tcp_unreachable, .ctx = h->tcp};
 	pen_inet_set_handler(h->inet, &handler);
+}
+
+// The host knows the other one's addresses.
+static void learn(struct tcp_sim *s, int i)
+{
+	const struct tcp_sim_host *other = &s->host[!i];
+	uint32_t n = i == 0 && s->link.peers > 1 ? s->link.peers : 1;
+
+	pen_inet_neigh_learn(s->host[i].inet, &other->addr, other->mac, true, s->now);
+	for (uint32_t k = 1; k < n; k++) {
+		struct pen_addr a = pen_addr_ip4(0x0a000002u + k);
+		pen_inet_neigh_learn(s->host[i].inet, &a, other->mac, true, s->now);
+	}
 }
 
 struct tcp_sim *tcp_sim_new(const struct pen_tcp_config *cfg, const struct pen_tcp_callbacks cb[2],
@@ -170,10 +190,18 @@ struct tcp_sim *tcp_sim_new(const struct pen_tcp_config *cfg, const struct pen_t
 	s->now = 1000000 + (pen_time_us)pen_rand_below(&s->rand, 1ULL << 42);
 	for (int i = 0; i < 2; i++)
 		host_start(s, i, cfg, &cb[i]);
-	for (int i = 0; i < 2; i++)
-		pen_inet_neigh_learn(
-			s->host[i].inet, &s->host[!i].addr, s->host[!i].mac, true, s->now);
+	learn(s, 0);
+	learn(s, 1);
 	return s;
+}
+
+void tcp_sim_restart(struct tcp_sim *s, int host, const struct pen_tcp_config *cfg,
+	const struct pen_tcp_callbacks *cb)
+{
+	pen_tcp_free(s->host[host].tcp);
+	pen_inet_free(s->host[host].inet);
+	host_start(s, host, cfg, cb);
+	learn(s, host);
 }
 
 void tcp_sim_free(struct tcp_sim *s)

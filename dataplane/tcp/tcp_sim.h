@@ -20,6 +20,7 @@ struct tcp_sim_link {
 	uint32_t corrupt;    // of 10,000 frames: one bit flips
 	uint64_t bits_per_s; // 0: no limit
 	bool ip6;            // the hosts are fd00::1 and fd00::2
+	uint32_t peers;      // IPv4: host 1 has this many addresses, 10.0.0.2 and on; 0: one
 	// Sees each frame before the link does; true: the frame is lost.
 	bool (*drop)(void *ctx, int from, const uint8_t *frame, uint32_t len, pen_time_us now);
 	void *drop_ctx;
@@ -56,6 +57,10 @@ struct tcp_sim {
 struct tcp_sim *tcp_sim_new(const struct pen_tcp_config *cfg, const struct pen_tcp_callbacks cb[2],
 	const struct tcp_sim_link *link, uint64_t seed);
 void tcp_sim_free(struct tcp_sim *s);
+// The host starts anew, as after a crash: its connections are gone, and nobody is told.
+// What is on its way to it arrives.
+void tcp_sim_restart(struct tcp_sim *s, int host, const struct pen_tcp_config *cfg,
+	const struct pen_tcp_callbacks *cb);
 // Goes on to the next arrival or deadline and handles it; or to `until`, and
 // returns false, when nothing happens before.
 bool tcp_sim_step(struct tcp_sim *s, pen_time_us until);
