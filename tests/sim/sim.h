@@ -47,7 +47,11 @@
 	X(replies_slow)                                                                            \
 	X(windows_closed)                                                                          \
 	X(operator_acts)                                                                           \
-	X(reloads)
+	X(reloads)                                                                                 \
+	/* what receivers got again, and why they may */                                           \
+	X(repeated_doubt)                                                                          \
+	X(repeated_unacked)                                                                        \
+	X(repeated_crash)
 
 #define SIM_FIELD(name) uint64_t name;
 struct sim_faults {
@@ -73,10 +77,10 @@ struct sim_rcpt {
 	bool told;         // a stored notification names it
 	uint16_t received; // by its site
 	// Why a receiver may have it more often than once.
-	uint16_t doubts;  // acknowledged, and never answered
-	uint16_t unacked; // sent, and neither
+	uint16_t doubts;     // acknowledged, and never answered
+	uint16_t unacked;    // sent, and neither
 	uint16_t last_crash; // the number of the last of these
-	uint16_t crashes; // in flight, or recorded and not on disk, at a crash
+	uint16_t crashes;    // in flight, or recorded and not on disk, at a crash
 };
 
 struct sim_mail {
@@ -87,10 +91,10 @@ struct sim_mail {
 	bool accepted;   // the client has its 250
 	bool unanswered; // a crash came before any answer
 	bool refused;
-	bool gone; // recorded as removed
+	bool gone;       // recorded as removed
 	bool maybe_gone; // that was on its way to the disk at the last crash
 	bool found;      // by the last recovery
-	bool held; // by an operator
+	bool held;       // by an operator
 };
 
 struct sim_peer;
@@ -208,7 +212,8 @@ void sim_ledger_done(struct sim *s, const struct pen_delivery *d);
 void sim_ledger_recorded(struct sim *s, const struct pen_message_update *u);
 void sim_ledger_notice(struct sim *s, const struct pen_message *m);
 void sim_ledger_crash(struct sim *s);
-void sim_ledger_dropped(struct sim *s, const struct pen_message_update *u); // on its way at the crash
+void sim_ledger_dropped(
+	struct sim *s, const struct pen_message_update *u); // on its way at the crash
 void sim_ledger_recovered(struct sim *s, const struct pen_message *m);
 void sim_ledger_recovery_over(struct sim *s);
 // The end: nothing is queued.

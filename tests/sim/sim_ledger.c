@@ -28,7 +28,7 @@ void sim_fail(const struct sim *s, const char *fmt, ...)
 }
 
 // Addresses say who they are: recipient "m12r3@s4.test", sender "back12@s0.test".
-static bool parse(struct pen_span addr, const char *form, unsigned *mail, unsigned *rcpt)
+static bool parse(struct pen_span addr, unsigned *mail, unsigned *rcpt)
 {
 	char text[64];
 
@@ -36,15 +36,14 @@ static bool parse(struct pen_span addr, const char *form, unsigned *mail, unsign
 		return false;
 	memcpy(text, addr.p, addr.n);
 	text[addr.n] = '\0';
-	return sscanf(text, form, mail, rcpt) >= 1;
+	return sscanf(text, "m%ur%u@", mail, rcpt) == 2;
 }
 
 struct sim_rcpt *sim_ledger_find(struct sim *s, struct pen_span addr)
 {
-	unsigned mail, rcpt = SIM_RCPTS;
+	unsigned mail, rcpt;
 
-	if (!parse(addr, "m%ur%u@", &mail, &rcpt) || mail >= s->nmails ||
-		rcpt >= s->mail[mail].nrcpt)
+	if (!parse(addr, &mail, &rcpt) || mail >= s->nmails || rcpt >= s->mail[mail].nrcpt)
 		return NULL;
 	return &s->mail[mail].rcpt[rcpt];
 }
@@ -84,7 +83,7 @@ void sim_ledger_received(
 
 	if (r == NULL)
 		return; // a notification
-	parse(rcpt, "m%ur%u@", &mail, &n);
+	parse(rcpt, &mail, &n);
 	size_t len = sim_mail_content(s, mail, &want);
 	SIM_CHECK(s, content.n == len && memcmp(content.p, want, len) == 0,
 		"mail %u came to its receiver changed (%zu bytes of %zu)", mail, content.n, len);
@@ -98,6 +97,14 @@ void sim_ledger_received(
 	unsigned excuses = r->doubts + r->unacked + r->crashes;
 	SIM_CHECK(s, r->received <= 1 + excuses, "mail %u recipient %u was received %u times", mail,
 		n, r->received);
+	if (r->received <= 1)
+		return;
+	if (r->received <= 1 + r->doubts)
+		s->faults.repeated_doubt++;
+	else if (r->received <= 1 + r->doubts + r->unacked)
+		s->faults.repeated_unacked++;
+	else
+		s->faults.repeated_crash++;
 	if (r->received > 1 + r->doubts + r->unacked && r->last_crash < 64)
 		s->repeated_by_crash[r->last_crash]++;
 }
