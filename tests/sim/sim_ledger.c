@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void sim_fail(const struct sim *s, const char *fmt, ...)
 {
@@ -24,6 +25,8 @@ void sim_fail(const struct sim *s, const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "\nrepeat it: penstock_sim --seed %" PRIu64 " --verbose\n", s->seed);
+	if (s->plant != SIM_PLANT_NONE)
+		_exit(0); // the bug that was put in is found
 	abort();
 }
 
