@@ -90,6 +90,7 @@ struct failure {
 	struct note *note; // may be NULL
 	uint32_t rcpt;
 	uint8_t fate;
+	bool final; // DELIVERED to a mailbox
 };
 
 // A message in the scheduler: pen_message.sched.
