@@ -24,7 +24,8 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
 		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"bad recipient domain");
-	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags))) == NULL) {
+	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags),
+			    pen_message_needs_utf8(e->m, addr))) == NULL) {
 		pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");
 	}
