@@ -54,13 +54,21 @@ static uint32_t count_hops(struct pen_sched *s, struct entry *e)
 	return n;
 }
 
+// How many recipients go into one transaction. With VERP each has a sender of its own.
+static uint32_t batch_limit(const struct pen_sched *s, const struct entry *e)
+{
+	bool verp = e->m->extra != NULL && e->m->extra->verp[0] != '\0';
+
+	return verp ? 1 : s->cfg.recipient_limit;
+}
+
 static struct job *batch_job(
 	struct pen_sched *s, struct entry *e, struct nexthop *nh, struct job ***tail)
 {
 	if (nh->batch != NULL)
 		return nh->batch;
-	uint32_t cap =
-		nh->batch_left < s->cfg.recipient_limit ? nh->batch_left : s->cfg.recipient_limit;
+	uint32_t limit = batch_limit(s, e);
+	uint32_t cap = nh->batch_left < limit ? nh->batch_left : limit;
 	struct job *j = job_new(e, nh, cap);
 	if (j == NULL)
 		return NULL;
@@ -92,7 +100,7 @@ static void make_jobs(struct pen_sched *s, struct entry *e)
 			continue;
 		}
 		j->rcpt[j->nrcpt++] = i;
-		if (j->nrcpt == s->cfg.recipient_limit || nh->batch_left == 0)
+		if (j->nrcpt == batch_limit(s, e) || nh->batch_left == 0)
 			nh->batch = NULL;
 	}
 }
