@@ -44,10 +44,11 @@ enum {                                     // pen_message.flags, durable
 	PEN_MESSAGE_TLSRPT = 1 << 5,       // a TLSRPT report: not reported about
 	PEN_MESSAGE_RET_FULL = 1 << 6,     // RFC 3461 RET
 	PEN_MESSAGE_RET_HDRS = 1 << 7,
-	PEN_MESSAGE_SMTPUTF8 = 1 << 8,   // MAIL had SMTPUTF8 (RFC 6531)
-	PEN_MESSAGE_DELAY_TOLD = 1 << 9, // the delay warning was sent
-	PEN_MESSAGE_EXPIRE = 1 << 10,    // an operator ended its lifetime (postsuper -e)
-	PEN_MESSAGE_NO_NOTICE = 1 << 11, // and nobody is to be told (postsuper -f)
+	PEN_MESSAGE_SMTPUTF8 = 1 << 8,     // MAIL had SMTPUTF8 (RFC 6531)
+	PEN_MESSAGE_DELAY_TOLD = 1 << 9,   // the delay warning was sent
+	PEN_MESSAGE_EXPIRE = 1 << 10,      // an operator ended its lifetime (postsuper -e)
+	PEN_MESSAGE_NO_NOTICE = 1 << 11,   // and nobody is to be told (postsuper -f)
+	PEN_MESSAGE_UTF8_HEADER = 1 << 12, // with SMTPUTF8: its header is beyond ASCII
 };
 
 // When a message may be sent. A window repeats every week in its time zone.
@@ -127,6 +128,10 @@ static inline enum pen_tls_demand pen_message_demand(uint32_t flags)
 		return PEN_DEMAND_REQUIRETLS;
 	return flags & PEN_MESSAGE_TLS_OPTIONAL ? PEN_DEMAND_NOT_REQUIRED : PEN_DEMAND_NONE;
 }
+
+// The mail can only go to servers with SMTPUTF8 (RFC 6531): it came with SMTPUTF8,
+// and its header, its sender or this recipient has other characters than ASCII.
+bool pen_message_needs_utf8(const struct pen_message *m, struct pen_span rcpt);
 
 static inline bool pen_message_live(const struct pen_message *m)
 {

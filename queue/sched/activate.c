@@ -24,7 +24,8 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
 		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"bad recipient domain");
-	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags))) == NULL) {
+	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags),
+			    pen_message_needs_utf8(e->m, addr))) == NULL) {
 		pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");
 	}
@@ -53,13 +54,21 @@ static uint32_t count_hops(struct pen_sched *s, struct entry *e)
 	return n;
 }
 
+// How many recipients go into one transaction. With VERP each has a sender of its own.
+static uint32_t batch_limit(const struct pen_sched *s, const struct entry *e)
+{
+	bool verp = e->m->extra != NULL && e->m->extra->verp[0] != '\0';
+
+	return verp ? 1 : s->cfg.recipient_limit;
+}
+
 static struct job *batch_job(
 	struct pen_sched *s, struct entry *e, struct nexthop *nh, struct job ***tail)
 {
 	if (nh->batch != NULL)
 		return nh->batch;
-	uint32_t cap =
-		nh->batch_left < s->cfg.recipient_limit ? nh->batch_left : s->cfg.recipient_limit;
+	uint32_t limit = batch_limit(s, e);
+	uint32_t cap = nh->batch_left < limit ? nh->batch_left : limit;
 	struct job *j = job_new(e, nh, cap);
 	if (j == NULL)
 		return NULL;
@@ -91,7 +100,7 @@ static void make_jobs(struct pen_sched *s, struct entry *e)
 			continue;
 		}
 		j->rcpt[j->nrcpt++] = i;
-		if (j->nrcpt == s->cfg.recipient_limit || nh->batch_left == 0)
+		if (j->nrcpt == batch_limit(s, e) || nh->batch_left == 0)
 			nh->batch = NULL;
 	}
 }

@@ -8,6 +8,7 @@
 // One notification at a time: failures, then successes.
 #include "core.h"
 #include "pen_dsn_message.h"
+#include "pen_notify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	out->addr = list->m->rcpt[f->rcpt].addr;
 	out->orcpt = list->m->rcpt[f->rcpt].orcpt;
 	out->expired = f->fate == PEN_FATE_EXPIRED;
+	out->doubts = list->m->rcpt[f->rcpt].doubts;
+	out->action = f->final ? PEN_ACTION_DELIVERED : PEN_ACTION_OF_KIND;
 	if (f->note != NULL) {
 		note_to_dsn(f->note, &out->dsn);
 		snprintf(out->relay, sizeof(out->relay), "%s", note_relay(f->note));
@@ -40,10 +43,10 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	out->mta_len = 0;
 }
 
-// RFC 3461 4.1: without NOTIFY a failure is reported.
+// The null sender's failures go to the postmaster, who asks for what others do.
 static bool wants_failures(const struct pen_recipient *r)
 {
-	return r->notify == 0 || (r->notify & PEN_NOTIFY_FAILURE) != 0;
+	return pen_notify(r->notify, false, PEN_NOTIFY_FAILED, false) != PEN_ACTION_OF_KIND;
 }
 
 // Does this recipient belong into a notification of this kind?
@@ -62,6 +65,9 @@ static bool belongs(const struct pen_sched *s, const struct entry *e, const stru
 		// What cannot be delivered to the postmaster is not reported to him.
 		return failed && !e->told && e->m->sender.n == 0 && s->postmaster.n > 0 &&
 		       wants_failures(r) && !pen_span_ieq(r->addr, s->postmaster);
+	case PEN_DSN_DELAYED:
+	case PEN_DSN_POSTMASTER_DELAYED:
+		return false; // about recipients without an end
 	}
 	return false;
 }
@@ -139,7 +145,7 @@ static uint32_t flags_of(const struct pen_sched *s, const struct entry *e)
 }
 
 static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct pen_buf *out,
-	bool *eight_bit)
+	uint32_t *flags)
 {
 	const struct pen_message *m = e->m;
 	struct list list;
@@ -162,13 +168,18 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 		.headers_only = redacts(s, e) || (m->flags & PEN_MESSAGE_RET_HDRS) != 0 ||
 				kind == PEN_DSN_RELAYED,
 		.tls_optional = (flags_of(s, e) & PEN_MESSAGE_TLS_OPTIONAL) != 0,
+		.smtputf8 = (m->flags & PEN_MESSAGE_SMTPUTF8) != 0,
+		.templates = s->cfg.templates,
 		.size_limit = s->cfg.bounce_size_limit,
 		.salt = pen_rand_u64(&s->rand),
 		.nrcpt = list.n,
 		.rcpt = describe,
 		.ctx = &list,
 	};
-	int err = pen_dsn_message_build(&report, out, eight_bit);
+	bool eight_bit = false;
+	int err = pen_dsn_message_build(&report, out, &eight_bit);
+	*flags = flags_of(s, e) | (eight_bit ? PEN_MESSAGE_8BIT : 0) |
+		 (pen_dsn_message_global(&report) ? PEN_MESSAGE_SMTPUTF8 : 0);
 	free(list.at);
 	return err;
 }
@@ -178,7 +189,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 {
 	struct pen_buf content = PEN_BUF_INIT;
 	enum pen_dsn_kind kind;
-	bool eight_bit;
+	uint32_t flags;
 
 	// What was delivered is on its way to the disk before anything is told.
 	if (s->nchanges > 0)
@@ -188,7 +199,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 		entry_conclude(s, e);
 		return;
 	}
-	if (build(s, e, kind, &content, &eight_bit) != 0 || content.n > UINT32_MAX) {
+	if (build(s, e, kind, &content, &flags) != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;
 		entry_arm(s, e, s->wall + RETRY_AFTER);
@@ -201,7 +212,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 		.rcpt = kind == PEN_DSN_POSTMASTER ? s->postmaster : e->m->sender,
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
-		.flags = flags_of(s, e) | (eight_bit ? PEN_MESSAGE_8BIT : 0),
+		.flags = flags,
 		.arrival = s->wall,
 	};
 	e->submitted = true;

@@ -90,6 +90,7 @@ struct failure {
 	struct note *note; // may be NULL
 	uint32_t rcpt;
 	uint8_t fate;
+	bool final; // DELIVERED to a mailbox
 };
 
 // A message in the scheduler: pen_message.sched.
@@ -140,6 +141,7 @@ struct nexthop {
 	uint8_t state;
 	uint8_t demand; // enum pen_tls_demand
 	bool lmtp;
+	bool utf8; // its mail can only go to servers with SMTPUTF8
 	pen_time_us expires, used;
 	uint16_t transport_len, len;
 	char name[]; // transport, then next hop, lower-case
@@ -163,6 +165,7 @@ struct site {
 	bool dead, hungry, kicking;
 	bool lmtp;
 	uint8_t demand;             // enum pen_tls_demand: part of what it is
+	bool utf8;                  // and so is this: see struct nexthop
 	uint8_t cold;               // failures in a row to open beside good ones
 	uint32_t queued, in_flight; // jobs, deliveries
 	uint32_t nleases, nready, nopening;
@@ -287,8 +290,8 @@ void job_suspend(struct pen_sched *s, struct job *j, struct site *site);
 void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l);
 
 // nexthop.c
-struct nexthop *nexthop_find(
-	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand);
+struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
+	enum pen_tls_demand demand, bool utf8);
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
 uint32_t nexthop_settle(struct pen_sched *s, struct nexthop *nh, uint32_t budget);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Next hops: what recipients are grouped by, and what is resolved. Mail that
-// makes another demand on TLS has next hops of its own.
+// makes another demand on TLS has next hops of its own, and so has mail that needs
+// SMTPUTF8: when no host takes it, nothing else that waits there is to bounce.
 //
 // An answer holds for its time to live. Jobs wait here while the resolver
 // works; then they go to the site that the answer names. A site sends jobs
@@ -48,7 +49,7 @@ static struct nexthop *nexthop_new(
 }
 
 struct nexthop *nexthop_find(
-	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand)
+	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand, bool utf8)
 {
 	char name[PEN_HOP_TEXT_MAX];
 	size_t tl = hop->transport.n, len = tl + hop->nexthop.n;
@@ -60,16 +61,19 @@ struct nexthop *nexthop_find(
 		uint8_t c = hop->nexthop.p[i];
 		name[tl + i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 	}
-	uint64_t hash = pen_siphash(&s->key, name, len) + tl * 4 + demand;
+	uint64_t hash = pen_siphash(&s->key, name, len) + tl * 8 + demand * 2 + utf8;
 	for (struct table_node *n = table_chain(&s->nexthops, hash); n != NULL; n = n->next) {
 		struct nexthop *nh = LINK_OF(n, struct nexthop, node);
 		if (n->hash == hash && nh->len == len && nh->transport_len == tl &&
-			nh->demand == demand && memcmp(nh->name, name, len) == 0)
+			nh->demand == demand && nh->utf8 == utf8 &&
+			memcmp(nh->name, name, len) == 0)
 			return nh;
 	}
 	struct nexthop *nh = nexthop_new(s, pen_span(name, len), (uint16_t)tl, hash);
-	if (nh != NULL)
+	if (nh != NULL) {
 		nh->demand = (uint8_t)demand;
+		nh->utf8 = utf8;
+	}
 	return nh;
 }
 

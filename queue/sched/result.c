@@ -2,6 +2,7 @@
 
 // One recipient's result: judged by trouble, remembered, counted, logged.
 #include "core.h"
+#include "pen_notify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,11 +129,19 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 	s->ops.log(s->ctx, &line);
 }
 
-// The server that took it will not report; nobody else can.
-static bool wants_success(const struct entry *e, uint32_t rcpt, const struct result *r)
+static bool is_final(const struct pen_sched *s, const struct result *r)
 {
-	return (e->m->rcpt[rcpt].notify & PEN_NOTIFY_SUCCESS) != 0 && e->m->sender.n > 0 &&
-	       r->delivery != NULL && !r->lease->pub.dsn;
+	return s->cfg.lmtp_assume_final && r->lease != NULL && r->lease->pub.lmtp;
+}
+
+// The server that took it will not report; nobody else can.
+static bool wants_success(
+	const struct pen_sched *s, const struct entry *e, uint32_t rcpt, const struct result *r)
+{
+	return r->delivery != NULL &&
+	       pen_notify(e->m->rcpt[rcpt].notify, e->m->sender.n == 0,
+		       is_final(s, r) ? PEN_NOTIFY_DELIVERED : PEN_NOTIFY_PASSED_ON,
+		       r->lease->pub.dsn) != PEN_ACTION_OF_KIND;
 }
 
 static bool add_failure(struct entry *e, uint32_t rcpt, uint8_t fate, struct note *note)
@@ -206,9 +215,11 @@ void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 		entry_change(s, e, rcpt, PEN_FATE_DELIVERED);
 		if (r->site != NULL)
 			r->site->delivered++;
-		if (wants_success(e, rcpt, r)) {
+		if (wants_success(s, e, rcpt, r)) {
 			note = take_note(r, r->dsn);
-			if (!add_failure(e, rcpt, PEN_FATE_DELIVERED, note))
+			if (add_failure(e, rcpt, PEN_FATE_DELIVERED, note))
+				e->failures->final = is_final(s, r);
+			else
 				note_put(note); // it was delivered all the same
 		}
 		log_result(s, e, rcpt, r, r->dsn, PEN_STATUS_SENT);

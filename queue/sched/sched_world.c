@@ -32,6 +32,7 @@ static void free_message(struct pen_message *m)
 {
 	free(m->content);
 	free(m->last_error);
+	free(m->extra);
 	free(m);
 }
 
