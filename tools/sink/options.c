@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "options.h"
 
+#include "pen_err.h"
+
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +40,8 @@ static const char usage[] =
 	"  --json          print that object at the end (SIGTERM, SIGINT; SIGUSR1: now)\n"
 	"  --strict        exit with 1 when a message was corrupted\n"
 	"  --dump-dir D    one file per accepted message\n"
+	"  --ledger F      a line for each connection and message: microseconds, open, mail,\n"
+	"                  message or close, number of the connection, X-Penstock-Id\n"
 	"  --expect N      end after N different messages (by X-Penstock-Id)\n"
 	"  -M count -n count --duration S   end after messages, sessions, seconds\n";
 
@@ -61,6 +66,7 @@ enum {
 	OPT_JSON,
 	OPT_STRICT,
 	OPT_DUMP,
+	OPT_LEDGER,
 	OPT_EXPECT,
 	OPT_DURATION,
 	OPT_HELP
@@ -87,6 +93,7 @@ static const struct option long_options[] = {
 	{"json", no_argument, NULL, OPT_JSON},
 	{"strict", no_argument, NULL, OPT_STRICT},
 	{"dump-dir", required_argument, NULL, OPT_DUMP},
+	{"ledger", required_argument, NULL, OPT_LEDGER},
 	{"expect", required_argument, NULL, OPT_EXPECT},
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -339,6 +346,11 @@ static bool report_option(struct sink_options *o, int c)
 		return true;
 	case OPT_STRICT:
 		o->strict = true;
+		return true;
+	case OPT_LEDGER:
+		o->sink.ledger = fopen(optarg, "we");
+		if (o->sink.ledger == NULL)
+			pen_fatal("--ledger %s: %s", optarg, strerror(errno));
 		return true;
 	case OPT_DUMP:
 		o->sink.dump_dir = optarg;

@@ -71,6 +71,15 @@ static void pump(struct sink_conn *c)
 	arm(c);
 }
 
+void sink_ledger(struct sink_conn *c, const char *what, const char *id)
+{
+	FILE *f = c->k->cfg->ledger;
+
+	if (f != NULL)
+		fprintf(f, "%lld %s %llu %s\n", (long long)pen_clock_mono(), what,
+			(unsigned long long)c->number, *id != '\0' ? id : "-");
+}
+
 // ---- TCP's callbacks ----
 
 static void *on_accept(void *listen_ctx, struct pen_tcp_conn *tcp)
@@ -95,6 +104,8 @@ static void *on_accept(void *listen_ctx, struct pen_tcp_conn *tcp)
 	c->read_since = k->now;
 	pen_wheel_node_init(&c->timer);
 	PEN_COUNT(k->ctr.connections);
+	c->number = k->ctr.connections;
+	sink_ledger(c, "open", "");
 	pen_smtp_server_init(
 		&c->smtp, &k->cfg->smtp, &sink_smtp_callbacks, c, &k->smtp_ctr, k->now);
 	sink_mark(c);
@@ -180,6 +191,7 @@ static void on_closed(void *ctx, struct pen_tcp_conn *tcp, enum pen_tcp_close wh
 	sink_message_abandon(c);
 	sink_tls_free(c);
 	pen_wheel_disarm(&k->wheel, &c->timer);
+	sink_ledger(c, "close", "");
 	c->used = false;
 	c->next_free = k->free_list;
 	k->free_list = c;

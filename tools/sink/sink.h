@@ -46,6 +46,7 @@ struct sink_config {
 	bool tls_break;                      // --tls-break
 	bool no_esmtp;                       // -e
 	const char *dump_dir;
+	FILE *ledger; // a line for each connection and message; NULL: none
 	uint64_t seed;
 	const struct pen_session_tls *tls;
 };
@@ -65,6 +66,7 @@ struct sink_conn {
 	pen_time_us read_since; // --slow-read
 	uint64_t read_bytes;
 	FILE *dump;
+	uint64_t number; // of the connection, from 1
 	uint32_t nrcpt;
 	bool used, dirty, hashing, closing, peer_fin, closed_by_us;
 	bool tls_wanted, handshaking, input_waits;
@@ -90,6 +92,9 @@ extern const struct pen_worker_app sink_app; // ctx: struct sink with cfg set
 
 // sink.c
 void sink_mark(struct sink_conn *c);
+// A line of the ledger: when, what ("open", "mail", "message", "close"), which connection,
+// and the message's id or "-".
+void sink_ledger(struct sink_conn *c, const char *what, const char *id);
 // sink_smtp.c
 extern const struct pen_smtp_server_callbacks sink_smtp_callbacks;
 void sink_message_abandon(struct sink_conn *c);

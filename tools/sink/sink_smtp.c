@@ -64,6 +64,7 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 
 	(void)m;
 	c->nrcpt = 0;
+	sink_ledger(c, "mail", "");
 	return draw(c, FAULT_MAIL);
 }
 
@@ -167,6 +168,7 @@ static void count_message(struct sink_conn *c)
 	struct pen_content_hash *h = &c->hash;
 	uint64_t hash = pen_content_hash_end(h);
 
+	sink_ledger(c, "message", h->id);
 	PEN_COUNT(k->ctr.messages);
 	PEN_COUNT_N(k->ctr.bytes, h->bytes);
 	PEN_COUNT_N(k->ctr.recipients, c->nrcpt);
