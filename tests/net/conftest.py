@@ -57,6 +57,7 @@ def closing():
         things.append(thing)
         return thing
 
+    add.things = things
     yield add
     first = None
     for thing in reversed(things):
