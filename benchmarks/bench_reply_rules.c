@@ -26,6 +26,7 @@ static struct pen_span reply[REPLIES_MAX];
 static size_t nreplies;
 static struct pen_shape_rule *rule;
 static uint32_t nshipped;
+static struct pen_ucl_node *root; // the rules point into it
 static volatile uint64_t sink;
 
 static void load_replies(void)
@@ -50,9 +51,8 @@ static const char *text_of(const struct pen_ucl_node *n, const char *key)
 static void load_rules(uint32_t user)
 {
 	struct pen_report rep = {0};
-	struct pen_ucl_node *root =
-		pen_ucl_parse(pen_provider_rules_text(), PEN_PROVIDER_RULES_NAME, &rep);
 
+	root = pen_ucl_parse(pen_provider_rules_text(), PEN_PROVIDER_RULES_NAME, &rep);
 	rule = calloc(SHIPPED_MAX + user, sizeof(*rule));
 	for (const struct pen_ucl_node *n = root->child; n != NULL; n = n->next) {
 		for (const struct pen_ucl_node *c = n->child->child; c != NULL; c = c->next) {
@@ -154,5 +154,9 @@ int main(int argc, char **argv)
 	printf("with %u rules more a reply takes %.2f times as long in one scan, %.1f times in a "
 	       "loop; one scan is %.0f times as fast\n",
 		nshipped + user, none / all, shipped_loop / all_loop, all / all_loop);
+	for (uint32_t i = 0; i < user; i++)
+		free((char *)rule[nshipped + i].pattern);
+	free(rule);
+	pen_ucl_free(root);
 	return 0;
 }
