@@ -320,7 +320,8 @@ static void load_reply_rules(struct pen_gateway *g)
 
 	if (rules == NULL)
 		pen_fatal("%s", err);
-	g->match = pen_match_new(rules);
+	struct pen_match_set *set = pen_match_set_new(rules);
+	g->match = set != NULL ? pen_match_new(set) : NULL;
 	if (g->match == NULL)
 		pen_fatal("out of memory for the reply classes");
 }

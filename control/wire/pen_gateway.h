@@ -103,11 +103,11 @@ extern const struct pen_submission_ops pen_intake_ops;
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
 
-// queue_ops.c: the scheduler's match op, and a reload's rules (queue thread), which are
-// taken over. 0, or -ENOMEM: the old ones hold.
+// queue_ops.c: the scheduler's match op, and a reload's rules (queue thread): takes over
+// `set`, returns the one before for another thread to free.
 void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
 	struct pen_sched_match *out);
-int pen_wire_match_replace(struct pen_gateway *g, struct pen_reply_rules *rules);
+struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set);
 
 // event_log.c: a record of the attempt, for programs. `klass`: of the failure,
 // NULL without one.

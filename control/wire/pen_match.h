@@ -13,11 +13,18 @@
 
 struct pen_match;
 
+// Rules with all that matching by them needs: made and freed by any thread, so that the
+// queue thread only exchanges two of them.
+struct pen_match_set;
 // Takes the rules over, also on failure. NULL: no memory.
-struct pen_match *pen_match_new(struct pen_reply_rules *rules);
+struct pen_match_set *pen_match_set_new(struct pen_reply_rules *rules);
+void pen_match_set_free(struct pen_match_set *set);
+
+// Takes the set over, also on failure. NULL: no memory.
+struct pen_match *pen_match_new(struct pen_match_set *set);
 void pen_match_free(struct pen_match *m);
-// The same with a reload's rules. 0, or -ENOMEM: the old ones hold.
-int pen_match_replace(struct pen_match *m, struct pen_reply_rules *rules);
+// A reload's set is in use from now on; returns the one before, which is the caller's.
+struct pen_match_set *pen_match_replace(struct pen_match *m, struct pen_match_set *set);
 
 // The class of a failure (class 4 or 5), reply or not; and with `out` the rules of
 // egress.conf that it matches. Only what the other side said matches rules.

@@ -130,9 +130,9 @@ void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, stru
 	pen_match_ask(g->match, d, provider, site, out);
 }
 
-int pen_wire_match_replace(struct pen_gateway *g, struct pen_reply_rules *rules)
+struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set)
 {
-	return pen_match_replace(g->match, rules);
+	return pen_match_replace(g->match, set);
 }
 
 static void op_log(void *ctx, const struct pen_sched_log *line)
