@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define SHIPPED_MAX 512
 #define REPLIES_MAX 1024
@@ -74,6 +75,15 @@ static void load_rules(uint32_t user)
 	}
 }
 
+// Of this thread: others on the machine don't count.
+static pen_time_us cpu_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * PEN_US_PER_S + t.tv_nsec / 1000;
+}
+
 static double report(const char *what, uint32_t nrules, uint64_t n, pen_time_us took)
 {
 	double per_s = (double)n / ((double)took / PEN_US_PER_S);
@@ -98,12 +108,12 @@ static double one_scan(const char *what, uint32_t nrules, uint64_t n)
 	pen_time_us compiled = pen_clock_mono() - t0;
 	struct pen_pattern_scratch *s = pen_reply_rules_scratch(r);
 	struct pen_reply_match m;
-	t0 = pen_clock_mono();
+	t0 = cpu_now();
 	for (uint64_t i = 0; i < n; i++) {
 		pen_reply_rules_match(r, s, reply[i % nreplies], "google", pen_span("", 0), &m);
 		sink += m.nrules + m.klass_id;
 	}
-	double per_s = report(what, nrules, n, pen_clock_mono() - t0);
+	double per_s = report(what, nrules, n, cpu_now() - t0);
 	printf("%-46s %6.2f s to compile\n", "", (double)compiled / PEN_US_PER_S);
 	pen_pattern_scratch_free(s);
 	pen_reply_rules_free(r);
@@ -124,13 +134,13 @@ static double loop(const char *what, uint32_t nrules, uint64_t n)
 			PCRE2_CASELESS | PCRE2_DOTALL, &error, &at, NULL);
 		pcre2_jit_compile(code[k], PCRE2_JIT_COMPLETE);
 	}
-	pen_time_us t0 = pen_clock_mono();
+	pen_time_us t0 = cpu_now();
 	for (uint64_t i = 0; i < n; i++) {
 		struct pen_span t = reply[i % nreplies];
 		for (uint32_t k = 0; k < nrules; k++)
 			sink += pcre2_match(code[k], t.p, t.n, 0, 0, md, NULL) >= 0;
 	}
-	double per_s = report(what, nrules, n, pen_clock_mono() - t0);
+	double per_s = report(what, nrules, n, cpu_now() - t0);
 	for (uint32_t k = 0; k < nrules; k++)
 		pcre2_code_free(code[k]);
 	pcre2_match_data_free(md);
@@ -151,9 +161,9 @@ int main(int argc, char **argv)
 	double shipped_loop = loop("PCRE2 loop, shipped rules, without classes", nshipped, n / 20);
 	double all_loop =
 		loop("PCRE2 loop, with user rules, without classes", nshipped + user, n / 20);
-	printf("with %u rules more a reply takes %.2f times as long in one scan, %.1f times in a "
-	       "loop; one scan is %.0f times as fast\n",
-		nshipped + user, none / all, shipped_loop / all_loop, all / all_loop);
+	printf("with %u rules a reply takes %.2f times as long as without any in one scan, %.1f "
+	       "times as long as with %u in a loop; one scan is %.0f times as fast\n",
+		nshipped + user, none / all, shipped_loop / all_loop, nshipped, all / all_loop);
 	for (uint32_t i = 0; i < user; i++)
 		free((char *)rule[nshipped + i].pattern);
 	free(rule);
