@@ -312,15 +312,17 @@ static void load_filter(struct pen_gateway *g)
 		pen_fatal("%s", err);
 }
 
-static void load_reply_classes(struct pen_gateway *g)
+static void load_reply_rules(struct pen_gateway *g)
 {
 	char err[512];
+	struct pen_reply_rules *rules =
+		pen_reply_rules_new(NULL, "egress.conf", NULL, err, sizeof(err));
 
-	g->replies.classes = pen_reply_classes_load(NULL, err, sizeof(err));
-	if (g->replies.classes == NULL)
+	if (rules == NULL)
 		pen_fatal("%s", err);
-	g->replies.scratch = pen_reply_scratch_new(g->replies.classes);
-	if (g->replies.scratch == NULL)
+	struct pen_match_set *set = pen_match_set_new(rules);
+	g->match = set != NULL ? pen_match_new(set) : NULL;
+	if (g->match == NULL)
 		pen_fatal("out of memory for the reply classes");
 }
 
@@ -330,7 +332,7 @@ static void start(struct pen_gateway *g)
 	daemon_set_rules(g);
 	g->started_at = pen_clock_mono();
 	load_filter(g);
-	load_reply_classes(g);
+	load_reply_rules(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
@@ -373,8 +375,7 @@ static void stop(struct pen_gateway *g)
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
 	pen_header_hook_free(g->headers);
-	pen_pattern_scratch_free(g->replies.scratch);
-	pen_reply_classes_free(g->replies.classes);
+	pen_match_free(g->match);
 }
 
 static void serve(struct pen_gateway *g, const sigset_t *signals)

@@ -16,6 +16,7 @@
 #include "pen_hop.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
+#include "pen_match.h"
 #include "pen_route.h"
 #include "pen_sched.h"
 #include "pen_spool.h"
@@ -24,24 +25,9 @@
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
 
-#include "pen_reply_class.h"
-
 #include <pthread.h>
 
 struct pen_header_hook;
-
-#define PEN_REPLY_CLASSES_MAX 64
-
-// What kinds of failures receivers reported, since the start.
-struct pen_reply_counts {
-	struct pen_reply_classes *classes;
-	struct pen_pattern_scratch *scratch;
-	struct {
-		const char *name;
-		uint64_t count;
-	} seen[PEN_REPLY_CLASSES_MAX];
-	uint32_t n;
-};
 
 struct pen_gateway {
 	const struct pen_config *config;
@@ -78,8 +64,8 @@ struct pen_gateway {
 	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
 	struct tls_hosts *tls_hosts;
-	uint32_t probes; // under way
-	struct pen_reply_counts replies;
+	uint32_t probes;         // under way
+	struct pen_match *match; // its counts: any thread
 };
 
 // queue_thread.c: 0 or -errno. The scheduler must be there, with all that was
@@ -117,8 +103,15 @@ extern const struct pen_submission_ops pen_intake_ops;
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
 
-// event_log.c: a record of the attempt, for programs.
-void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line);
+// queue_ops.c: the scheduler's match op, and a reload's rules (queue thread): takes over
+// `set`, returns the one before for another thread to free.
+void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out);
+struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set);
+
+// event_log.c: a record of the attempt, for programs. `klass`: of the failure,
+// NULL without one.
+void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, const char *klass);
 
 // delivery_log.c
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);
