@@ -224,6 +224,8 @@ def reports(world, server=None):
         report = Report(raw)
         part = report.original
         text = part.get_content()
+        if isinstance(text, bytes):  # message/global: a type that the package does not know
+            text = email.message_from_bytes(text)
         subject = text["Subject"] if hasattr(text, "keys") else email.message_from_string(text)["Subject"]
         found.setdefault(subject, []).append(report)
     return found

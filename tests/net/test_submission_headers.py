@@ -30,8 +30,10 @@ def world(pair, folder, closing):
             run.wait_until(lambda: self.sink.status()["messages"] == count, 20, "the mail", self.gateway.alive)
             return [p.read_bytes() for p in sorted(self.dump.glob("*.eml"))]
 
-        def log(self):
-            return self.gateway.log.read_text()
+        def logs(self, text):
+            """The log is written by a thread of its own."""
+            run.wait_until(lambda: text in self.gateway.log.read_text(), 10, f"a line with {text}", self.gateway.alive)
+            return True
 
     return World
 
@@ -57,7 +59,7 @@ def test_a_bad_field_is_refused_by_name(world, field, reply):
     w = world()
     assert w.say(f"{field}\nSubject: x\n\nx").startswith(reply)
     assert w.gateway.queued() == 0
-    assert "reject: END-OF-MESSAGE" in w.log()
+    assert w.logs("reject: END-OF-MESSAGE")
     assert w.session().works()
 
 
@@ -85,7 +87,7 @@ def test_malformed_mail_is_refused_with_the_right_code(world):
 
 
 def test_sender_maps_name_the_tenant_whose_list_counts(world):
-    w = world(sender_tenant_maps="inline:{{news@acme.test = acme/news}, {@globex.test = globex}, {bad@x.test = }}")
+    w = world(sender_tenant_maps="inline:{{news@acme.test = acme/news}, {@globex.test = globex}}")
     w.gateway.cli("suppression", "add", "bob@example.test", "--tenant", "acme", "--reason", "moved")
     s = w.session()
     s.ask("EHLO c")
@@ -108,8 +110,8 @@ def test_smtputf8_mail_reaches_no_server_that_does_not_offer_it(world):
     # Nothing in the second needs it, so it goes where the first cannot.
     w.arrived(1)
     w.gateway.wait_empty()
-    assert "dsn=5.6.7" in w.log()
-    assert "SMTPUTF8 is required, but was not offered by host" in w.log()
+    assert w.logs("dsn=5.6.7")
+    assert w.logs("SMTPUTF8 is required, but was not offered by host")
 
 
 def test_verp_is_for_those_who_may(world, build):
