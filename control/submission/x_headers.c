@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-static const struct pen_span prefix = PEN_SPAN_LIT("X-Penstock-");
-
 static void fault(struct x_headers *x, const struct header_field *f, const char *what)
 {
 	int n = f->value.n < 100 ? (int)f->value.n : 100;
@@ -65,30 +63,53 @@ static void take_schedule(struct x_headers *x, const struct header_field *f, pen
 	x->scheduled = true;
 }
 
+enum our_field { TENANT, CAMPAIGN, POOL, PRIORITY, SCHEDULE, OUR_FIELDS };
+
+static const struct pen_span field_names[OUR_FIELDS] = {
+	[TENANT] = PEN_SPAN_LIT("X-Penstock-Tenant"),
+	[CAMPAIGN] = PEN_SPAN_LIT("X-Penstock-Campaign"),
+	[POOL] = PEN_SPAN_LIT("X-Penstock-Pool"),
+	[PRIORITY] = PEN_SPAN_LIT("X-Penstock-Priority"),
+	[SCHEDULE] = PEN_SPAN_LIT("X-Penstock-Schedule"),
+};
+
+// OUR_FIELDS: it is none of them.
+static enum our_field which(struct pen_span name)
+{
+	enum our_field i = 0;
+
+	while (i < OUR_FIELDS && !pen_span_ieq(name, field_names[i]))
+		i++;
+	return i;
+}
+
 void x_headers_scan(struct pen_span block, pen_wall_us now, struct x_headers *out)
 {
 	struct header_field f;
 
 	*out = (struct x_headers){.priority = PEN_PRIORITY_NORMAL};
 	while (out->why[0] == '\0' && header_field_next(&block, &f)) {
-		if (!pen_span_istarts(f.name, prefix))
-			continue;
-		struct pen_span word = pen_span_from(f.name, prefix.n);
-		out->any = true;
-		if (pen_span_ieq(word, PEN_SPAN_LIT("Tenant")))
+		enum our_field field = which(f.name);
+		out->any = out->any || field != OUR_FIELDS;
+		switch (field) {
+		case TENANT:
 			take_name(out, &f, &out->tenant);
-		else if (pen_span_ieq(word, PEN_SPAN_LIT("Campaign")))
+			break;
+		case CAMPAIGN:
 			take_name(out, &f, &out->campaign);
-		else if (pen_span_ieq(word, PEN_SPAN_LIT("Pool")))
+			break;
+		case POOL:
 			take_name(out, &f, &out->pool);
-		else if (pen_span_ieq(word, PEN_SPAN_LIT("Priority")))
+			break;
+		case PRIORITY:
 			take_priority(out, &f);
-		else if (pen_span_ieq(word, PEN_SPAN_LIT("Schedule")))
+			break;
+		case SCHEDULE:
 			take_schedule(out, &f, now);
-		else
-			fault(out, &f,
-				"accepted is X-Penstock-Tenant, -Campaign, -Pool, -Priority and "
-				"-Schedule");
+			break;
+		case OUR_FIELDS:
+			break;
+		}
 	}
 }
 
@@ -97,7 +118,7 @@ void x_headers_strip(struct pen_span block, struct pen_buf *out)
 	struct header_field f;
 
 	while (header_field_next(&block, &f)) {
-		if (!pen_span_istarts(f.name, prefix))
+		if (which(f.name) == OUR_FIELDS)
 			pen_buf_add_span(out, f.whole);
 	}
 }

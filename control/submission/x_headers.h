@@ -7,8 +7,7 @@
 //   X-Penstock-Priority: high, normal or low
 //   X-Penstock-Schedule: see send_schedule.h
 //
-// The whole namespace "X-Penstock-" belongs to the gateway: a field that is not one
-// of these is a mistake of the client that would otherwise go unseen.
+// Other fields whose names begin like that are the message's own.
 //
 // Pure; spans point into the block that was scanned.
 
@@ -18,7 +17,7 @@
 #define X_HEADERS_WHY_MAX 400
 
 struct x_headers {
-	bool any; // some field of the namespace is there
+	bool any; // one of these fields is there
 	struct pen_span tenant, campaign, pool;
 	struct pen_span priority_text;
 	enum pen_priority priority;

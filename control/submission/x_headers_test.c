@@ -27,7 +27,7 @@ static void the_fields_name_class_and_pool(void **state)
 	assert_true(pen_span_eq(x.pool, PEN_SPAN_LIT("bulk")));
 	assert_int_equal(x.priority, PEN_PRIORITY_HIGH);
 	assert_false(x.scheduled);
-	x = scan("Subject: X-Penstock-Tenant: no\r\nX-Penstockx: 1\r\n");
+	x = scan("Subject: X-Penstock-Tenant: no\r\nX-Penstock-Id: 1\r\n");
 	assert_false(x.any);
 	assert_int_equal(x.priority, PEN_PRIORITY_NORMAL);
 }
@@ -44,8 +44,6 @@ static void a_bad_field_is_named_with_its_value(void **state)
 		{"X-Penstock-Tenant:\r\n", "X-Penstock-Tenant: : accepted is a name"},
 		{"X-Penstock-Tenant: a\r\nX-Penstock-Tenant: a\r\n",
 			"X-Penstock-Tenant: a: the field stands twice"},
-		{"X-Penstock-Tennant: a\r\n",
-			"X-Penstock-Tennant: a: accepted is X-Penstock-Tenant,"},
 		{"X-Penstock-Pool: \xc3\xa4\r\n", "X-Penstock-Pool: ??: accepted is a name"},
 		{"X-Penstock-Schedule: hours=9-17\r\n",
 			"X-Penstock-Schedule: hours=9-17: accepted as hours is 09:00-17:00"},
@@ -64,9 +62,10 @@ static void they_are_taken_out_with_their_continuation_lines(void **state)
 	struct pen_buf out = PEN_BUF_INIT;
 
 	x_headers_strip(PEN_SPAN_LIT("A: 1\r\n 2\r\nX-Penstock-Tenant: a\r\n\tb\r\nB: 3\r\n"
-				     "X-PENSTOCK-Else: 1\r\n"),
+				     "X-PENSTOCK-POOL: 1\r\nX-Penstock-Id: 7\r\n"),
 		&out);
-	assert_true(pen_span_eq(pen_buf_span(&out), PEN_SPAN_LIT("A: 1\r\n 2\r\nB: 3\r\n")));
+	assert_true(pen_span_eq(
+		pen_buf_span(&out), PEN_SPAN_LIT("A: 1\r\n 2\r\nB: 3\r\nX-Penstock-Id: 7\r\n")));
 	pen_buf_fini(&out);
 }
 
