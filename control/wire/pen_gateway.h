@@ -13,6 +13,7 @@
 #include "pen_control.h"
 #include "pen_dataplane.h"
 #include "pen_dns.h"
+#include "pen_events.h"
 #include "pen_hop.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
@@ -29,6 +30,7 @@
 #include <pthread.h>
 
 struct pen_header_hook;
+struct pen_accept_log;
 
 #define PEN_REPLY_CLASSES_MAX 64
 
@@ -46,7 +48,8 @@ struct pen_reply_counts {
 struct pen_gateway {
 	const struct pen_config *config;
 	struct pen_maillog *maillog;
-	struct pen_maillog *events; // NULL without event_log_file
+	struct pen_events *events;      // NULL without event_log_file
+	struct pen_accept_log *accepts; // what the next commit makes durable; spool's writer
 	struct pen_spool *spool;
 	struct pen_dns *dns;
 	struct pen_wire_tls_profiles *tls_profiles;
@@ -117,8 +120,27 @@ extern const struct pen_submission_ops pen_intake_ops;
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
 
-// event_log.c: a record of the attempt, for programs.
+// event_log.c: records for programs. All of them do nothing without event_log_file.
+// An attempt for a recipient.
 void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line);
+// A message that is about to be given to the spool; its id is set. `protocol`: how it came,
+// "ESMTP" or "internal". Any thread.
+void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol);
+// A fate without a delivery; see struct pen_sched_ops.
+void pen_event_ended(struct pen_gateway *g, const struct pen_message *m, uint32_t rcpt,
+	enum pen_fate fate, const char *by);
+// "Start" (behind the recovery of `messages`) and "Stop" (all is durable).
+void pen_event_daemon(struct pen_gateway *g, const char *type, uint64_t messages);
+
+// accept_log.c: the commit of received messages, in the event log and then to the clients.
+int pen_accept_log_new(struct pen_gateway *g); // 0 or -ENOMEM
+void pen_accept_log_free(struct pen_gateway *g);
+// In the completion of a put, on the spool's writer thread: with `answer` the client of the
+// token hears of it after the record is written.
+void pen_accept_log_add(struct pen_gateway *g, uint64_t id, int err, bool answer, uint64_t token);
+// Hooks of the spool (pen_spool_config).
+void pen_accept_log_before(void *ctx);
+void pen_accept_log_after(void *ctx);
 
 // delivery_log.c
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);

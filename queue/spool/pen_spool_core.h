@@ -80,6 +80,11 @@ struct pen_spool_config {
 	pen_spool_message_fn *on_message;
 	// Also later, from the writer, or from a read. NULL: logged only.
 	pen_spool_problem_fn *on_problem;
+	// pen_spool.h, on the writer thread: right before a batch of requests is committed, all of
+	// which were made before; and after its completions ran. NULL: nothing. Must not call the
+	// spool.
+	void (*before_commit)(void *ctx);
+	void (*after_commit)(void *ctx);
 };
 
 struct pen_spool_stats {

@@ -37,6 +37,9 @@ struct update_copy {
 struct pen_spool {
 	struct pen_spool_core *core; // writer; read and stats: any thread
 	uint64_t queue_limit;
+	void (*before_commit)(void *ctx);
+	void (*after_commit)(void *ctx);
+	void *hook_ctx;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;      // the writer
@@ -229,6 +232,8 @@ static int request_append(struct pen_spool *s, struct request *r)
 static void commit_until(struct pen_spool *s, size_t to)
 {
 	uint64_t released = 0;
+	if (s->before_commit != NULL && to > s->batch_from)
+		s->before_commit(s->hook_ctx);
 	int err = pen_spool_core_commit(s->core);
 
 	for (size_t at = s->batch_from; at < to;) {
@@ -238,6 +243,8 @@ static void commit_until(struct pen_spool *s, size_t to)
 		if (r->done != NULL)
 			r->done(r->ctx, r->m, r->err != 0 ? r->err : err);
 	}
+	if (s->after_commit != NULL && to > s->batch_from)
+		s->after_commit(s->hook_ctx);
 	s->batch_from = to;
 	pthread_mutex_lock(&s->lock);
 	s->queued_bytes -= released;
@@ -422,6 +429,9 @@ int pen_spool_open(
 	pthread_condattr_destroy(&mono);
 	s->queue_limit = cfg->queue_limit_bytes != 0 ? cfg->queue_limit_bytes : QUEUE_LIMIT_DEFAULT;
 	own.prepare_elsewhere = true;
+	s->before_commit = cfg->before_commit;
+	s->after_commit = cfg->after_commit;
+	s->hook_ctx = cfg->ctx;
 	int err = pen_spool_core_open(&own, &s->core, error, error_cap);
 	if (err != 0) {
 		spool_free(s);
