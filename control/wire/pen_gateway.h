@@ -74,6 +74,7 @@ struct pen_gateway {
 
 	// Queue thread only.
 	struct pen_sched *sched;
+	struct pen_shape *shape; // NULL: nothing is shaped
 	bool stopping;
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full;                 // less free than queue_minfree
