@@ -92,7 +92,9 @@ static json_t *recipients_json(const struct pen_sched_view *view, bool all)
 		if (all)
 			json_object_set_new(r, "fate", json_string(fate_word(m->rcpt[i].fate)));
 		if (queued && m->last_error != NULL) {
-			pen_trouble_text(m->last_error, "", text, sizeof(text));
+			struct pen_dsn error;
+			pen_note_to_dsn(m->last_error, &error);
+			pen_trouble_text(&error, pen_note_relay(m->last_error), text, sizeof(text));
 			json_object_set_new(r, "delay_reason", json_string(text));
 		}
 		json_array_append_new(list, r);

@@ -87,6 +87,7 @@ static void free_tables(struct pen_sched *s)
 	free(s->change);
 	free(s->hop);
 	free(s->failed);
+	free(s->chosen);
 	free(s);
 }
 
