@@ -128,6 +128,9 @@ struct pen_lease {
 	const char *helo, *helo6; // for each source; outlive the lease
 	struct pen_smtp_timeouts timeouts;
 	bool lmtp; // LHLO, and a reply for each recipient (RFC 2033)
+	// Its mail needs SMTPUTF8 (RFC 6531): a host that does not offer it is left, with
+	// 5.6.7 as its verdict over the mail (origin POLICY). MAIL carries SMTPUTF8.
+	bool smtputf8;
 	// smtp_tls_fallback_delay has passed for the message this was opened for.
 	bool plain_retry;
 	uint32_t max_messages; // messages per connection, 0 = no limit

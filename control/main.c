@@ -228,6 +228,7 @@ static void make_scheduler(struct pen_gateway *g)
 	}
 	c.nsources = dp->nsources;
 	c.source = source;
+	g->zones = pen_zones_new(PEN_ZONES_FOLDER); // NULL: all is UTC
 	g->sched = pen_sched_new(&c, &pen_queue_ops, g, pen_clock_mono(), pen_clock_wall());
 	if (g->sched == NULL)
 		pen_fatal("out of memory for the scheduler");
@@ -382,6 +383,7 @@ static void stop(struct pen_gateway *g)
 	pen_tls_settings_free(g->tls_settings);
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
+	pen_zones_free(g->zones);
 	pen_header_hook_free(g->headers);
 	pen_pattern_scratch_free(g->replies.scratch);
 	pen_reply_classes_free(g->replies.classes);

@@ -109,12 +109,28 @@ struct pen_message *pen_message_new(struct pen_span sender, const struct pen_spa
 	return m;
 }
 
+static bool is_ascii(struct pen_span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] > 127)
+			return false;
+	}
+	return true;
+}
+
+bool pen_message_needs_utf8(const struct pen_message *m, struct pen_span rcpt)
+{
+	return (m->flags & PEN_MESSAGE_SMTPUTF8) != 0 &&
+	       ((m->flags & PEN_MESSAGE_UTF8_HEADER) != 0 || !is_ascii(m->sender) ||
+		       !is_ascii(rcpt));
+}
+
 void pen_message_free(struct pen_message *m)
 {
 	if (m == NULL)
 		return;
 	free(m->content);
-	free(m->last_error);
+	pen_note_put(m->last_error);
 	free(m->extra);
 	pen_mail_class_put(m->klass);
 	free(m);

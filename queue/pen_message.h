@@ -13,6 +13,7 @@
 
 #include "pen_delivery.h"
 #include "pen_mail_class.h"
+#include "pen_note.h"
 
 enum pen_fate {
 	PEN_FATE_QUEUED,    // no end yet
@@ -32,8 +33,13 @@ struct pen_recipient {
 	uint16_t attempts;     // delivery attempts so far; durable
 	// Deliveries whose final dot was acknowledged and never answered; durable.
 	// QUEUED with doubts is *in doubt*: it may have been delivered already.
-	uint8_t doubts;
+	uint32_t doubts : 8;
+	// Scheduler, in memory: seconds after the message's first moment before which
+	// this recipient is not tried. 0: with the message; PEN_DUE_NEVER: it waits
+	// for an operator or the end of its lifetime.
+	uint32_t due : 24;
 };
+#define PEN_DUE_NEVER 0xffffffu
 
 enum {                                     // pen_message.flags, durable
 	PEN_MESSAGE_8BIT = 1 << 0,         // content has bytes above 127
@@ -44,10 +50,11 @@ enum {                                     // pen_message.flags, durable
 	PEN_MESSAGE_TLSRPT = 1 << 5,       // a TLSRPT report: not reported about
 	PEN_MESSAGE_RET_FULL = 1 << 6,     // RFC 3461 RET
 	PEN_MESSAGE_RET_HDRS = 1 << 7,
-	PEN_MESSAGE_SMTPUTF8 = 1 << 8,   // MAIL had SMTPUTF8 (RFC 6531)
-	PEN_MESSAGE_DELAY_TOLD = 1 << 9, // the delay warning was sent
-	PEN_MESSAGE_EXPIRE = 1 << 10,    // an operator ended its lifetime (postsuper -e)
-	PEN_MESSAGE_NO_NOTICE = 1 << 11, // and nobody is to be told (postsuper -f)
+	PEN_MESSAGE_SMTPUTF8 = 1 << 8,     // MAIL had SMTPUTF8 (RFC 6531)
+	PEN_MESSAGE_DELAY_TOLD = 1 << 9,   // the delay warning was sent
+	PEN_MESSAGE_EXPIRE = 1 << 10,      // an operator ended its lifetime (postsuper -e)
+	PEN_MESSAGE_NO_NOTICE = 1 << 11,   // and nobody is to be told (postsuper -f)
+	PEN_MESSAGE_UTF8_HEADER = 1 << 12, // with SMTPUTF8: its header is beyond ASCII
 };
 
 // When a message may be sent. A window repeats every week in its time zone.
@@ -75,7 +82,7 @@ struct pen_message {
 	struct pen_span envid;  // RFC 3461 ENVID in xtext, or empty; the same allocation
 	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	uint32_t content_len;
-	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry
+	const struct pen_note *last_error; // of the last deferral, NULL or a reference
 	const struct pen_mail_class *klass; // never NULL; a reference
 	struct pen_message_extra *extra;    // NULL, or owned
 	void *sched;                        // scheduler
@@ -127,6 +134,10 @@ static inline enum pen_tls_demand pen_message_demand(uint32_t flags)
 		return PEN_DEMAND_REQUIRETLS;
 	return flags & PEN_MESSAGE_TLS_OPTIONAL ? PEN_DEMAND_NOT_REQUIRED : PEN_DEMAND_NONE;
 }
+
+// The mail can only go to servers with SMTPUTF8 (RFC 6531): it came with SMTPUTF8,
+// and its header, its sender or this recipient has other characters than ASCII.
+bool pen_message_needs_utf8(const struct pen_message *m, struct pen_span rcpt);
 
 static inline bool pen_message_live(const struct pen_message *m)
 {

@@ -24,6 +24,7 @@
 #include "pen_tlsrpt.h"
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
+#include "zones.h"
 
 #include "pen_reply_class.h"
 
@@ -82,6 +83,7 @@ struct pen_gateway {
 	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
 	struct tls_hosts *tls_hosts;
+	struct pen_zones *zones;
 	uint32_t probes; // under way
 	struct pen_reply_counts replies;
 };

@@ -31,7 +31,9 @@ static json_t *recipient_json(const struct pen_message *m, uint32_t i, bool all)
 	if (queued && rcpt->doubts > 0)
 		json_object_set_new(r, "in_doubt", json_integer(rcpt->doubts));
 	if (queued && m->last_error != NULL) {
-		pen_trouble_text(m->last_error, "", text, sizeof(text));
+		struct pen_dsn error;
+		pen_note_to_dsn(m->last_error, &error);
+		pen_trouble_text(&error, pen_note_relay(m->last_error), text, sizeof(text));
 		json_object_set_new(r, "delay_reason", json_string(text));
 	}
 	return r;

@@ -124,6 +124,14 @@ static int op_content(void *ctx, struct pen_message *m)
 	return pen_spool_read(g->spool, m);
 }
 
+static bool op_zone(
+	void *ctx, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until)
+{
+	struct pen_gateway *g = ctx;
+
+	return g->zones != NULL && pen_zones_at(g->zones, name, at, offset, until);
+}
+
 static void op_log(void *ctx, const struct pen_sched_log *line)
 {
 	pen_delivery_log(ctx, line);
@@ -158,6 +166,7 @@ const struct pen_sched_ops pen_queue_ops = {
 	.record = op_record,
 	.submit = op_submit,
 	.content = op_content,
+	.zone = op_zone,
 	.log = op_log,
 	.ended = op_ended,
 	.removed = op_removed,

@@ -26,6 +26,7 @@
 	X(tls_unwanted, "sessions ended because of the server's certificate")                      \
 	X(tls_broken, "sessions lost between the reply to STARTTLS and the EHLO inside TLS")       \
 	X(requiretls_missing, "sessions ended because REQUIRETLS is required but not offered")     \
+	X(smtputf8_missing, "sessions ended because SMTPUTF8 is required but not offered")         \
 	X(loops, "sessions ended because the server has our own name")                             \
 	X(starttls_injected_bytes, "plaintext bytes dropped behind the reply to STARTTLS")         \
 	X(transactions, "MAIL commands sent")                                                      \

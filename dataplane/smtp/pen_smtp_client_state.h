@@ -45,7 +45,7 @@ struct pen_smtp_client {
 	uint8_t state;       // enum smtp_client_state
 	uint8_t armed_stage; // the stage `deadline` belongs to
 	bool cmd_sent;       // the command of a one-command state was pulled
-	bool pipelining, size, eight_bit, starttls, requiretls;
+	bool pipelining, size, eight_bit, starttls, requiretls, smtputf8;
 	bool loops;       // the reply to EHLO has our own name
 	bool mid_reply;   // a part of a reply was read
 	bool closing;     // no more deliveries

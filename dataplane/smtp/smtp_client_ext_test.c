@@ -56,6 +56,25 @@ static void keywords_can_be_ignored(void **state)
 		"S: 450 no", NOT_SENT, BYE);
 }
 
+static void mail_with_smtputf8_goes_to_servers_that_offer_it(void **state)
+{
+	(void)state;
+	memset(&ctr, 0, sizeof(ctr));
+	RUN(WITH(.smtputf8 = true), GREET, "S: 250-mx\r\n250-8BITMIME\r\n250 SMTPUTF8",
+		"E: ready tls=0 size=0", "D: a 2 8 x\r\n",
+		"C: MAIL FROM:<s@a.example> BODY=8BITMIME SMTPUTF8", "S: 450 no", NOT_SENT, BYE);
+	assert_int_equal(ctr.smtputf8_missing, 0);
+	// Another host may offer it: the attempt goes on as after a session.
+	RUN(WITH(.smtputf8 = true), GREET, "S: 250-mx\r\n250 8BITMIME", "C: QUIT", "S: 221 bye",
+		"E: end 5.6.7 SMTPUTF8 is required, but was not offered by host " MX, "A: passed");
+	RUN(WITH(.smtputf8 = true, .discard = PEN_EHLO_SMTPUTF8), GREET,
+		"S: 250-mx\r\n250 SMTPUTF8", "C: QUIT", "S: 221 bye", "E: end 5.6.7*");
+	assert_int_equal(ctr.smtputf8_missing, 2);
+	// Offered, and not needed: mail as ever.
+	RUN(PLAIN, GREET, "S: 250-mx\r\n250 SMTPUTF8", "E: ready tls=0 size=0", "D: a 2 8 x\r\n",
+		"C: MAIL FROM:<s@a.example>", "S: 450 no", NOT_SENT, BYE);
+}
+
 static void a_server_with_our_own_name_is_left(void **state)
 {
 	(void)state;
@@ -149,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dsn_parameters_go_to_servers_that_know_them),
 		cmocka_unit_test(keywords_can_be_ignored),
+		cmocka_unit_test(mail_with_smtputf8_goes_to_servers_that_offer_it),
 		cmocka_unit_test(a_server_with_our_own_name_is_left),
 		cmocka_unit_test(a_5xx_greeting_stays_permanent_when_told),
 		cmocka_unit_test(each_accepted_recipient_has_its_own_answer_after_the_dot),

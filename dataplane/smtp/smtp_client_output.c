@@ -62,6 +62,8 @@ static void compose_mail(const struct pen_smtp_client *c, struct command *m)
 		add(m, PEN_SPAN_LIT(" RET=FULL"));
 	if (l->requiretls)
 		add(m, PEN_SPAN_LIT(" REQUIRETLS"));
+	if (l->smtputf8)
+		add(m, PEN_SPAN_LIT(" SMTPUTF8"));
 }
 
 static void compose_rcpt(const struct pen_smtp_client *c, struct command *m)

@@ -347,6 +347,7 @@ static void set_up(struct script *s, const struct smtp_script_options *opt)
 	s->lease.rules = &s->rules;
 	s->lease.plain_retry = opt->plain_retry;
 	s->lease.lmtp = opt->lmtp;
+	s->lease.smtputf8 = opt->smtputf8;
 	s->lease.helo = opt->helo != NULL ? opt->helo : "me.example";
 	s->lease.helo6 = "me6.example";
 	h->name = "mx";

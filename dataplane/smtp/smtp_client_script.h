@@ -30,7 +30,7 @@ struct smtp_script_options {
 	uint32_t max_messages;
 	pen_time_us max_age;
 	bool hold_dots;
-	bool lmtp, wrapper, plain, plain_retry, no_engine;
+	bool lmtp, smtputf8, wrapper, plain, plain_retry, no_engine;
 	bool block_early, keep_5xx_greeting;
 	enum pen_requiretls requiretls;
 	uint32_t discard;

@@ -74,6 +74,7 @@ static const struct {
 	{PEN_SPAN_LIT("STARTTLS"), PEN_EHLO_STARTTLS},
 	{PEN_SPAN_LIT("DSN"), PEN_EHLO_DSN},
 	{PEN_SPAN_LIT("REQUIRETLS"), PEN_EHLO_REQUIRETLS},
+	{PEN_SPAN_LIT("SMTPUTF8"), PEN_EHLO_SMTPUTF8},
 };
 
 static void keyword(struct pen_smtp_client *c, uint32_t bit, struct pen_span arg)
@@ -93,6 +94,9 @@ static void keyword(struct pen_smtp_client *c, uint32_t bit, struct pen_span arg
 		break;
 	case PEN_EHLO_REQUIRETLS:
 		c->requiretls = true;
+		break;
+	case PEN_EHLO_SMTPUTF8:
+		c->smtputf8 = true;
 		break;
 	case PEN_EHLO_SIZE:
 		c->size = true;

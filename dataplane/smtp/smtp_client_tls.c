@@ -15,6 +15,7 @@ static const struct pen_tls_policy *policy(const struct pen_smtp_client *c)
 static void forget_capabilities(struct pen_smtp_client *c)
 {
 	c->pipelining = c->size = c->eight_bit = c->starttls = c->requiretls = false;
+	c->smtputf8 = false;
 	c->lease->dsn = false;
 	c->lease->size_limit = 0;
 }
@@ -42,6 +43,20 @@ void smtp_client_tls_wrapper(struct pen_smtp_client *c, pen_time_us now)
 		smtp_client_fail(c, &v.why, CAUSE_PEER, now);
 }
 
+// RFC 6531 3.2: the mail is not sent where it would be broken. Another host may
+// offer more.
+static void leave_for_utf8(struct pen_smtp_client *c, pen_time_us now)
+{
+	struct pen_dsn why;
+	char peer[SMTP_PEER_MAX];
+
+	PEN_COUNT(c->ctr->smtputf8_missing);
+	pen_dsn_set(&why, 5, 6, 7, PEN_SCOPE_SESSION, PEN_ORIGIN_POLICY, PEN_STAGE_EHLO,
+		"SMTPUTF8 is required, but was not offered by host %s", smtp_client_peer(c, peer));
+	c->how = PEN_ATTEMPT_PASSED;
+	smtp_client_quit_with(c, &why, now);
+}
+
 // The last EHLO was answered.
 static void become_ready(struct pen_smtp_client *c, pen_time_us now)
 {
@@ -56,6 +71,10 @@ static void become_ready(struct pen_smtp_client *c, pen_time_us now)
 		PEN_COUNT(c->ctr->requiretls_missing);
 		c->how = PEN_ATTEMPT_PASSED;
 		smtp_client_quit_with(c, &v.why, now);
+		return;
+	}
+	if (l->smtputf8 && !c->smtputf8) {
+		leave_for_utf8(c, now);
 		return;
 	}
 	l->requiretls = v.send_requiretls;

@@ -2,6 +2,7 @@
 
 // Deliveries: a job on its way through a worker.
 #include "core.h"
+#include "pen_verp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,16 +10,27 @@
 #define SPARE_MAX 4096
 #define RETURNS_MAX 20 // untried returns after which a job waits for its retry
 
-static struct pen_delivery *delivery_new(struct pen_sched *s, uint32_t nrcpt)
+// `extra` bytes behind the recipients are the caller's.
+static struct pen_delivery *delivery_new(struct pen_sched *s, uint32_t nrcpt, size_t extra)
 {
 	struct pen_delivery *d = s->spare;
 
-	if (nrcpt == 1 && d != NULL) {
+	if (nrcpt == 1 && extra == 0 && d != NULL) {
 		s->spare = d->next;
 		s->nspare--;
 		return d;
 	}
-	return malloc(sizeof(*d) + nrcpt * sizeof(d->rcpt[0]));
+	return malloc(sizeof(*d) + nrcpt * sizeof(d->rcpt[0]) + extra);
+}
+
+// With VERP the sender has the recipient in it; see batch_limit in activate.c.
+static size_t verp_sender(const struct job *j, char out[PEN_VERP_MAX])
+{
+	const struct pen_message *m = j->entry->m;
+
+	if (m->extra == NULL || m->extra->verp[0] == '\0' || j->nrcpt != 1)
+		return 0;
+	return pen_verp_make(out, m->sender, m->rcpt[j->rcpt[0]].addr, m->extra->verp);
 }
 
 void delivery_free(struct pen_sched *s, struct pen_delivery *d)
@@ -83,10 +95,14 @@ enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, st
 		content_lost(s, j, err);
 		return DELIVERY_GONE;
 	}
-	struct pen_delivery *d = delivery_new(s, j->nrcpt);
+	char verp[PEN_VERP_MAX];
+	size_t nverp = verp_sender(j, verp);
+	struct pen_delivery *d = delivery_new(s, j->nrcpt, nverp);
 	if (d == NULL)
 		return DELIVERY_BUSY;
 	delivery_init(s, d, l, j);
+	if (nverp > 0)
+		d->sender = pen_span(memcpy(&d->rcpt[j->nrcpt], verp, nverp), nverp);
 	struct pen_ring_msg msg = {.type = PEN_CMD_DELIVERY, .p = d};
 	if (!s->ops.send(s->ctx, l->pub.worker, msg)) {
 		delivery_free(s, d);
@@ -110,7 +126,8 @@ static void job_untried(struct pen_sched *s, struct job *j, struct lease *l)
 	struct entry *e = j->entry;
 
 	s->total.returned++;
-	if (e->deleting || e->m->flags & PEN_MESSAGE_HOLD || s->wall >= entry_expiry(s, e)) {
+	if (e->deleting || e->m->flags & PEN_MESSAGE_HOLD || s->wall >= entry_expiry(s, e) ||
+		!job_strip(j)) {
 		job_free(s, j);
 		entry_check(s, e);
 		return;
@@ -167,6 +184,10 @@ static unsigned apply_results(
 		// Refused in RCPT is certain; only what waited for the dot is in doubt.
 		r.in_doubt = d->dot == PEN_DOT_ACKED && got->klass == 4 && got->reply == 0;
 		r.dsn = got;
+		if (got->klass != 2 && s->ops.match != NULL)
+			s->ops.match(s->ctx, got, "", pen_span(NULL, 0), &r.match);
+		else
+			r.match.klass = NULL, r.match.greylisted = false;
 		result_apply(s, e, j->rcpt[i], &r);
 	}
 	result_fini(&r);

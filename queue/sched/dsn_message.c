@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "pen_dsn_message.h"
+#include "dsn_write.h"
 
 #include "pen_trouble.h"
 
@@ -7,23 +7,48 @@
 #include <stdio.h>
 
 #define FOLD_AT 76
-#define XTEXT_MAX 512 // decoded
 
-// What goes into the notification from outside: one line of printable ASCII.
-static void clean(char *out, size_t cap, const void *in, size_t n)
+// The length of a well-formed character beyond ASCII at p, 0: it is none. C1
+// controls and the two separators of lines are not printable.
+static size_t utf8_char(const uint8_t *p, size_t n)
 {
-	const uint8_t *p = in;
-	size_t i;
+	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
 
-	for (i = 0; i < n && i + 1 < cap; i++)
-		out[i] = p[i] >= ' ' && p[i] < 127 ? (char)p[i] : '?';
-	out[i] = '\0';
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n < len)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+	bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
+	bool control = (p[0] == 0xc2 && p[1] < 0xa0) ||
+		       (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9));
+	return overlong || beyond || control ? 0 : len;
 }
 
-// Folds `text` behind `first` at spaces; a word longer than a line is cut.
-// Continuation lines start with `indent`, which must begin with a space for
-// header-like fields.
-static void put_folded(struct pen_buf *b, const char *first, const char *indent, const char *text)
+void dsn_clean(char *out, size_t cap, const void *in, size_t n, bool utf8)
+{
+	const uint8_t *p = in;
+	size_t i = 0, o = 0;
+
+	while (i < n && o + 1 < cap) {
+		size_t len = utf8 && p[i] > 127 ? utf8_char(p + i, n - i) : 0;
+		if (len > 0 && o + len >= cap)
+			break;
+		if (len > 0) {
+			memcpy(out + o, p + i, len);
+		} else {
+			out[o] = p[i] >= ' ' && p[i] < 127 ? (char)p[i] : '?';
+			len = 1;
+		}
+		o += len;
+		i += len;
+	}
+	out[o] = '\0';
+}
+
+void dsn_put_folded(struct pen_buf *b, const char *first, const char *indent, const char *text)
 {
 	size_t left = strlen(text), room = FOLD_AT - strlen(first);
 
@@ -48,15 +73,28 @@ static void put_folded(struct pen_buf *b, const char *first, const char *indent,
 	pen_buf_add_cstr(b, "\r\n");
 }
 
-// Address fields are not folded: they are at most a few hundred bytes, and a
-// space inside would change them.
-static void put_address(
-	struct pen_buf *b, const char *first, struct pen_span addr, const char *last)
+void dsn_put_address(
+	const struct dsn_writer *w, const char *first, struct pen_span addr, const char *last)
 {
-	char text[PEN_DSN_TEXT_MAX * 2];
+	char text[DSN_XTEXT_MAX];
 
-	clean(text, sizeof(text), addr.p, addr.n);
-	pen_buf_addf(b, "%s%s%s\r\n", first, text, last);
+	dsn_clean(text, sizeof(text) / 2, addr.p, addr.n, w->global);
+	pen_buf_addf(w->out, "%s%s%s\r\n", first, text, last);
+}
+
+enum pen_dsn_action dsn_action(const struct pen_dsn_report *r, const struct pen_dsn_rcpt *f)
+{
+	if (f->action != PEN_ACTION_OF_KIND && f->action < PEN_ACTIONS)
+		return f->action;
+	switch (r->kind) {
+	case PEN_DSN_RELAYED:
+		return PEN_ACTION_RELAYED;
+	case PEN_DSN_DELAYED:
+	case PEN_DSN_POSTMASTER_DELAYED:
+		return PEN_ACTION_DELAYED;
+	default:
+		return PEN_ACTION_FAILED;
+	}
 }
 
 // The header section including the line that ends it; everything when there is
@@ -78,10 +116,27 @@ static struct pen_span header_section(struct pen_span content, size_t limit)
 	return pen_span(content.p, at);
 }
 
-static bool has_eight_bit(struct pen_span s)
+bool dsn_has_eight_bit(struct pen_span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] > 127)
+			return true;
+	}
+	return false;
+}
+
+bool pen_dsn_message_global(const struct pen_dsn_report *r)
+{
+	struct pen_dsn_rcpt f = {0};
+
+	if (!r->smtputf8)
+		return false;
+	if (dsn_has_eight_bit(r->sender) || dsn_has_eight_bit(r->to) ||
+		dsn_has_eight_bit(header_section(r->original, r->original.n)))
+		return true;
+	for (uint32_t i = 0; i < r->nrcpt; i++) {
+		r->rcpt(r->ctx, i, &f);
+		if (dsn_has_eight_bit(f.addr))
 			return true;
 	}
 	return false;
@@ -98,200 +153,151 @@ static void choose_boundary(
 	} while (original.n > 0 && memmem(original.p, original.n, out, strlen(out)) != NULL);
 }
 
-static void put_header(
-	const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary, bool eight_bit)
+static const char *subject_of(const struct dsn_writer *w)
 {
 	static const char *const subjects[] = {
 		[PEN_DSN_FAILED] = "Undelivered Mail Returned to Sender",
 		[PEN_DSN_RELAYED] = "Successful Mail Delivery Report",
 		[PEN_DSN_POSTMASTER] = "Undelivered Mail Without a Sender",
+		[PEN_DSN_DELAYED] = "Delayed Mail (still being retried)",
+		[PEN_DSN_POSTMASTER_DELAYED] = "Delayed Mail of a Sender",
 	};
+	bool postmaster =
+		w->r->kind == PEN_DSN_POSTMASTER || w->r->kind == PEN_DSN_POSTMASTER_DELAYED;
+	const char *own = postmaster ? w->template->postmaster_subject : w->template->subject;
+
+	return own != NULL ? own : subjects[w->r->kind];
+}
+
+// "name@host (comment)", "Words <name@host>" or "name@host" becomes the second
+// form, with our host where there is none: a header field without one is no
+// address.
+static void put_from(const struct dsn_writer *w)
+{
+	const char *from = w->template->from, *name = "Mail Delivery System", *addr;
+	int name_n = (int)strlen(name), addr_n;
+
+	addr = w->r->mailer_daemon;
+	addr_n = (int)strlen(addr);
+	if (from != NULL) {
+		const char *open = strchr(from, '<'),
+			   *close = open != NULL ? strchr(open, '>') : NULL;
+		const char *paren = strchr(from, '(');
+		if (close != NULL) {
+			addr = open + 1;
+			addr_n = (int)(close - addr);
+			name = from;
+			name_n = (int)(open - from);
+		} else {
+			addr = from;
+			addr_n = (int)strcspn(from, " \t(");
+			name = paren != NULL ? paren + 1 : "";
+			name_n = (int)strcspn(name, ")");
+		}
+	}
+	while (name_n > 0 && (name[name_n - 1] == ' ' || name[name_n - 1] == '\t'))
+		name_n--;
+	bool host = memchr(addr, '@', (size_t)addr_n) != NULL;
+	pen_buf_addf(w->out, "From: %.*s%s<%.*s%s%s>\r\n", name_n, name, name_n > 0 ? " " : "",
+		addr_n, addr, host ? "" : "@", host ? "" : w->r->hostname);
+}
+
+static void put_header(const struct dsn_writer *w, bool eight_bit)
+{
+	const struct pen_dsn_report *r = w->r;
 	char date[64];
 
 	pen_wall_rfc5322(date, sizeof(date), r->wall);
-	pen_buf_addf(b, "Date: %s\r\n", date);
-	pen_buf_addf(b, "From: Mail Delivery System <%s@%s>\r\n", r->mailer_daemon, r->hostname);
-	put_address(b, "To: <", r->to, ">");
-	pen_buf_addf(b, "Subject: %s\r\n", subjects[r->kind]);
-	pen_buf_addf(b, "Message-ID: <%s.%016llx@%s>\r\n", r->queue_id, (unsigned long long)r->salt,
-		r->hostname);
-	pen_buf_add_cstr(b, "Auto-Submitted: auto-replied\r\n"
-			    "MIME-Version: 1.0\r\n");
-	pen_buf_addf(b,
-		"Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	pen_buf_addf(w->out, "Date: %s\r\n", date);
+	put_from(w);
+	dsn_put_address(w, "To: <", r->to, ">");
+	pen_buf_addf(w->out, "Subject: %s\r\n", subject_of(w));
+	pen_buf_addf(w->out, "Message-ID: <%s.%016llx@%s>\r\n", r->queue_id,
+		(unsigned long long)r->salt, r->hostname);
+	pen_buf_add_cstr(w->out, "Auto-Submitted: auto-replied\r\n"
+				 "MIME-Version: 1.0\r\n");
+	// RFC 6522: the report-type is the subtype of the second part.
+	pen_buf_addf(w->out,
+		"Content-Type: multipart/report; report-type=%sdelivery-status;\r\n"
 		"\tboundary=\"%s\"\r\n",
-		boundary);
+		w->global ? "global-" : "", w->boundary);
 	if (eight_bit)
-		pen_buf_add_cstr(b, "Content-Transfer-Encoding: 8bit\r\n");
+		pen_buf_add_cstr(w->out, "Content-Transfer-Encoding: 8bit\r\n");
 	if (r->tls_optional)
-		pen_buf_add_cstr(b, "TLS-Required: no\r\n");
-	pen_buf_add_cstr(b, "\r\nThis is a MIME-encapsulated message.\r\n\r\n");
+		pen_buf_add_cstr(w->out, "TLS-Required: no\r\n");
+	pen_buf_add_cstr(w->out, "\r\nThis is a MIME-encapsulated message.\r\n\r\n");
 }
 
-static void put_people_part(const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary)
+static void put_original(const struct dsn_writer *w, struct pen_span part, bool headers_only)
 {
-	static const char *const leads[] = {
-		[PEN_DSN_FAILED] =
-			"Your message did not reach the recipients below, and no further\r\n"
-			"attempt will be made. What each receiving system answered is given\r\n"
-			"behind the address.",
-		[PEN_DSN_RELAYED] =
-			"Your message was given to the mail systems of the recipients below.\r\n"
-			"They send no reports of delivery, so this is the last you hear of it\r\n"
-			"unless it fails there.",
-		[PEN_DSN_POSTMASTER] =
-			"A message without a sender, most likely a notification, did not reach\r\n"
-			"the recipients below. Nobody else is told.",
+	static const char *const types[2][2] = {
+		{"message/rfc822", "text/rfc822-headers"},
+		{"message/global", "message/global-headers"},
 	};
-	struct pen_dsn_rcpt f;
-	char text[PEN_TROUBLE_TEXT_MAX];
+	const char *what = w->r->kind == PEN_DSN_RELAYED   ? "Delivered"
+			   : w->r->kind == PEN_DSN_DELAYED ? "Delayed"
+							   : "Undelivered";
 
-	pen_buf_addf(b,
+	pen_buf_addf(w->out,
 		"--%s\r\n"
-		"Content-Description: Notification\r\n"
-		"Content-Type: text/plain; charset=us-ascii\r\n"
-		"\r\n"
-		"This is the mail system at host %s.\r\n"
-		"\r\n"
-		"%s %s\r\n"
-		"\r\n"
-		"If you ask your postmaster for help, please forward this report.\r\n"
-		"\r\n",
-		boundary, r->hostname, leads[r->kind],
-		r->original.p == NULL ? "The message itself could no longer be read."
-				      : "The message, or its header, is attached.");
-	for (uint32_t i = 0; i < r->nrcpt; i++) {
-		r->rcpt(r->ctx, i, &f);
-		put_address(b, "<", f.addr, ">:");
-		pen_trouble_text(&f.dsn, f.relay, text, sizeof(text));
-		if (f.expired)
-			put_folded(
-				b, "    ", "    ", "The time for delivery is over. Last answer:");
-		put_folded(b, "    ", "    ", text[0] != '\0' ? text : "no reason was given");
-		pen_buf_add_cstr(b, "\r\n");
-	}
+		"Content-Description: %s Message%s\r\n"
+		"Content-Type: %s\r\n",
+		w->boundary, what, headers_only ? " Headers" : "", types[w->global][headers_only]);
+	if (w->global || dsn_has_eight_bit(part))
+		pen_buf_add_cstr(w->out, "Content-Transfer-Encoding: 8bit\r\n");
+	pen_buf_add_cstr(w->out, "\r\n");
+	pen_buf_add_span(w->out, part);
+	if (part.n == 0 || part.p[part.n - 1] != '\n')
+		pen_buf_add_cstr(w->out, "\r\n");
+	pen_buf_add_cstr(w->out, "\r\n");
 }
 
-static void put_diagnostic(struct pen_buf *b, const struct pen_dsn_rcpt *f)
+static const struct pen_dsn_template *template_of(const struct pen_dsn_report *r)
 {
-	const struct pen_dsn *d = &f->dsn;
-	char text[PEN_TROUBLE_TEXT_MAX];
+	static const struct pen_dsn_template none;
 
-	// The reply alone: "host ... said" is for people.
-	if (d->origin == PEN_ORIGIN_PEER && d->reply != 0) {
-		pen_trouble_reply(d, text, sizeof(text));
-		put_folded(b, "Diagnostic-Code: smtp; ", "    ", text);
-	} else {
-		pen_trouble_text(d, f->relay, text, sizeof(text));
-		put_folded(b, "Diagnostic-Code: X-Penstock; ", "    ",
-			text[0] != '\0' ? text : "no reason was given");
+	if (r->templates == NULL)
+		return &none;
+	switch (r->kind) {
+	case PEN_DSN_RELAYED:
+		return &r->templates->success;
+	case PEN_DSN_DELAYED:
+	case PEN_DSN_POSTMASTER_DELAYED:
+		return &r->templates->delay;
+	default:
+		return &r->templates->failure;
 	}
-}
-
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-// RFC 3461 4. What is not well-formed stays as it is; the rest is cut.
-static struct pen_span decode_xtext(struct pen_span in, char out[XTEXT_MAX])
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < in.n && n < XTEXT_MAX; i++) {
-		int hi = i + 2 < in.n && in.p[i] == '+' ? hex_digit(in.p[i + 1]) : -1;
-		int lo = hi >= 0 ? hex_digit(in.p[i + 2]) : -1;
-		if (lo >= 0)
-			i += 2;
-		out[n++] = lo >= 0 ? (char)(hi * 16 + lo) : (char)in.p[i];
-	}
-	return pen_span(out, n);
-}
-
-// What the sender called this recipient, or the address as it was accepted.
-static void put_original_recipient(struct pen_buf *b, const struct pen_dsn_rcpt *f)
-{
-	ptrdiff_t semicolon = f->orcpt.n > 0 ? pen_span_find(f->orcpt, ';') : -1;
-	char first[80], type[40], xtext[XTEXT_MAX];
-
-	if (semicolon <= 0 || (size_t)semicolon >= sizeof(type)) {
-		put_address(b, "Original-Recipient: rfc822; ", f->addr, "");
-		return;
-	}
-	clean(type, sizeof(type), f->orcpt.p, (size_t)semicolon);
-	snprintf(first, sizeof(first), "Original-Recipient: %s; ", type);
-	put_address(
-		b, first, decode_xtext(pen_span_from(f->orcpt, (size_t)semicolon + 1), xtext), "");
-}
-
-static void put_status_part(const struct pen_dsn_report *r, struct pen_buf *b, const char *boundary)
-{
-	struct pen_dsn_rcpt f;
-	char date[64], status[PEN_STATUS_STR_MAX], mta[sizeof(f.relay)], xtext[XTEXT_MAX];
-
-	pen_wall_rfc5322(date, sizeof(date), r->arrival);
-	pen_buf_addf(b,
-		"--%s\r\n"
-		"Content-Description: Delivery report\r\n"
-		"Content-Type: message/delivery-status\r\n"
-		"\r\n",
-		boundary);
-	if (r->envid.n > 0)
-		put_address(b, "Original-Envelope-Id: ", decode_xtext(r->envid, xtext), "");
-	pen_buf_addf(b,
-		"Reporting-MTA: dns; %s\r\n"
-		"X-Penstock-Queue-ID: %s\r\n",
-		r->hostname, r->queue_id);
-	put_address(b, "X-Penstock-Sender: rfc822; ", r->sender, "");
-	pen_buf_addf(b, "Arrival-Date: %s\r\n", date);
-	for (uint32_t i = 0; i < r->nrcpt; i++) {
-		r->rcpt(r->ctx, i, &f);
-		pen_buf_add_cstr(b, "\r\n");
-		put_original_recipient(b, &f);
-		put_address(b, "Final-Recipient: rfc822; ", f.addr, "");
-		pen_buf_addf(b, "Action: %s\r\nStatus: %s\r\n",
-			r->kind == PEN_DSN_RELAYED ? "relayed" : "failed",
-			pen_trouble_status(&f.dsn, status));
-		if (f.mta_len > 0) {
-			clean(mta, sizeof(mta), f.relay, f.mta_len);
-			pen_buf_addf(b, "Remote-MTA: dns; %s\r\n", mta);
-		}
-		put_diagnostic(b, &f);
-	}
-	pen_buf_add_cstr(b, "\r\n");
 }
 
 int pen_dsn_message_build(const struct pen_dsn_report *r, struct pen_buf *out, bool *eight_bit)
 {
-	bool headers_only = r->headers_only || r->original.n > r->size_limit;
+	bool warning = r->kind == PEN_DSN_DELAYED || r->kind == PEN_DSN_POSTMASTER_DELAYED;
+	bool headers_only = r->headers_only || warning || r->original.n > r->size_limit;
 	struct pen_span part =
 		headers_only ? header_section(r->original, r->size_limit) : r->original;
 	char boundary[PEN_STATUS_STR_MAX + 64];
+	struct dsn_writer w = {
+		.r = r,
+		.template = template_of(r),
+		.out = out,
+		.boundary = boundary,
+		.global = pen_dsn_message_global(r),
+	};
+	size_t before = out->n;
+	struct pen_span text = pen_span_cstr(w.template->text);
 
-	*eight_bit = has_eight_bit(part);
+	// The marks go in front of what they announce, so this is known first.
+	*eight_bit = w.global || dsn_has_eight_bit(part) || dsn_has_eight_bit(text);
 	choose_boundary(r, part, boundary, sizeof(boundary));
-	put_header(r, out, boundary, *eight_bit);
-	put_people_part(r, out, boundary);
-	put_status_part(r, out, boundary);
-	if (r->original.p != NULL) {
-		pen_buf_addf(out,
-			"--%s\r\n"
-			"Content-Description: %s%s\r\n"
-			"Content-Type: %s\r\n",
-			boundary,
-			r->kind == PEN_DSN_RELAYED ? "Delivered Message" : "Undelivered Message",
-			headers_only ? " Headers" : "",
-			headers_only ? "text/rfc822-headers" : "message/rfc822");
-		if (*eight_bit)
-			pen_buf_add_cstr(out, "Content-Transfer-Encoding: 8bit\r\n");
-		pen_buf_add_cstr(out, "\r\n");
-		pen_buf_add_span(out, part);
-		if (part.n == 0 || part.p[part.n - 1] != '\n')
-			pen_buf_add_cstr(out, "\r\n");
-		pen_buf_add_cstr(out, "\r\n");
-	}
+	put_header(&w, *eight_bit);
+	dsn_put_people_part(&w);
+	dsn_put_status_part(&w);
+	if (r->original.p != NULL)
+		put_original(&w, part, headers_only);
 	pen_buf_addf(out, "--%s--\r\n", boundary);
-	return out->failed ? -ENOMEM : 0;
+	if (out->failed)
+		return -ENOMEM;
+	if (w.global)
+		*eight_bit = dsn_has_eight_bit(pen_span(out->p + before, out->n - before));
+	return 0;
 }

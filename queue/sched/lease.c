@@ -127,6 +127,7 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 	l->pub.timeouts = s->cfg.timeouts;
 	l->pub.rules = &s->cfg.rules;
 	l->pub.lmtp = site->lmtp;
+	l->pub.smtputf8 = site->utf8;
 	l->pub.plain_retry = s->wall - m->arrival >= s->cfg.tls_fallback_delay;
 	l->pub.hold_dots = s->cfg.hold_dots;
 	l->pub.max_messages = s->cfg.connection_message_limit;

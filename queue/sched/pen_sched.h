@@ -59,6 +59,9 @@ struct pen_sched_config {
 	bool soft_bounce;
 	uint32_t bounce_size_limit;
 	bool redact_dsn; // requiretls_redact_dsn
+	// bounce_template_file; NULL: the built-in texts. Outlives the scheduler.
+	const struct pen_dsn_templates *templates;
+	bool lmtp_assume_final; // LMTP delivers to mailboxes: "delivered", not "relayed"
 	// notify_classes has bounce or 2bounce: who hears of undeliverable mail that
 	// has no sender. Without '@': at myhostname.
 	bool notify_double_bounce;

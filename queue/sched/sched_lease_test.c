@@ -46,6 +46,51 @@ static void mail_of_different_demands_never_shares_a_connection(void **state)
 	world_free(w);
 }
 
+static void mail_that_needs_smtputf8_has_sites_of_its_own(void **state)
+{
+	struct world *w = world_new(NULL);
+
+	(void)state;
+	w->one_site = true;
+	add_flagged(w, "r@a.test", 0);
+	// It came with SMTPUTF8, but all in it is ASCII: any server will do.
+	add_flagged(w, "r@a.test", PEN_MESSAGE_SMTPUTF8);
+	assert_int_equal(world_stats(w).sites, 1);
+	add_flagged(w, "r\xc3\xa4@a.test", PEN_MESSAGE_SMTPUTF8);
+	add_flagged(w, "r@a.test", PEN_MESSAGE_SMTPUTF8 | PEN_MESSAGE_UTF8_HEADER);
+	assert_int_equal(world_stats(w).sites, 2);
+	assert_int_equal(w->nasked, 2);
+	assert_false(w->lease[0].l->smtputf8);
+	assert_true(w->lease[world_leases(w) - 1].l->smtputf8);
+	world_run_ok(w);
+	world_free(w);
+}
+
+static void ask_for_verp(struct pen_message *m)
+{
+	m->extra = calloc(1, sizeof(*m->extra));
+	memcpy(m->extra->verp, "+=", 2);
+}
+
+static void with_verp_each_recipient_has_a_delivery_and_a_sender(void **state)
+{
+	struct world *w = world_new(NULL);
+
+	(void)state;
+	w->edit = ask_for_verp;
+	world_add(w, "list@x.test", "r@a.test,q@a.test");
+	world_add(w, "", "r@a.test");
+	world_ready_all(w);
+	assert_int_equal(w->nflying, 3);
+	for (uint32_t i = 0; i < w->nflying; i++)
+		assert_int_equal(w->flying[i]->nrcpt, 1);
+	assert_true(pen_span_eq(w->flying[0]->sender, PEN_SPAN_LIT("list+r=a.test@x.test")));
+	assert_true(pen_span_eq(w->flying[1]->sender, PEN_SPAN_LIT("list+q=a.test@x.test")));
+	assert_int_equal(w->flying[2]->sender.n, 0);
+	world_run_ok(w);
+	world_free(w);
+}
+
 static struct pen_sched_source two_families_source[2];
 
 static void both_families(struct pen_sched_config *cfg)
@@ -390,6 +435,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mail_of_different_demands_never_shares_a_connection),
+		cmocka_unit_test(mail_that_needs_smtputf8_has_sites_of_its_own),
+		cmocka_unit_test(with_verp_each_recipient_has_a_delivery_and_a_sender),
 		cmocka_unit_test(a_lease_has_hosts_and_sources_of_both_families),
 		cmocka_unit_test(hosts_of_a_family_without_source_are_left_out),
 		cmocka_unit_test(a_site_without_any_reachable_family_is_deferred),

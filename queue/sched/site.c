@@ -50,6 +50,7 @@ static struct site *site_new(
 	site->key_len = (uint16_t)key.n;
 	site->node.hash = hash;
 	site->demand = nh->demand;
+	site->utf8 = nh->utf8;
 	site->lmtp = nh->lmtp;
 	link_init(&site->returned);
 	link_init(&site->jobs);
@@ -68,13 +69,14 @@ static struct site *site_new(
 struct site *site_find(
 	struct pen_sched *s, const struct nexthop *nh, const struct pen_route_result *r)
 {
-	uint64_t hash =
-		pen_siphash(&s->key, r->site_key.p, r->site_key.n) + nh->demand * 2 + nh->lmtp;
+	uint64_t hash = pen_siphash(&s->key, r->site_key.p, r->site_key.n) + nh->demand * 4 +
+			nh->utf8 * 2 + nh->lmtp;
 	struct site *site = NULL;
 
 	for (struct table_node *n = table_chain(&s->sites, hash); n != NULL; n = n->next) {
 		struct site *have = LINK_OF(n, struct site, node);
-		if (n->hash == hash && have->demand == nh->demand && have->lmtp == nh->lmtp &&
+		if (n->hash == hash && have->demand == nh->demand && have->utf8 == nh->utf8 &&
+			have->lmtp == nh->lmtp &&
 			pen_span_eq(pen_span(have->key, have->key_len), r->site_key))
 			site = have;
 	}
@@ -99,7 +101,7 @@ void site_free(struct pen_sched *s, struct site *site)
 	table_remove(&s->sites, &site->node);
 	if (site->dead)
 		s->ndead--;
-	note_put(site->why);
+	pen_note_put(site->why);
 	if (site->refused != NULL)
 		lease_free(site->refused);
 	site_drop_hosts(site);
@@ -249,8 +251,8 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r)
 	site->dead = true;
 	s->ndead++;
 	site->dead_until = s->now + s->cfg.retry.minimal_backoff_time;
-	note_put(site->why);
-	site->why = note_new(r->dsn, r->relay, r->mta_len);
+	pen_note_put(site->why);
+	site->why = pen_note_get(r->dsn, r->relay, r->mta_len);
 	site->feedback.window = 0;
 	site->cap = 0;
 	site->cold = 0;
@@ -271,7 +273,7 @@ void site_revive(struct pen_sched *s, struct site *site, uint32_t busy)
 		return;
 	site->dead = false;
 	s->ndead--;
-	note_put(site->why);
+	pen_note_put(site->why);
 	site->why = NULL;
 	pen_feedback_revive(&site->feedback, &s->feedback, busy);
 	site->grow_after = s->now;

@@ -165,24 +165,43 @@ static bool error_sane(const uint8_t *p, uint32_t n)
 }
 
 // Replaces *to by the error at p; leaves it when n is 0.
-static int error_decode(const uint8_t *p, uint32_t n, struct pen_dsn **to)
+static int error_decode(const uint8_t *p, uint32_t n, const struct pen_note **to)
 {
+	struct pen_dsn d;
+
 	if (n == 0)
 		return 0;
-	if (*to == NULL && (*to = malloc(sizeof(**to))) == NULL)
+	d.klass = p[0];
+	d.scope = p[1];
+	d.origin = p[2];
+	d.stage = p[3] < PEN_STAGE_COUNT ? p[3] : PEN_STAGE_NONE;
+	d.subject = get16(p + 4);
+	d.detail = get16(p + 6);
+	d.reply = get16(p + 8);
+	d.text_len = get16(p + 10);
+	memcpy(d.text, p + SPOOL_ERROR_FIXED, d.text_len);
+	d.text[d.text_len] = '\0';
+	const struct pen_note *note = pen_note_get(&d, "", 0);
+	if (note == NULL)
 		return -ENOMEM;
-	struct pen_dsn *d = *to;
-	memset(d, 0, sizeof(*d));
-	d->klass = p[0];
-	d->scope = p[1];
-	d->origin = p[2];
-	d->stage = p[3] < PEN_STAGE_COUNT ? p[3] : PEN_STAGE_NONE;
-	d->subject = get16(p + 4);
-	d->detail = get16(p + 6);
-	d->reply = get16(p + 8);
-	d->text_len = get16(p + 10);
-	memcpy(d->text, p + SPOOL_ERROR_FIXED, d->text_len);
+	pen_note_put(*to);
+	*to = note;
 	return 0;
+}
+
+static uint16_t note_size(const struct pen_note *n)
+{
+	return n != NULL ? (uint16_t)(SPOOL_ERROR_FIXED + n->text_len) : 0;
+}
+
+static uint8_t *note_encode(uint8_t *p, const struct pen_note *n)
+{
+	struct pen_dsn d;
+
+	if (n == NULL)
+		return p;
+	pen_note_to_dsn(n, &d);
+	return error_encode(p, &d);
 }
 
 // Mail without requests about notifications, nearly all of it, is written as
@@ -199,7 +218,7 @@ static bool message_wants_dsn(const struct pen_message *m)
 uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
 {
 	uint32_t fixed = message_wants_dsn(m) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED;
-	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n + error_size(m->last_error) +
+	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n + note_size(m->last_error) +
 		     (uint64_t)m->nrcpt * fixed + content_len;
 
 	if (m->sender.n > UINT16_MAX || m->envid.n > UINT16_MAX)
@@ -246,12 +265,12 @@ void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t
 	put32(p + 52, m->nrcpt);
 	put32(p + 56, m->content_len);
 	put16(p + 60, (uint16_t)m->sender.n);
-	put16(p + 62, error_size(m->last_error));
+	put16(p + 62, note_size(m->last_error));
 	uint8_t *at = span_encode(p + SPOOL_MESSAGE_FIXED, m->sender);
 	at = span_encode(at, m->envid);
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		at = rcpt_encode(at, &m->rcpt[i], dsn);
-	at = error_encode(at, m->last_error);
+	at = note_encode(at, m->last_error);
 	if (m->content_len > 0)
 		memcpy(at, content, m->content_len);
 }

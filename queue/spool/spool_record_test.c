@@ -73,8 +73,7 @@ static uint8_t *full_record(uint32_t *n)
 	pen_message_set_id(m, 5);
 	pen_dsn_set(
 		&error, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT, "no answer");
-	m->last_error = malloc(sizeof(error));
-	*m->last_error = error;
+	m->last_error = pen_note_get(&error, "", 0);
 	*n = (uint32_t)spool_message_size(m, 4);
 	uint8_t *p = malloc(*n);
 	spool_message_encode(p, m, (const uint8_t *)"hi\r\n");

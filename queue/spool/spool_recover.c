@@ -404,12 +404,15 @@ static int by_id(const void *a, const void *b)
 // Writes the whole state of a message whose updates are not linked any more.
 static int state_rewrite(struct pen_spool_core *c, const struct pen_message *m)
 {
+	struct pen_dsn error;
 	struct pen_message_update u = {.id = m->id,
 		.next_attempt = m->next_attempt,
 		.flags = m->flags,
 		.nchanges = m->nrcpt,
-		.last_error = m->last_error};
+		.last_error = m->last_error != NULL ? &error : NULL};
 
+	if (m->last_error != NULL)
+		pen_note_to_dsn(m->last_error, &error);
 	u.change = calloc(m->nrcpt > 0 ? m->nrcpt : 1, sizeof(*u.change));
 	if (u.change == NULL)
 		return -ENOMEM;
