@@ -41,6 +41,7 @@
 	X(io_errors, "failed writes, syncs and creations")                                         \
 	X(failed_batches, "batches that could not be made durable at all")                         \
 	X(corrupt, "damaged regions found and set aside")                                          \
+	X(newer, "records and segments of a later version set aside")                              \
 	X(torn, "unfinished tails found after a crash")
 PEN_COUNTERS_DECLARE(pen_spool, PEN_SPOOL_COUNTERS);
 
@@ -48,6 +49,10 @@ enum pen_spool_problem_kind {
 	PEN_SPOOL_TORN,    // the unfinished end of a crash: nothing acknowledged is lost
 	PEN_SPOOL_CORRUPT, // bytes that were whole once and are not any more
 	PEN_SPOOL_IO,      // a file or a region that cannot be read or written
+	PEN_SPOOL_NEWER,   // whole, but in a format of a later version: set aside
+	PEN_SPOOL_FULL,    // no new mail is taken from now on; err says why
+	PEN_SPOOL_ROOM,    // and this ended
+	PEN_SPOOL_SLOW,    // the disk: a commit has taken `length` microseconds so far
 };
 
 struct pen_spool_problem {
@@ -55,7 +60,7 @@ struct pen_spool_problem {
 	const char *file;
 	uint64_t offset, length;
 	uint64_t id;      // of the message, 0 when unknown
-	int err;          // -errno for PEN_SPOOL_IO
+	int err;          // -errno for PEN_SPOOL_IO and PEN_SPOOL_FULL
 	const char *kept; // where the bytes were set aside, NULL when they were not
 };
 

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MOVE_SLACK (SPOOL_ERROR_FIXED + PEN_DSN_TEXT_MAX)
 #define MOVES_PER_BYTE 32u    // relocation that a byte of changes pays for
 #define BATCH_KEEP (4u << 20) // a larger buffer is given back after its commit
 
@@ -116,8 +115,10 @@ int pen_spool_core_put(struct pen_spool_core *c, const struct pen_message *m)
 	if (m->id == 0 || (m->content == NULL && m->content_len > 0))
 		return -EINVAL;
 	uint64_t foot = SPOOL_FOOT_ENTRY + align8(len - m->content_len);
-	// When it is moved later it may have an error text that it has not now.
-	if (len == 0 || !spool_batch_fits(c, len + MOVE_SLACK, foot + MOVE_SLACK)) {
+	// When it is moved later it may have an error, doubts and a class that it has
+	// not now.
+	uint64_t slack = spool_message_growth(m->nrcpt);
+	if (len == 0 || !spool_batch_fits(c, len + slack, foot + slack)) {
 		PEN_COUNT(c->ctr.refused_large);
 		return -EMSGSIZE;
 	}

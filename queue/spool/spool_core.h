@@ -37,6 +37,7 @@ struct spool_segment {
 	uint8_t state;
 	bool orphan;  // gone from the tables; the last reader releases it; core->lock
 	bool discard; // after an error, or of another size: delete, don't reuse
+	bool keep;    // has bytes that are nowhere else: put away whole, don't reuse
 	char name[SPOOL_NAME_MAX];
 };
 
@@ -164,9 +165,13 @@ void spool_read_segment(struct pen_spool_core *c, struct spool_segment *s, uint8
 
 // spool_report.c
 void spool_problem(struct pen_spool_core *c, const struct pen_spool_problem *p);
-// Reports damaged bytes after copying them into the corrupt folder.
-void spool_set_aside(struct pen_spool_core *c, const char *file, uint64_t epoch, uint64_t offset,
-	const uint8_t *p, uint64_t length, uint64_t id);
+// Reports bytes, damaged or of a later version, after copying them into the
+// corrupt folder. False: they could not be copied.
+bool spool_set_aside(struct pen_spool_core *c, enum pen_spool_problem_kind kind, const char *file,
+	uint64_t epoch, uint64_t offset, const uint8_t *p, uint64_t length, uint64_t id);
+// Moves a whole segment file into the corrupt folder, and says so. -errno.
+int spool_segment_away(
+	struct pen_spool_core *c, struct spool_segment *s, enum pen_spool_problem_kind kind);
 void spool_io_problem(struct pen_spool_core *c, const char *file, int err);
 
 // spool_scan.c
@@ -176,6 +181,8 @@ struct spool_scan {
 	void (*record)(void *ctx, const struct spool_record *r, uint32_t off);
 	void (*batch)(void *ctx, const struct spool_batch_header *h);
 	void (*bad)(void *ctx, uint64_t offset, uint64_t length, bool torn);
+	// A whole record of a version that we don't know.
+	void (*newer)(void *ctx, const struct spool_record *r, uint32_t off);
 };
 // `closed_end`: the data is known to end there whole; 0 unknown. Returns where
 // the data ends.

@@ -137,7 +137,9 @@ static void give_up(struct pen_spool_core *c, struct spool_segment *s, struct sp
 		return;
 	memset(p, 0, to - from);
 	pen_disk_read(c->disk, s->file, p, to - from, from);
-	spool_set_aside(c, s->name, s->epoch, e->off, p + (e->off - from), e->len, id);
+	if (!spool_set_aside(c, PEN_SPOOL_CORRUPT, s->name, s->epoch, e->off, p + (e->off - from),
+		    e->len, id))
+		s->keep = true;
 	free(p);
 	pthread_mutex_lock(&c->lock);
 	s->live--;

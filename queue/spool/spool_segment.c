@@ -366,11 +366,20 @@ void spool_abandon(struct pen_spool_core *c)
 	PEN_COUNT(c->ctr.segments_abandoned);
 }
 
+// Before the oldest segment leaves the log: what could not be copied out of it
+// when it was found stays in its file.
+static int keep_away(struct pen_spool_core *c)
+{
+	return spool_segment_away(c, c->log.first, PEN_SPOOL_CORRUPT);
+}
+
 bool spool_free_heads(struct pen_spool_core *c)
 {
 	bool freed = false;
 
 	while (c->log.first != NULL && c->log.first != c->active && c->log.first->live == 0) {
+		if (c->log.first->keep && keep_away(c) != 0)
+			break;
 		pthread_mutex_lock(&c->lock);
 		struct spool_segment *s = spool_segments_pop(&c->log);
 		s->state = SEGMENT_FREE;
@@ -380,10 +389,14 @@ bool spool_free_heads(struct pen_spool_core *c)
 		free(s->ids);
 		s->ids = NULL;
 		s->nids = s->cap_ids = 0;
-		spool_segments_push(&c->idle, s);
 		PEN_COUNT(c->ctr.segments_freed);
-		pen_debug("segment %s is free", s->name);
 		freed = true;
+		if (s->keep) {
+			spool_segment_free(c, s);
+			continue;
+		}
+		spool_segments_push(&c->idle, s);
+		pen_debug("segment %s is free", s->name);
 	}
 	return freed;
 }
