@@ -75,6 +75,7 @@ struct pen_spool_config {
 	uint64_t reserve_bytes;     // kept for updates and relocation; at least 3 segments
 	uint64_t batch_bytes;       // most bytes in one commit; default 1 MiB
 	uint64_t queue_limit_bytes; // pen_spool.h: waiting messages; default 64 MiB
+	pen_time_us wait_limit_us;  // pen_spool.h: how long a put waits for a stuck disk
 	uint32_t ahead_segments;    // prepared beyond the reserve; default 2
 	bool prepare_elsewhere;     // somebody else prepares segments in time
 	uint64_t seed;              // 0: from the kernel; epochs must not be guessable
@@ -120,7 +121,26 @@ int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_upd
 // One write and one sync. 0: everything appended since the last commit is
 // durable. Otherwise none of it counts, as if it had not been appended.
 int pen_spool_core_commit(struct pen_spool_core *c);
+
+// A commit in three steps, so that the next batch fills while one is written.
+// begin: 1 when there is a batch to write, 0 when nothing was appended; -errno,
+//        then it was dropped. put and update may follow at once (also with
+//        -EAGAIN until end); commit, step and a second begin may not.
+// write: on any thread, once; its result goes to end.
+// end:   as commit returns. When `*dropped`, what was appended since begin was
+//        taken back, and has to be appended again.
+int pen_spool_core_begin(struct pen_spool_core *c);
+int pen_spool_core_write(const struct pen_spool_core *c);
+int pen_spool_core_end(struct pen_spool_core *c, int err, bool *dropped);
+// Takes back what was appended and is not being written.
+void pen_spool_core_drop(struct pen_spool_core *c);
 bool pen_spool_core_dirty(const struct pen_spool_core *c);
+
+// The next batch ends the message, whose put was refused after it was appended.
+void pen_spool_core_take_back(struct pen_spool_core *c, uint64_t id);
+
+// Counts, logs and passes on a problem, as if the core had met it.
+void pen_spool_core_report(struct pen_spool_core *c, const struct pen_spool_problem *p);
 
 // True while a put would be refused with -ENOSPC.
 bool pen_spool_core_full(const struct pen_spool_core *c);
@@ -129,6 +149,8 @@ bool pen_spool_core_full(const struct pen_spool_core *c);
 // relocates or removes. 1: call again soon; 0: nothing to do; -errno: could
 // not, try again after a while.
 int pen_spool_core_step(struct pen_spool_core *c);
+// Whether a step would do something; cheap.
+bool pen_spool_core_wants_step(struct pen_spool_core *c);
 
 // With prepare_elsewhere: the number of the segment to prepare next, 0 for
 // none; asked for one at a time. Prepare it on any thread, then report.

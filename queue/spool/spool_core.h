@@ -46,7 +46,7 @@ struct spool_segments {
 	uint32_t n;
 };
 
-enum spool_op_kind { OP_PUT, OP_UPDATE, OP_REMOVE, OP_MOVE };
+enum spool_op_kind { OP_PUT, OP_UPDATE, OP_REMOVE, OP_MOVE, OP_TAKE_BACK };
 
 // What a record in the batch does to the index, once durable, and how to take
 // back what it did when it was appended.
@@ -56,6 +56,14 @@ struct spool_op {
 	uint32_t len;
 	uint32_t old_upd_slot, old_upd_off;
 	uint8_t kind;
+};
+
+struct spool_batch {
+	uint8_t *p;
+	size_t len, cap;
+	uint32_t records, nop, cap_op;
+	uint64_t foot; // bytes it will add to the footer
+	struct spool_op *op;
 };
 
 // Who asks for room, from the least to the most entitled to the reserve.
@@ -83,14 +91,12 @@ struct pen_spool_core {
 	uint64_t last_id;
 	struct pen_rand rand;
 	uint32_t preparing; // slot that somebody prepares; 0 none
-	int prepare_err;    // of the last attempt, until space may be there again
+	bool told_full;
+	int prepare_err; // of the last attempt, until space may be there again
 
-	uint8_t *batch;
-	size_t batch_len, batch_cap;
-	uint32_t batch_records;
-	uint64_t batch_foot; // bytes the batch will add to the footer
-	struct spool_op *op;
-	uint32_t nop, cap_op;
+	struct spool_batch open;   // being filled
+	struct spool_batch flight; // being written, while `flying`
+	bool flying;
 
 	struct pen_buf foot; // of the active segment
 	uint64_t *aborted;   // ids of puts that failed after bytes may have been written
@@ -133,6 +139,8 @@ uint64_t spool_low_epoch(const struct pen_spool_core *c);
 bool spool_free_heads(struct pen_spool_core *c);
 
 // spool_batch.c
+// Where the open batch will be in the active segment.
+uint64_t spool_open_base(const struct pen_spool_core *c);
 // Room for a record of `need` bytes and `foot` bytes in the footer; the place
 // to encode it, or NULL and *err (see pen_spool_core_put).
 uint8_t *spool_batch_room(
@@ -172,6 +180,7 @@ bool spool_set_aside(struct pen_spool_core *c, enum pen_spool_problem_kind kind,
 // Moves a whole segment file into the corrupt folder, and says so. -errno.
 int spool_segment_away(
 	struct pen_spool_core *c, struct spool_segment *s, enum pen_spool_problem_kind kind);
+void spool_tell_full(struct pen_spool_core *c);
 void spool_io_problem(struct pen_spool_core *c, const char *file, int err);
 
 // spool_scan.c

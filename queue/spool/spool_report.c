@@ -63,6 +63,24 @@ void spool_problem(struct pen_spool_core *c, const struct pen_spool_problem *p)
 		c->cfg.on_problem(c->cfg.ctx, p);
 }
 
+void pen_spool_core_report(struct pen_spool_core *c, const struct pen_spool_problem *p)
+{
+	spool_problem(c, p);
+}
+
+// Says when mail begins to be refused, and when that ends.
+void spool_tell_full(struct pen_spool_core *c)
+{
+	bool full = pen_spool_core_full(c);
+
+	if (full == c->told_full)
+		return;
+	c->told_full = full;
+	spool_problem(c, &(struct pen_spool_problem){.kind = full ? PEN_SPOOL_FULL : PEN_SPOOL_ROOM,
+				 .file = "",
+				 .err = full ? c->prepare_err : 0});
+}
+
 void spool_io_problem(struct pen_spool_core *c, const char *file, int err)
 {
 	spool_problem(

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The writer's inside, shared by spool_queue.c, spool_writer.c and spool_open.c.
+
+#include "pen_buf.h"
+#include "pen_spool.h"
+
+#include <pthread.h>
+
+// In the queue: this, and for an update a copy of it behind.
+struct request {
+	struct pen_message *m; // NULL: an update, or nothing but the completion
+	pen_spool_done_fn *done;
+	void *ctx;
+	uint64_t id;    // of m
+	uint32_t size;  // of all of it, a multiple of 8
+	uint32_t bytes; // counted against the limit
+	int err;        // refused when it was appended
+	bool sync;      // pen_spool_sync
+	bool answered;  // the put waited too long, and its caller knows
+};
+
+struct pen_spool {
+	struct pen_spool_core *core; // writer; write: flusher; read and stats: any thread
+	uint64_t queue_limit;
+	pen_time_us wait_limit;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;      // the writer
+	pthread_cond_t prep_wake; // the preparer
+	pthread_cond_t fly_wake;  // the flusher
+	struct pen_buf queue;     // requests that wait
+	uint64_t queued_bytes;    // of messages, waiting or being written
+	uint64_t fresh_bytes;     // of those in `queue`
+	uint64_t last_id;
+	uint32_t prep_slot; // to prepare; 0 none
+	uint32_t prep_done; // prepared, with prep_err; 0 none
+	int prep_err;
+	bool fly;           // there is a batch to write
+	bool flown;         // it was written, or not: fly_err; atomic
+	int fly_err;        // flusher: wo
+	bool stop;          // no more requests
+	bool ended;         // the writer has returned
+	bool full;          // writer: wo
+	bool stuck;         // the disk has been busy for wait_limit; writer: wo
+	bool writer_sleeps; // writer: wo
+	bool flying;        // writer: wo
+
+	pthread_t writer, preparer, flusher;
+
+	// The writer's own: the requests that it has taken, in their order. Those
+	// before `done_to` are answered, before `flight_to` being written, before
+	// `open_to` in the open batch.
+	struct pen_buf taken;
+	size_t done_to, flight_to, open_to;
+	pen_time_us fly_since, slow_at; // of the flight; when its slowness is told next
+	bool blocked;                   // what waits cannot go on before the flight ends
+	bool draining;                  // nor before housekeeping
+	bool preparing;
+	bool more;            // housekeeping has more to do at once
+	pen_time_us retry_at; // or after an error, then; 0: nothing waits
+};
+
+// spool_queue.c, with the lock held
+void spool_writer_wake(struct pen_spool *s);
+// Moves what waits behind what was taken.
+void spool_queue_take(struct pen_spool *s);
+// Appends a request to the open batch; as pen_spool_core_put returns.
+int spool_request_append(struct pen_spool *s, struct request *r);
+// Frees what the copy of an update holds.
+void spool_request_fini(struct request *r);
+
+// spool_writer.c
+void *spool_writer_main(void *arg);
+void *spool_flusher_main(void *arg);
+void *spool_preparer_main(void *arg);
