@@ -17,6 +17,7 @@ static void spool_free(struct pen_spool *s)
 	pthread_cond_destroy(&s->prep_wake);
 	pthread_cond_destroy(&s->fly_wake);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->core_lock);
 	free(s);
 }
 
@@ -72,6 +73,7 @@ int pen_spool_open(
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->core_lock, NULL);
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->wake, &mono);

@@ -44,7 +44,7 @@ static uint8_t *queue_add(struct pen_spool *s, const struct request *r, size_t m
 // costs one switch of threads, not one for each.
 void spool_writer_wake(struct pen_spool *s)
 {
-	if (s->writer_sleeps && (!s->flying || s->stop || s->fresh_bytes >= EAGER_BYTES))
+	if (s->writer_sleeps && (!s->busy || s->stop || s->fresh_bytes >= EAGER_BYTES))
 		pthread_cond_signal(&s->wake);
 }
 
@@ -202,16 +202,11 @@ void spool_request_fini(struct request *r)
 
 void spool_queue_take(struct pen_spool *s)
 {
-	if (s->done_to == s->taken.n) {
+	if (s->taken.n == 0) {
 		// Nothing is under way: the buffers change places.
 		struct pen_buf empty = s->taken;
 		s->taken = s->queue;
 		s->queue = empty;
-		pen_buf_reset(&s->queue);
-		// After a burst of large updates the memory goes back.
-		if (s->queue.cap > QUEUE_KEEP)
-			pen_buf_fini(&s->queue);
-		s->done_to = s->flight_to = s->open_to = 0;
 	} else if (s->queue.n > 0) {
 		if (pen_buf_reserve(&s->taken, s->queue.n) != 0) {
 			s->taken.failed = false; // when more is done
@@ -220,5 +215,8 @@ void spool_queue_take(struct pen_spool *s)
 		pen_buf_add(&s->taken, s->queue.p, s->queue.n);
 		pen_buf_reset(&s->queue);
 	}
+	// After a burst of large updates the memory goes back.
+	if (s->queue.cap > QUEUE_KEEP)
+		pen_buf_fini(&s->queue);
 	s->fresh_bytes = 0;
 }

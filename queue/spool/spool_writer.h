@@ -8,6 +8,14 @@
 
 #include <pthread.h>
 
+#define SPOOL_LANDINGS 8u
+#define SPOOL_SPINS 400 // some microseconds: an append takes about one
+#if defined(__x86_64__)
+#define SPOOL_PAUSE() __builtin_ia32_pause()
+#else
+#define SPOOL_PAUSE() ((void)0)
+#endif
+
 // In the queue: this, and for an update a copy of it behind.
 struct request {
 	struct pen_message *m; // NULL: an update, or nothing but the completion
@@ -22,7 +30,7 @@ struct request {
 };
 
 struct pen_spool {
-	struct pen_spool_core *core; // writer; write: flusher; read and stats: any thread
+	struct pen_spool_core *core; // under core_lock; write, read and stats need none
 	uint64_t queue_limit;
 	pen_time_us wait_limit;
 
@@ -37,26 +45,39 @@ struct pen_spool {
 	uint32_t prep_slot; // to prepare; 0 none
 	uint32_t prep_done; // prepared, with prep_err; 0 none
 	int prep_err;
-	bool fly;           // there is a batch to write
-	bool flown;         // it was written, or not: fly_err; atomic
-	int fly_err;        // flusher: wo
-	bool stop;          // no more requests
-	bool ended;         // the writer has returned
-	bool full;          // writer: wo
-	bool stuck;         // the disk has been busy for wait_limit; writer: wo
-	bool writer_sleeps; // writer: wo
-	bool flying;        // writer: wo
+	bool busy;        // the flusher has a batch, or is about to take one
+	uint32_t nlanded; // batches whose requests are to be answered
+	struct landing {
+		uint64_t to;
+		int err;
+	} landed[SPOOL_LANDINGS];
+	uint32_t events;       // batches taken and landed; the writer looks again
+	pen_time_us fly_since; // of the batch under way
+	bool stop;             // no more requests
+	bool ended;            // the writer has returned
+	bool full;             // writer: wo
+	bool stuck;            // the disk has been busy for wait_limit; writer: wo
+	bool writer_sleeps;    // writer: wo
 
 	pthread_t writer, preparer, flusher;
 
-	// The writer's own: the requests that it has taken, in their order. Those
-	// before `done_to` are answered, before `flight_to` being written, before
-	// `open_to` in the open batch.
+	// Taken requests are known by their place in the stream of all of them.
+	// Before `flight_from` they are on the disk or failed, before `flight_to`
+	// being written, before `open_to` in the open batch.
+	pthread_mutex_t core_lock; // taken before `lock`
+	uint64_t flight_from, flight_to, open_to;
+	bool flying;
+	bool flusher_waits; // for core_lock; atomic
+	bool draining;      // the flusher stops after this batch: for housekeeping
+
+	// The writer's own: the requests that it has taken, in their order, from
+	// the place `base` on. Those before `done_to` are answered.
 	struct pen_buf taken;
-	size_t done_to, flight_to, open_to;
-	pen_time_us fly_since, slow_at; // of the flight; when its slowness is told next
-	bool blocked;                   // what waits cannot go on before the flight ends
-	bool draining;                  // nor before housekeeping
+	uint64_t base, done_to;
+	uint32_t seen;          // events
+	pen_time_us slow_since; // the flight whose slowness was told,
+	pen_time_us slow_at;    // and when it is told next
+	bool blocked;           // what waits cannot go on before the next event
 	bool preparing;
 	bool more;            // housekeeping has more to do at once
 	pen_time_us retry_at; // or after an error, then; 0: nothing waits
