@@ -78,7 +78,11 @@ struct pen_spool_config {
 	pen_time_us wait_limit_us;  // pen_spool.h: how long a put waits for a stuck disk
 	uint32_t ahead_segments;    // prepared beyond the reserve; default 2
 	bool prepare_elsewhere;     // somebody else prepares segments in time
-	uint64_t seed;              // 0: from the kernel; epochs must not be guessable
+	// Called after each megabyte of a segment that somebody else prepares; may
+	// sleep to leave the disk to commits. NULL: at full speed.
+	void (*prepare_pace)(void *prepare_ctx);
+	void *prepare_ctx;
+	uint64_t seed; // 0: from the kernel; epochs must not be guessable
 
 	void *ctx;
 	// Recovery, from within open, in the order of ids: each message without a
@@ -156,6 +160,8 @@ bool pen_spool_core_wants_step(struct pen_spool_core *c);
 // none; asked for one at a time. Prepare it on any thread, then report.
 uint32_t pen_spool_core_wanted(struct pen_spool_core *c);
 int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot);
+// Only the reserve is left: the next segment for mail has to be made soon.
+bool pen_spool_core_short(const struct pen_spool_core *c);
 void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err);
 
 // pen_spool_core_read loads m->content (malloc'ed, owned by the message), which

@@ -231,3 +231,8 @@ bool pen_spool_core_full(const struct pen_spool_core *c)
 {
 	return c->idle.n < c->reserve && c->prepare_err != 0;
 }
+
+bool pen_spool_core_short(const struct pen_spool_core *c)
+{
+	return c->idle.n <= c->reserve;
+}

@@ -83,6 +83,8 @@ int pen_spool_open(
 	s->queue_limit = cfg->queue_limit_bytes != 0 ? cfg->queue_limit_bytes : QUEUE_LIMIT_DEFAULT;
 	s->wait_limit = cfg->wait_limit_us != 0 ? cfg->wait_limit_us : WAIT_LIMIT_DEFAULT;
 	own.prepare_elsewhere = true;
+	own.prepare_pace = spool_prepare_pace;
+	own.prepare_ctx = s;
 	int err = pen_spool_core_open(&own, &s->core, error, error_cap);
 	if (err != 0) {
 		spool_free(s);

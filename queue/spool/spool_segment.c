@@ -176,6 +176,8 @@ int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot)
 	for (uint64_t off = 0; off < segment_bytes && err == 0; off += chunk) {
 		uint64_t n = segment_bytes - off < chunk ? segment_bytes - off : chunk;
 		err = pen_disk_write(disk, f, zeros, n, off);
+		if (c->cfg.prepare_pace != NULL)
+			c->cfg.prepare_pace(c->cfg.prepare_ctx);
 	}
 	if (err == 0)
 		err = disk->ops->datasync(disk, f);

@@ -249,6 +249,11 @@ static void prepare(struct pen_spool *s, uint32_t prep_done, int prep_err)
 		if (prep_err != 0)
 			s->retry_at = pen_clock_mono() + RETRY_US;
 	}
+	if (s->preparing && pen_spool_core_short(s->core)) {
+		pthread_mutex_lock(&s->lock);
+		s->prep_hurry = true;
+		pthread_mutex_unlock(&s->lock);
+	}
 	uint32_t slot = 0;
 	if (!s->preparing && step_due(s))
 		slot = pen_spool_core_wanted(s->core);
@@ -257,6 +262,7 @@ static void prepare(struct pen_spool *s, uint32_t prep_done, int prep_err)
 	s->preparing = true;
 	pthread_mutex_lock(&s->lock);
 	s->prep_slot = slot;
+	s->prep_hurry = pen_spool_core_short(s->core);
 	pthread_cond_signal(&s->prep_wake);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -324,6 +330,22 @@ void *spool_writer_main(void *arg)
 			append_waiting(s);
 		else
 			s->blocked = true;
+	}
+}
+
+#define PACE_US 3000
+
+// Between the megabytes of a segment that nobody waits for, commits go first.
+void spool_prepare_pace(void *spool)
+{
+	struct pen_spool *s = spool;
+
+	pthread_mutex_lock(&s->lock);
+	bool wait = s->busy && !s->prep_hurry && !s->stop;
+	pthread_mutex_unlock(&s->lock);
+	if (wait) {
+		struct timespec t = {.tv_nsec = PACE_US * 1000};
+		nanosleep(&t, NULL);
 	}
 }
 

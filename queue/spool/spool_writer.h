@@ -45,6 +45,7 @@ struct pen_spool {
 	uint32_t prep_slot; // to prepare; 0 none
 	uint32_t prep_done; // prepared, with prep_err; 0 none
 	int prep_err;
+	bool prep_hurry;  // the reserve is all there is
 	bool busy;        // the flusher has a batch, or is about to take one
 	uint32_t nlanded; // batches whose requests are to be answered
 	struct landing {
@@ -96,3 +97,4 @@ void spool_request_fini(struct request *r);
 void *spool_writer_main(void *arg);
 void *spool_flusher_main(void *arg);
 void *spool_preparer_main(void *arg);
+void spool_prepare_pace(void *spool);
