@@ -141,7 +141,7 @@ int pen_spool_core_open(const struct pen_spool_config *cfg, struct pen_spool_cor
 void pen_spool_core_close(struct pen_spool_core *c, bool clean)
 {
 	if (clean && c->active != NULL)
-		spool_foot_write(c, true);
+		spool_foot_write(c);
 	core_free(c);
 }
 

@@ -160,8 +160,8 @@ void spool_prepare_reserve(struct pen_spool_core *c);
 void spool_foot_message(struct pen_spool_core *c, const uint8_t *record, uint32_t off);
 void spool_foot_update(struct pen_spool_core *c, const uint8_t *record, uint32_t off);
 uint64_t spool_foot_room(const struct pen_spool_core *c, uint64_t more);
-// Writes the active segment's footer; `sync` on a clean close.
-void spool_foot_write(struct pen_spool_core *c, bool sync);
+// Writes the active segment's footer and syncs it.
+void spool_foot_write(struct pen_spool_core *c);
 
 // spool_read.c
 // Reads the record at a place into c->scratch (the writer's) and checks it.

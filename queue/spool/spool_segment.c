@@ -301,13 +301,13 @@ static int write_header(struct pen_spool_core *c, struct spool_segment *s, uint6
 }
 
 // Ends the active segment, all of whose batches are durable.
-static void close_active(struct pen_spool_core *c, bool sync)
+static void close_active(struct pen_spool_core *c)
 {
 	struct spool_segment *s = c->active;
 
 	if (s == NULL)
 		return;
-	spool_foot_write(c, sync);
+	spool_foot_write(c);
 	c->closed_epoch = s->epoch;
 	c->closed_end = s->end;
 	s->state = SEGMENT_USED;
@@ -332,7 +332,7 @@ int spool_rotate(struct pen_spool_core *c, enum spool_class who)
 			spool_segment_delete(c, s);
 			continue;
 		}
-		close_active(c, false);
+		close_active(c);
 		s->epoch = epoch;
 		s->end = SPOOL_BLOCK;
 		s->closed_end = 0;
