@@ -177,11 +177,9 @@ static uint8_t crashes_now(const struct book *b)
 	return b->total.crashes < UINT8_MAX ? (uint8_t)b->total.crashes : UINT8_MAX - 1;
 }
 
-static bool crashed_since(const struct book *b, const struct slot *s, bool down)
+static bool crashed_since(const struct book *b, const struct slot *s)
 {
-	uint64_t now = b->total.crashes + (down && b->running);
-
-	return now > s->crashes || s->crashes == UINT8_MAX - 1;
+	return b->total.crashes > s->crashes || s->crashes == UINT8_MAX - 1;
 }
 
 void book_received(struct book *b, uint64_t id, uint32_t nrcpt, uint64_t where)
@@ -220,9 +218,9 @@ void book_fate(struct book *b, uint64_t id, uint32_t index, enum pen_fate fate, 
 	b->running = true;
 	if (s->fate != PEN_FATE_QUEUED) {
 		bool twice = s->fate == PEN_FATE_DELIVERED && fate == PEN_FATE_DELIVERED;
-		enum book_fault fault = crashed_since(b, s, false) ? BOOK_REPEATED
-					: twice                    ? BOOK_DUPLICATE
-								   : BOOK_TWO_FATES;
+		enum book_fault fault = crashed_since(b, s) ? BOOK_REPEATED
+					: twice             ? BOOK_DUPLICATE
+							    : BOOK_TWO_FATES;
 		tell(b, fault, s, fate, where);
 		if (fault != BOOK_REPEATED)
 			s->flags |= NAMED;
@@ -288,7 +286,7 @@ static void count_end(struct book_totals *t, enum pen_fate fate, bool doubt)
 }
 
 // Where the spool and the log both speak of it; returns its end.
-static enum pen_fate agree(struct book *b, const struct slot *s, bool down)
+static enum pen_fate agree(struct book *b, const struct slot *s)
 {
 	enum pen_fate spool = (enum pen_fate)s->spool_fate, fate = (enum pen_fate)s->fate;
 
@@ -301,7 +299,7 @@ static enum pen_fate agree(struct book *b, const struct slot *s, bool down)
 	if (spool == PEN_FATE_QUEUED) {
 		if (s->flags & BUSY)
 			return fate;
-		if (crashed_since(b, s, down))
+		if (crashed_since(b, s))
 			tell(b, BOOK_REPEATED, s, spool, 0);
 		else
 			tell(b, BOOK_STILL_QUEUED, s, spool, 0);
@@ -312,7 +310,7 @@ static enum pen_fate agree(struct book *b, const struct slot *s, bool down)
 	return spool;
 }
 
-static void balance_one(struct book *b, const struct slot *s, bool down)
+static void balance_one(struct book *b, const struct slot *s)
 {
 	struct book_totals *t = &b->total;
 	bool known = (s->flags & SPOOLED) || s->fate != PEN_FATE_QUEUED;
@@ -336,15 +334,17 @@ static void balance_one(struct book *b, const struct slot *s, bool down)
 	else
 		t->accepted++;
 	t->before_log += !(s->flags & RECEIVED) && old;
-	enum pen_fate end = s->flags & SPOOLED ? agree(b, s, down) : (enum pen_fate)s->fate;
+	enum pen_fate end = s->flags & SPOOLED ? agree(b, s) : (enum pen_fate)s->fate;
 	count_end(t, end, (s->flags & DOUBT) != 0);
 }
 
 void book_balance(struct book *b, bool down, struct book_totals *out)
 {
+	if (down && b->running)
+		b->total.crashes++;
 	for (uint64_t i = 0; i <= b->mask; i++) {
 		if (b->slot[i].id != 0)
-			balance_one(b, &b->slot[i], down);
+			balance_one(b, &b->slot[i]);
 	}
 	*out = b->total;
 }
