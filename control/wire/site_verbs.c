@@ -250,7 +250,8 @@ static bool show_part(void *ctx, const struct pen_site_view *view)
 		json_array_append_new(s->parts, site_json(view));
 	if (s->shape == NULL && view->shape != NULL)
 		s->shape = pen_shape_site_ref(view->shape);
-	snprintf(s->found, sizeof(s->found), "%.*s", (int)view->name.n, (const char *)view->name.p);
+	struct pen_span name = name_of(view);
+	snprintf(s->found, sizeof(s->found), "%.*s", (int)name.n, (const char *)name.p);
 	return true;
 }
 

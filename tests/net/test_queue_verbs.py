@@ -185,7 +185,9 @@ def test_bounce_tells_the_senders_and_is_recorded(full):
     run.wait_until(lambda: count(full, "--sender", "<>")[0] == 3, 20, "two notifications in the queue", full.alive)
     assert full.json("status")["totals"]["bounced"] == 2
     assert addresses(full, "--domain", "one.test") == []
-    assert "the campaign was called off" in full.log.read_text()
+    run.wait_until(lambda: "the campaign was called off" in full.log.read_text(), 10, "a line of the log", full.alive)
+    found = full.json("audit")
+    assert (found["balanced"], found["totals"]["bounced"]) == (True, 2)
 
 
 def test_expire_ends_as_time_would(full):

@@ -18,8 +18,8 @@ struct slot {
 	uint64_t id; // 0: free
 	uint32_t index;
 	uint8_t flags, fate, spool_fate;
-	uint8_t crashes; // before its fate, as far as it counts
-	uint64_t where;  // of its fate, or else its reception
+	uint8_t undone; // undone_at its fate
+	uint64_t where; // of its fate, or else its reception
 };
 _Static_assert(sizeof(struct slot) == 24, "memory of an audit");
 
@@ -29,7 +29,7 @@ struct book {
 	book_fault_fn *fn;
 	void *ctx;
 	uint64_t begins;
-	bool late, running, failed;
+	bool late, running, down, failed;
 	struct book_totals total;
 };
 
@@ -171,15 +171,20 @@ void book_stop(struct book *b)
 	b->running = false;
 }
 
-// Only whether there was one since matters; after 255 of them all are as old.
-static uint8_t crashes_now(const struct book *b)
+// What undoes a fate: a crash; and of a bounce any start, as its recipients keep
+// their place until the notification is stored. Only whether there was one since
+// matters; after 254 of them all are as old.
+static uint8_t undone_at(const struct book *b, enum pen_fate fate)
 {
-	return b->total.crashes < UINT8_MAX ? (uint8_t)b->total.crashes : UINT8_MAX - 1;
+	bool told = fate == PEN_FATE_BOUNCED || fate == PEN_FATE_EXPIRED;
+	uint64_t n = told ? b->total.starts + b->down : b->total.crashes;
+
+	return n < UINT8_MAX ? (uint8_t)n : UINT8_MAX - 1;
 }
 
-static bool crashed_since(const struct book *b, const struct slot *s)
+static bool undone(const struct book *b, const struct slot *s)
 {
-	return b->total.crashes > s->crashes || s->crashes == UINT8_MAX - 1;
+	return undone_at(b, (enum pen_fate)s->fate) > s->undone || s->undone == UINT8_MAX - 1;
 }
 
 void book_received(struct book *b, uint64_t id, uint32_t nrcpt, uint64_t where)
@@ -216,17 +221,19 @@ void book_fate(struct book *b, uint64_t id, uint32_t index, enum pen_fate fate, 
 	if (s == NULL)
 		return;
 	b->running = true;
-	if (s->fate != PEN_FATE_QUEUED) {
+	// An operator deletes what waits to be told to its sender.
+	bool told = s->fate == PEN_FATE_BOUNCED || s->fate == PEN_FATE_EXPIRED;
+	if (s->fate != PEN_FATE_QUEUED && !(told && fate == PEN_FATE_DELETED)) {
 		bool twice = s->fate == PEN_FATE_DELIVERED && fate == PEN_FATE_DELIVERED;
-		enum book_fault fault = crashed_since(b, s) ? BOOK_REPEATED
-					: twice             ? BOOK_DUPLICATE
-							    : BOOK_TWO_FATES;
+		enum book_fault fault = undone(b, s) ? BOOK_REPEATED
+					: twice      ? BOOK_DUPLICATE
+						     : BOOK_TWO_FATES;
 		tell(b, fault, s, fate, where);
 		if (fault != BOOK_REPEATED)
 			s->flags |= NAMED;
 	}
 	s->fate = (uint8_t)fate;
-	s->crashes = crashes_now(b);
+	s->undone = undone_at(b, fate);
 	s->where = where;
 	s->flags |= b->late ? FATE_LATE : 0;
 }
@@ -299,7 +306,7 @@ static enum pen_fate agree(struct book *b, const struct slot *s)
 	if (spool == PEN_FATE_QUEUED) {
 		if (s->flags & BUSY)
 			return fate;
-		if (crashed_since(b, s))
+		if (undone(b, s))
 			tell(b, BOOK_REPEATED, s, spool, 0);
 		else
 			tell(b, BOOK_STILL_QUEUED, s, spool, 0);
@@ -340,6 +347,7 @@ static void balance_one(struct book *b, const struct slot *s)
 
 void book_balance(struct book *b, bool down, struct book_totals *out)
 {
+	b->down = down;
 	if (down && b->running)
 		b->total.crashes++;
 	for (uint64_t i = 0; i <= b->mask; i++) {
