@@ -151,6 +151,7 @@ static void bind_submission(struct pen_gateway *g)
 		.tls_required = p->tls_required_enable,
 		.in_flow_delay = p->in_flow_delay,
 		.header_size_limit = (uint64_t)p->header_size_limit,
+		.reject_nul = p->reject_nul_bytes,
 		.smtputf8 = p->smtputf8_enable,
 		.smtputf8_autodetect = has_word(p->smtputf8_autodetect_classes, "smtpd") ||
 				       has_word(p->smtputf8_autodetect_classes, "all"),
