@@ -189,7 +189,7 @@ static void server_line(struct world *w)
 	}
 	if (strncmp(l, w->lease.lmtp ? "LHLO" : "EHLO", 4) == 0) {
 		// Mostly one that offers what there is.
-		say(w, any(w, ehlos[draw(w, 2) == 0 ? draw(w, 7) : 5]));
+		say(w, any(w, ehlos[draw(w, 2) == 0 ? draw(w, 8) : 6]));
 	} else if (strcmp(l, "DATA") == 0) {
 		const char *r =
 			any(w, w->lease.lmtp && w->rcpts == 0 ? "503 5.5.1 no\r\n" : "354 go\r\n");
