@@ -15,6 +15,7 @@ static const char *const type_words[] = {[PEN_EVENT_OTHER] = "other",
 	[PEN_EVENT_EXPIRATION] = "Expiration",
 	[PEN_EVENT_ADMIN_BOUNCE] = "AdminBounce",
 	[PEN_EVENT_ADMIN_DELETE] = "AdminDelete",
+	[PEN_EVENT_SUPPRESSED] = "Suppressed",
 	[PEN_EVENT_START] = "Start",
 	[PEN_EVENT_STOP] = "Stop",
 	[PEN_EVENT_LOST] = "Lost"};

@@ -22,9 +22,10 @@ enum pen_event_type {
 	PEN_EVENT_EXPIRATION,
 	PEN_EVENT_ADMIN_BOUNCE,
 	PEN_EVENT_ADMIN_DELETE,
-	PEN_EVENT_START, // the daemon has recovered the spool
-	PEN_EVENT_STOP,  // everything is durable
-	PEN_EVENT_LOST,  // records are missing here
+	PEN_EVENT_SUPPRESSED, // without an index: a message that was never stored
+	PEN_EVENT_START,      // the daemon has recovered the spool
+	PEN_EVENT_STOP,       // everything is durable
+	PEN_EVENT_LOST,       // records are missing here
 };
 
 struct pen_event_line {

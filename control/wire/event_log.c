@@ -181,10 +181,44 @@ void pen_event_received(struct pen_gateway *g, const struct pen_message *m, cons
 	end(g, &e);
 	// Dropped on the way in, by the suppression list.
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		if (m->rcpt[i].fate != PEN_FATE_QUEUED)
-			pen_event_ended(
-				g, m, i, (enum pen_fate)m->rcpt[i].fate, "suppression list");
+		char why[PEN_SUPPRESSION_REASON_MAX + 40];
+		if (m->rcpt[i].fate != PEN_FATE_DELETED)
+			continue;
+		if (!pen_suppressed(g, m->klass->tenant, m->rcpt[i].addr, why, sizeof(why)))
+			snprintf(why, sizeof(why), "no longer listed"); // in this moment
+		pen_event_suppressed(g, m->queue_id, m->sender, m->rcpt[i].addr, i, m->klass, why);
 	}
+}
+
+void pen_event_suppressed(struct pen_gateway *g, const char *queue_id, struct pen_span sender,
+	struct pen_span rcpt, int64_t index, const struct pen_mail_class *klass, const char *why)
+{
+	struct pen_event e = {0};
+
+	if (g->events == NULL)
+		return;
+	pen_event_begin(&e, "Suppressed");
+	pen_event_cstr(&e, "id", queue_id);
+	pen_event_number(&e, "timestamp", pen_clock_wall() / PEN_US_PER_S);
+	pen_event_text(&e, "sender", sender);
+	pen_event_text(&e, "recipient", rcpt);
+	if (index >= 0)
+		pen_event_number(&e, "recipient_index", index);
+	if (klass != NULL)
+		add_class(&e, klass);
+	pen_event_object(&e, "response");
+	pen_event_number(&e, "code", 550);
+	pen_event_object(&e, "enhanced_code");
+	pen_event_number(&e, "class", 5);
+	pen_event_number(&e, "subject", 7);
+	pen_event_number(&e, "detail", 1);
+	pen_event_close(&e);
+	pen_event_cstr(&e, "content", why);
+	pen_event_cstr(&e, "command", "");
+	pen_event_close(&e);
+	pen_event_cstr(&e, "fate", "deleted");
+	pen_event_cstr(&e, "by", "suppression list");
+	end(g, &e);
 }
 
 void pen_event_ended(struct pen_gateway *g, const struct pen_message *m, uint32_t rcpt,

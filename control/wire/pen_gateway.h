@@ -21,6 +21,7 @@
 #include "pen_sched.h"
 #include "pen_spool.h"
 #include "pen_submission.h"
+#include "pen_suppression.h"
 #include "pen_tlsrpt.h"
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
@@ -32,6 +33,7 @@
 
 struct pen_header_hook;
 struct pen_accept_log;
+struct pen_suppression_desk;
 
 #define PEN_REPLY_CLASSES_MAX 64
 
@@ -62,6 +64,8 @@ struct pen_gateway {
 	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
+	struct pen_suppression *suppression;
+	struct pen_suppression_desk *suppression_desk; // its verbs' thread
 	struct pen_control *control;
 	struct pen_header_hook *headers; // NULL without header_checks
 	struct pen_routing routing;      // read-only tables
@@ -120,6 +124,23 @@ extern const struct pen_sched_ops pen_queue_ops;
 // intake.c: what submission calls.
 extern const struct pen_submission_ops pen_intake_ops;
 
+// suppression_hook.c: pen_submission_ops
+bool pen_suppressed(void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap);
+int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+bool pen_zone_known(void *ctx, const char *zone);
+void pen_suppression_dropped(
+	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why);
+// The recipients of an accepted message that were deleted: for the logs.
+void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m);
+
+// suppression_verbs.c: registers its verbs; 0 or -errno. The thread is started when
+// privileges are dropped and the list is open, and stopped while the control server
+// is still there to be answered; what comes in between is dropped at the end.
+int pen_suppression_verbs_register(struct pen_gateway *g);
+int pen_suppression_desk_start(struct pen_gateway *g);
+void pen_suppression_desk_stop(struct pen_gateway *g);
+void pen_suppression_desk_free(struct pen_gateway *g);
+
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
 
@@ -132,6 +153,10 @@ void pen_event_received(struct pen_gateway *g, const struct pen_message *m, cons
 // A fate without a delivery; see struct pen_sched_ops.
 void pen_event_ended(struct pen_gateway *g, const struct pen_message *m, uint32_t rcpt,
 	enum pen_fate fate, const char *by);
+// A recipient that the suppression list dropped; index -1: all its message was, which is not
+// stored.
+void pen_event_suppressed(struct pen_gateway *g, const char *queue_id, struct pen_span sender,
+	struct pen_span rcpt, int64_t index, const struct pen_mail_class *klass, const char *why);
 // "Start" (behind the recovery of `messages`) and "Stop" (all is durable).
 void pen_event_daemon(struct pen_gateway *g, const char *type, uint64_t messages);
 

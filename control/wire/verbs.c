@@ -10,7 +10,8 @@ int pen_verbs_register(struct pen_gateway *g)
 {
 	static int (*const registrations[])(struct pen_gateway *) = {status_verbs_register,
 		queue_verbs_register, queue_apply_register, shape_verbs_register,
-		site_verbs_register, suspend_verbs_register, pen_tls_verbs_register};
+		site_verbs_register, suspend_verbs_register, pen_suppression_verbs_register,
+		pen_tls_verbs_register};
 
 	for (size_t i = 0; i < sizeof(registrations) / sizeof(registrations[0]); i++) {
 		int err = registrations[i](g);

@@ -73,6 +73,7 @@ static enum pen_fate fate_of(enum pen_event_type type)
 	case PEN_EVENT_EXPIRATION:
 		return PEN_FATE_EXPIRED;
 	case PEN_EVENT_ADMIN_DELETE:
+	case PEN_EVENT_SUPPRESSED:
 		return PEN_FATE_DELETED;
 	default:
 		return PEN_FATE_QUEUED;
@@ -118,6 +119,10 @@ static bool take_line(struct audit *a, struct pen_span text, uint64_t where)
 		if (id != 0)
 			book_received(a->book, id, e.nrcpt, where);
 		return id != 0;
+	case PEN_EVENT_SUPPRESSED:
+		if (id != 0 && e.has_index)
+			book_fate(a->book, id, e.index, PEN_FATE_DELETED, where);
+		return true;
 	case PEN_EVENT_TRANSIENT:
 		book_deferred(a->book, e.in_doubt);
 		return true;

@@ -83,6 +83,12 @@ int verb_tls_probe(struct cli *cli);
 int verb_tlsrpt_list(struct cli *cli);
 int verb_tlsrpt_show(struct cli *cli);
 int verb_tlsrpt_send(struct cli *cli);
+int verb_suppression_add(struct cli *cli);
+int verb_suppression_remove(struct cli *cli);
+int verb_suppression_check(struct cli *cli);
+int verb_suppression_list(struct cli *cli);
+int verb_suppression_export(struct cli *cli);
+int verb_suppression_import(struct cli *cli);
 
 // apply.c: an order (queue.apply) to all that it chooses, with progress on stderr; args is taken
 // over, *tally (NULL at first) is the sum, the caller's. Returns the exit status.
