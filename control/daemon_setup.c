@@ -149,6 +149,11 @@ void daemon_spool_problem(void *ctx, const struct pen_spool_problem *p)
 		pen_error("%s: offset %llu: %s", p->file, (unsigned long long)p->offset,
 			strerror(-p->err));
 		return;
+	case PEN_SPOOL_NEWER:
+	case PEN_SPOOL_FULL:
+	case PEN_SPOOL_ROOM:
+	case PEN_SPOOL_SLOW:
+		return; // the spool's own lines say it
 	}
 }
 

@@ -151,6 +151,7 @@ static void bind_submission(struct pen_gateway *g)
 		.tls_required = p->tls_required_enable,
 		.in_flow_delay = p->in_flow_delay,
 		.header_size_limit = (uint64_t)p->header_size_limit,
+		.reject_nul = p->reject_nul_bytes,
 		.smtputf8 = p->smtputf8_enable,
 		.smtputf8_autodetect = has_word(p->smtputf8_autodetect_classes, "smtpd") ||
 				       has_word(p->smtputf8_autodetect_classes, "all"),
@@ -239,6 +240,7 @@ static void make_scheduler(struct pen_gateway *g)
 	}
 	c.nsources = dp->nsources;
 	c.source = source;
+	g->zones = pen_zones_new(PEN_ZONES_FOLDER); // NULL: all is UTC
 	g->sched = pen_sched_new(&c, &pen_queue_ops, g, pen_clock_mono(), pen_clock_wall());
 	if (g->sched == NULL)
 		pen_fatal("out of memory for the scheduler");
@@ -262,13 +264,18 @@ static void open_spool(struct pen_gateway *g)
 		.ctx = g,
 		.on_message = on_recovered,
 		.on_problem = daemon_spool_problem,
+		.before_commit = pen_accept_log_before,
+		.after_commit = pen_accept_log_after,
 	};
 	char err[512];
 	struct pen_spool_stats st;
 
+	if (pen_accept_log_new(g) != 0)
+		pen_fatal("out of memory for the event log");
 	if (pen_spool_open(&cfg, &g->spool, err, sizeof(err)) != 0)
 		pen_fatal("queue_directory: %s", err);
 	pen_spool_stats(g->spool, &st);
+	pen_event_daemon(g, "Start", st.live);
 	if (st.live > 0)
 		pen_notice("found %llu messages in the spool", (unsigned long long)st.live);
 }
@@ -317,8 +324,8 @@ static void open_log(struct pen_gateway *g)
 		pen_fatal("maillog_file = %s: %s", p->maillog_file, strerror(-err));
 	if (p->event_log_file[0] == '\0')
 		return;
-	struct pen_maillog_config events = {.path = p->event_log_file, .raw = true};
-	err = pen_maillog_open(&events, &g->events);
+	struct pen_events_config events = {.path = p->event_log_file, .sync = p->event_log_sync};
+	err = pen_events_open(&events, &g->events);
 	if (err != 0)
 		pen_fatal("event_log_file = %s: %s", p->event_log_file, strerror(-err));
 }
@@ -377,10 +384,15 @@ static void start(struct pen_gateway *g)
 // The reverse of start: first nothing new comes in, then what is open ends.
 static void stop(struct pen_gateway *g)
 {
+	struct pen_spool_stats st;
+
 	pen_submission_stop(g->submission, STOP_GRACE);
 	pen_queue_thread_stop(g, STOP_GRACE);
 	pen_tlsrpt_free(g->tlsrpt); // waits for the spool and for DNS
+	pen_spool_stats(g->spool, &st);
 	pen_spool_close(g->spool);
+	pen_event_daemon(g, "Stop", st.live);
+	pen_accept_log_free(g);
 	pen_dns_free(g->dns);
 	pen_sts_service_free(g->sts);
 	// What was posted since the queue thread ended; all it touches is still there.
@@ -397,10 +409,11 @@ static void stop(struct pen_gateway *g)
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
-	pen_maillog_close(g->events);
+	pen_events_close(g->events);
 	pen_tls_settings_free(g->tls_settings);
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
+	pen_zones_free(g->zones);
 	pen_header_hook_free(g->headers);
 	pen_match_free(g->match);
 }
@@ -413,7 +426,7 @@ static void serve(struct pen_gateway *g, const sigset_t *signals)
 		if (sig != SIGHUP)
 			return;
 		pen_maillog_reopen(g->maillog);
-		pen_maillog_reopen(g->events);
+		pen_events_reopen(g->events);
 	}
 }
 

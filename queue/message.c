@@ -130,7 +130,7 @@ void pen_message_free(struct pen_message *m)
 	if (m == NULL)
 		return;
 	free(m->content);
-	free(m->last_error);
+	pen_note_put(m->last_error);
 	free(m->extra);
 	pen_mail_class_put(m->klass);
 	free(m);

@@ -13,6 +13,7 @@
 
 #include "pen_delivery.h"
 #include "pen_mail_class.h"
+#include "pen_note.h"
 
 enum pen_fate {
 	PEN_FATE_QUEUED,    // no end yet
@@ -32,8 +33,13 @@ struct pen_recipient {
 	uint16_t attempts;     // delivery attempts so far; durable
 	// Deliveries whose final dot was acknowledged and never answered; durable.
 	// QUEUED with doubts is *in doubt*: it may have been delivered already.
-	uint8_t doubts;
+	uint32_t doubts : 8;
+	// Scheduler, in memory: seconds after the message's first moment before which
+	// this recipient is not tried. 0: with the message; PEN_DUE_NEVER: it waits
+	// for an operator or the end of its lifetime.
+	uint32_t due : 24;
 };
+#define PEN_DUE_NEVER 0xffffffu
 
 enum {                                     // pen_message.flags, durable
 	PEN_MESSAGE_8BIT = 1 << 0,         // content has bytes above 127
@@ -76,7 +82,7 @@ struct pen_message {
 	struct pen_span envid;  // RFC 3461 ENVID in xtext, or empty; the same allocation
 	uint8_t *content;       // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	uint32_t content_len;
-	struct pen_dsn *last_error; // of the last deferral, NULL or owned; for mailq and expiry
+	const struct pen_note *last_error; // of the last deferral, NULL or a reference
 	const struct pen_mail_class *klass; // never NULL; a reference
 	struct pen_message_extra *extra;    // NULL, or owned
 	void *sched;                        // scheduler

@@ -75,6 +75,7 @@ struct pen_submission_config {
 	const char *myorigin;  // NULL: addresses stay as they are
 	uint64_t message_size_limit;
 	uint64_t header_size_limit; // of one field; 0: no limit
+	bool reject_nul;            // reject_nul_bytes
 	uint32_t recipient_limit;
 	uint32_t soft_error_limit, hard_error_limit;
 	uint32_t hopcount_limit; // Received: fields, our own included, that mean a loop

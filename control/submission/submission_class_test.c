@@ -15,6 +15,7 @@ static void all_on(struct pen_submission_config *cfg)
 	cfg->verp_clients = &net;
 	cfg->nverp_clients = 1;
 	cfg->header_size_limit = 2000;
+	cfg->reject_nul = true;
 }
 
 static void all_on_and_drop(struct pen_submission_config *cfg)

@@ -286,11 +286,12 @@ enum pen_smtp_verdict message_complete(struct conn *c)
 		PEN_COUNT(c->loop->ctr.hops_refused);
 		return message_refuse(c, "END-OF-MESSAGE", "554 5.4.0 Error: too many hops");
 	}
-	if (c->content.has_nul || c->content.long_field) {
+	bool nul = s->cfg.reject_nul && c->content.has_nul;
+	if (nul || c->content.long_field) {
 		PEN_COUNT(c->loop->ctr.malformed_refused);
 		return message_refuse(c, "END-OF-MESSAGE",
-			c->content.has_nul ? "554 5.6.0 Error: NUL byte in the message"
-					   : "554 5.6.0 Error: header field too long");
+			nul ? "554 5.6.0 Error: NUL byte in the message"
+			    : "554 5.6.0 Error: header field too long");
 	}
 	if (s->ops.filter != NULL && !filter(c, &hold, &v))
 		return v;

@@ -40,7 +40,7 @@ static void stored(void *ctx, struct pen_message *m, int err)
 {
 	struct intake *in = ctx;
 	struct pen_gateway *g = in->g;
-	uint64_t token = in->token;
+	uint64_t token = in->token, id = m->id;
 
 	if (err == 0) {
 		__atomic_fetch_add(&g->accepted, 1, __ATOMIC_RELAXED);
@@ -49,7 +49,7 @@ static void stored(void *ctx, struct pen_message *m, int err)
 		pen_message_free(m);
 		free(in);
 	}
-	pen_submission_done(g->submission, token, err, NULL);
+	pen_accept_log_add(g, id, err, true, token);
 }
 
 static uint64_t intake_next_id(void *ctx)
@@ -74,6 +74,9 @@ static int intake_take(void *ctx, struct pen_message *m, uint64_t token)
 	if (in == NULL)
 		return -ENOMEM;
 	*in = (struct intake){.call = {.fn = add_to_queue}, .g = g, .m = m, .token = token};
+	if (m->id == 0)
+		pen_message_set_id(m, pen_spool_next_id(g->spool));
+	pen_event_received(g, m, "ESMTP");
 	int err = pen_spool_put(g->spool, m, stored, in);
 	if (err != 0)
 		free(in);

@@ -13,6 +13,7 @@
 #include "pen_control.h"
 #include "pen_dataplane.h"
 #include "pen_dns.h"
+#include "pen_events.h"
 #include "pen_hop.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
@@ -25,16 +26,19 @@
 #include "pen_tlsrpt.h"
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
+#include "zones.h"
 
 #include <pthread.h>
 
 struct pen_header_hook;
+struct pen_accept_log;
 struct pen_suppression_desk;
 
 struct pen_gateway {
 	const struct pen_config *config;
 	struct pen_maillog *maillog;
-	struct pen_maillog *events; // NULL without event_log_file
+	struct pen_events *events;      // NULL without event_log_file
+	struct pen_accept_log *accepts; // what the next commit makes durable; spool's writer
 	struct pen_spool *spool;
 	struct pen_dns *dns;
 	struct pen_wire_tls_profiles *tls_profiles;
@@ -61,6 +65,7 @@ struct pen_gateway {
 
 	// Queue thread only.
 	struct pen_sched *sched;
+	struct pen_shape *shape; // NULL: nothing is shaped
 	bool stopping;
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full;                 // less free than queue_minfree
@@ -68,6 +73,7 @@ struct pen_gateway {
 	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
 	struct tls_hosts *tls_hosts;
+	struct pen_zones *zones;
 	uint32_t probes;         // under way
 	struct pen_match *match; // its counts: any thread
 };
@@ -130,9 +136,31 @@ void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, stru
 	struct pen_sched_match *out);
 struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set);
 
-// event_log.c: a record of the attempt, for programs. `klass`: of the failure,
-// NULL without one.
+// event_log.c: records for programs. All of them do nothing without event_log_file.
+// An attempt for a recipient. `klass`: of the failure, NULL without one.
 void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, const char *klass);
+// A message that is about to be given to the spool; its id is set. `protocol`: how it came,
+// "ESMTP" or "internal". Any thread.
+void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol);
+// A fate without a delivery; see struct pen_sched_ops.
+void pen_event_ended(struct pen_gateway *g, const struct pen_message *m, uint32_t rcpt,
+	enum pen_fate fate, const char *by);
+// A recipient that the suppression list dropped; index -1: all its message was, which is not
+// stored.
+void pen_event_suppressed(struct pen_gateway *g, const char *queue_id, struct pen_span sender,
+	struct pen_span rcpt, int64_t index, const struct pen_mail_class *klass, const char *why);
+// "Start" (behind the recovery of `messages`) and "Stop" (all is durable).
+void pen_event_daemon(struct pen_gateway *g, const char *type, uint64_t messages);
+
+// accept_log.c: the commit of received messages, in the event log and then to the clients.
+int pen_accept_log_new(struct pen_gateway *g); // 0 or -ENOMEM
+void pen_accept_log_free(struct pen_gateway *g);
+// In the completion of a put, on the spool's writer thread: with `answer` the client of the
+// token hears of it after the record is written.
+void pen_accept_log_add(struct pen_gateway *g, uint64_t id, int err, bool answer, uint64_t token);
+// Hooks of the spool (pen_spool_config).
+void pen_accept_log_before(void *ctx);
+void pen_accept_log_after(void *ctx);
 
 // delivery_log.c
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);

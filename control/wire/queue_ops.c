@@ -89,7 +89,7 @@ static void notice_stored_elsewhere(void *ctx, struct pen_message *m, int err)
 {
 	struct notice *n = ctx;
 
-	(void)m;
+	pen_accept_log_add(n->g, m->id, err, false, 0);
 	n->err = err;
 	pen_inbox_post(&n->g->inbox, &n->call);
 }
@@ -105,6 +105,8 @@ static void op_submit(void *ctx, const struct pen_sched_submission *sub)
 	if (err == 0) {
 		*n = (struct notice){
 			.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
+		pen_message_set_id(m, pen_spool_next_id(g->spool));
+		pen_event_received(g, m, "internal");
 		memcpy(n->original, sub->original->queue_id, sizeof(n->original));
 		err = pen_spool_put(g->spool, m, notice_stored_elsewhere, n);
 	}
@@ -135,9 +137,23 @@ struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_m
 	return pen_match_replace(g->match, set);
 }
 
+static bool op_zone(
+	void *ctx, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until)
+{
+	struct pen_gateway *g = ctx;
+
+	return g->zones != NULL && pen_zones_at(g->zones, name, at, offset, until);
+}
+
 static void op_log(void *ctx, const struct pen_sched_log *line)
 {
 	pen_delivery_log(ctx, line);
+}
+
+static void op_ended(
+	void *ctx, const struct pen_message *m, uint32_t rcpt, enum pen_fate fate, const char *by)
+{
+	pen_event_ended(ctx, m, rcpt, fate, by);
 }
 
 static void op_removed(void *ctx, struct pen_message *m)
@@ -164,7 +180,9 @@ const struct pen_sched_ops pen_queue_ops = {
 	.submit = op_submit,
 	.content = op_content,
 	.match = pen_match_op,
+	.zone = op_zone,
 	.log = op_log,
+	.ended = op_ended,
 	.removed = op_removed,
 	.forget = op_forget,
 };

@@ -81,35 +81,13 @@ bool pen_zone_known(void *ctx, const char *zone)
 
 // ---- logs
 
-static json_t *text_json(struct pen_span s)
-{
-	json_t *text = json_stringn(s.n > 0 ? (const char *)s.p : "", s.n);
-
-	return text != NULL ? text : json_string("");
-}
-
-static void log_deleted(struct pen_gateway *g, const char *queue_id, struct pen_span sender,
-	struct pen_span rcpt, const struct pen_mail_class *klass, const char *why)
+static void log_deleted(
+	struct pen_gateway *g, const char *queue_id, struct pen_span rcpt, const char *why)
 {
 	pen_maillog_line(g->maillog, "cleanup",
 		"%s: to=<%.*s>, relay=none, delay=0, delays=0/0/0/0, dsn=5.7.1, status=deleted "
 		"(suppressed: %s)",
 		queue_id, PEN_SPAN_ARG(rcpt), why);
-	if (g->events == NULL)
-		return;
-	json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:{s:i,s:{s:i,s:i,s:i},s:o,s:s},s:I,s:s,s:s}",
-		"type", "Suppressed", "id", queue_id, "sender", text_json(sender), "recipient",
-		text_json(rcpt), "response", "code", 550, "enhanced_code", "class", 5, "subject", 7,
-		"detail", 1, "content", text_json(pen_span_cstr(why)), "command", "", "timestamp",
-		(json_int_t)(pen_clock_wall() / PEN_US_PER_S), "fate", "deleted", "by",
-		"suppression list");
-	if (o != NULL && klass != NULL && klass->tenant.n > 0)
-		json_object_set_new(o, "tenant", text_json(klass->tenant));
-	char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
-	if (text != NULL)
-		pen_maillog_record(g->events, text, strlen(text));
-	free(text);
-	json_decref(o);
 }
 
 void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m)
@@ -121,12 +99,13 @@ void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m)
 			continue;
 		if (!pen_suppressed(g, m->klass->tenant, m->rcpt[i].addr, why, sizeof(why)))
 			snprintf(why, sizeof(why), "no longer listed"); // in this moment
-		log_deleted(g, m->queue_id, m->sender, m->rcpt[i].addr, m->klass, why);
+		log_deleted(g, m->queue_id, m->rcpt[i].addr, why);
 	}
 }
 
 void pen_suppression_dropped(
 	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why)
 {
-	log_deleted(ctx, mail->queue_id, mail->sender, rcpt, NULL, why);
+	log_deleted(ctx, mail->queue_id, rcpt, why);
+	pen_event_suppressed(ctx, mail->queue_id, mail->sender, rcpt, -1, NULL, why);
 }

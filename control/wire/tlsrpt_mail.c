@@ -37,7 +37,7 @@ static void stored(void *ctx, struct pen_message *m, int err)
 {
 	struct report_mail *r = ctx;
 
-	(void)m;
+	pen_accept_log_add(r->g, m->id, err, false, 0);
 	pthread_mutex_lock(&r->lock);
 	r->err = err;
 	r->stored = true;
@@ -69,6 +69,7 @@ int pen_tlsrpt_mail(void *ctx, const char *sender, const char *rcpt, uint8_t *co
 		pthread_mutex_init(&r->lock, NULL);
 		pthread_cond_init(&r->done, NULL);
 		pen_message_set_id(m, pen_spool_next_id(g->spool));
+		pen_event_received(g, m, "internal");
 		err = pen_spool_put(g->spool, m, stored, r);
 	}
 	if (err == 0)

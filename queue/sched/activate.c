@@ -11,6 +11,40 @@ static struct pen_span domain_of(struct pen_span addr)
 			  : pen_span(NULL, 0);
 }
 
+// "transport:nexthop", as an operator or a header gave it.
+static void named_hop(const char *route, struct pen_sched_hop *hop)
+{
+	const char *colon = strchr(route, ':');
+	size_t n = colon != NULL ? (size_t)(colon - route) : 0;
+
+	hop->transport = n > 0 ? pen_span(route, n) : PEN_SPAN_LIT("smtp");
+	hop->nexthop = pen_span_cstr(colon != NULL ? colon + 1 : route);
+}
+
+bool entry_hop(struct pen_sched *s, const struct entry *e, uint32_t rcpt, struct pen_sched_hop *hop,
+	struct pen_dsn *why)
+{
+	struct pen_span addr = e->m->rcpt[rcpt].addr;
+
+	if (e->m->extra == NULL || e->m->extra->route[0] == '\0')
+		return s->ops.route(s->ctx, addr, domain_of(addr), hop, why);
+	named_hop(e->m->extra->route, hop);
+	return true;
+}
+
+struct site *entry_site(struct pen_sched *s, const struct entry *e, uint32_t rcpt)
+{
+	struct pen_sched_hop hop = {{NULL, 0}, {NULL, 0}};
+	struct pen_dsn why;
+
+	if (!entry_hop(s, e, rcpt, &hop, &why) || hop.nexthop.n == 0 ||
+		hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX)
+		return NULL;
+	const struct nexthop *nh = nexthop_known(s, &hop, pen_message_demand(e->m->flags),
+		pen_message_needs_utf8(e->m, e->m->rcpt[rcpt].addr));
+	return nh != NULL ? nh->site : NULL;
+}
+
 // The next hop, or NULL when the recipient got its result here.
 static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
 {
@@ -19,7 +53,7 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	struct pen_dsn why;
 	struct nexthop *nh = NULL;
 
-	if (!s->ops.route(s->ctx, addr, domain_of(addr), &hop, &why)) {
+	if (!entry_hop(s, e, i, &hop, &why)) {
 		PEN_ASSERT(why.klass != 0); // 2: the route discards mail
 	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
 		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
@@ -43,7 +77,7 @@ static uint32_t count_hops(struct pen_sched *s, struct entry *e)
 
 	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
 		s->hop[i] = NULL;
-		if (e->m->rcpt[i].fate != PEN_FATE_QUEUED)
+		if (!entry_rcpt_due(s, e, i))
 			continue;
 		s->hop[i] = route_rcpt(s, e, i);
 		if (s->hop[i] != NULL) {
@@ -112,8 +146,7 @@ void entry_activate(struct pen_sched *s, struct entry *e)
 	PEN_ASSERT(e->njobs == 0 && e->failures == NULL);
 	entry_set_state(s, e, ENTRY_ACTIVE);
 	e->active_at = s->now;
-	pen_wall_us expires = entry_expiry(s, e);
-	entry_arm(s, e, expires > e->m->arrival ? expires : s->wall + 86400 * PEN_US_PER_S);
+	entry_arm_next(s, e);
 	if (count_hops(s, e) > 0)
 		make_jobs(s, e);
 	// Some may have ended here: the next record may be about another message.

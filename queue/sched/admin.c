@@ -14,13 +14,17 @@ const char *pen_sched_state_word(enum pen_sched_state st)
 		return "bouncing";
 	case PEN_STATE_HOLD:
 		return "hold";
+	case PEN_STATE_WAITING:
+		return "waiting";
+	case PEN_STATE_SCHEDULED:
+		return "scheduled";
 	case PEN_STATE_ANY:
 		return "any";
 	}
 	return "unknown";
 }
 
-static struct pen_sched_view view_of(const struct pen_sched *s, const struct entry *e)
+struct pen_sched_view entry_view(const struct pen_sched *s, const struct entry *e)
 {
 	struct pen_sched_view v = {
 		.message = e->m,
@@ -30,6 +34,8 @@ static struct pen_sched_view view_of(const struct pen_sched *s, const struct ent
 		.deleting = e->deleting,
 	};
 
+	for (uint32_t i = 0; i < e->m->nrcpt && s->doubtful > 0; i++)
+		v.in_doubt += e->m->rcpt[i].fate == PEN_FATE_QUEUED && e->m->rcpt[i].doubts > 0;
 	if (e->nflying > 0) {
 		for (const struct job *j = e->jobs; j != NULL; j = j->sibling)
 			v.in_flight += j->state == JOB_FLYING ? j->nrcpt : 0;
@@ -37,60 +43,20 @@ static struct pen_sched_view view_of(const struct pen_sched *s, const struct ent
 	return v;
 }
 
-static bool domain_is(struct pen_span addr, struct pen_span domain)
-{
-	return addr.n > domain.n && addr.p[addr.n - domain.n - 1] == '@' &&
-	       pen_span_ieq(pen_span_from(addr, addr.n - domain.n), domain);
-}
-
-static bool passes(const struct entry *e, const struct pen_sched_filter *f)
-{
-	const struct pen_message *m = e->m;
-
-	if (f->states != 0 && !(f->states & 1u << e->state))
-		return false;
-	if (f->by_sender && !pen_span_ieq(m->sender, f->sender))
-		return false;
-	if (f->recipient_domain.n == 0)
-		return true;
-	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		if (domain_is(m->rcpt[i].addr, f->recipient_domain))
-			return true;
-	}
-	return false;
-}
-
-// Where a listing goes on. When the message it stopped at is gone, ids tell:
-// they grow with time.
-static struct link *behind(struct pen_sched *s, uint64_t after)
-{
-	const struct entry *e = after != 0 ? entry_find(s, after) : NULL;
-	struct link *i = s->all_entries.next;
-
-	if (e != NULL)
-		return e->all.next;
-	while (after != 0 && i != &s->all_entries && LINK_OF(i, struct entry, all)->m->id <= after)
-		i = i->next;
-	return i;
-}
-
 uint64_t pen_sched_list(struct pen_sched *s, const struct pen_sched_filter *filter, uint64_t after,
 	uint32_t most, pen_sched_view_fn *fn, void *ctx)
 {
-	struct link *i = behind(s, after);
+	const struct pen_sched_selector which = {
+		.states = filter->states != 0 ? filter->states : PEN_STATE_ANY,
+		.sender = filter->by_sender && filter->sender.n == 0 ? PEN_SPAN_LIT("<>")
+			  : filter->by_sender                        ? filter->sender
+								     : pen_span(NULL, 0),
+		.domain = filter->recipient_domain,
+	};
+	const struct pen_sched_order look = {.action = PEN_ACTION_COUNT};
+	struct pen_sched_tally tally = {0};
 
-	for (; i != &s->all_entries; i = i->next) {
-		const struct entry *e = LINK_OF(i, struct entry, all);
-		if (most-- == 0)
-			return after;
-		after = e->m->id;
-		if (!passes(e, filter))
-			continue;
-		struct pen_sched_view v = view_of(s, e);
-		if (!fn(ctx, &v))
-			return i->next == &s->all_entries ? 0 : after;
-	}
-	return 0;
+	return pen_sched_apply(s, &which, &look, after, most, &tally, fn, ctx);
 }
 
 int pen_sched_show(struct pen_sched *s, uint64_t id, pen_sched_view_fn *fn, void *ctx)
@@ -99,30 +65,9 @@ int pen_sched_show(struct pen_sched *s, uint64_t id, pen_sched_view_fn *fn, void
 
 	if (e == NULL)
 		return -ENOENT;
-	struct pen_sched_view v = view_of(s, e);
+	struct pen_sched_view v = entry_view(s, e);
 	fn(ctx, &v);
 	return 0;
-}
-
-// Those that are neither with a worker nor about to bounce end here and now, so
-// that a crash does not bring them back.
-static void delete_grounded(struct pen_sched *s, struct entry *e)
-{
-	uint8_t *busy = s->failed;
-
-	memset(busy, 0, (e->m->nrcpt + 7) / 8);
-	for (const struct failure *f = e->failures; f != NULL; f = f->next)
-		busy[f->rcpt / 8] |= (uint8_t)(1 << f->rcpt % 8);
-	for (const struct job *j = e->jobs; j != NULL; j = j->sibling) {
-		for (uint32_t i = 0; i < j->nrcpt; i++)
-			busy[j->rcpt[i] / 8] |= (uint8_t)(1 << j->rcpt[i] % 8);
-	}
-	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
-		if (e->m->rcpt[i].fate == PEN_FATE_QUEUED && !(busy[i / 8] & 1 << i % 8))
-			entry_change(s, e, i, PEN_FATE_DELETED);
-	}
-	if (s->nchanges > 0 && (e->live > 0 || e->submitted))
-		entry_record(s, e, false);
 }
 
 int pen_sched_delete(struct pen_sched *s, uint64_t id)
@@ -131,24 +76,7 @@ int pen_sched_delete(struct pen_sched *s, uint64_t id)
 
 	if (e == NULL)
 		return -ENOENT;
-	e->deleting = true;
-	entry_withdraw(s, e);
-	if (e->state == ENTRY_BOUNCING && !e->submitted) {
-		// It waits to tell its sender again; that is over now.
-		entry_set_state(s, e, ENTRY_ACTIVE);
-		bounce_forget(e);
-		entry_conclude(s, e);
-	} else if (e->state == ENTRY_DEFERRED || e->state == ENTRY_HOLD) {
-		entry_conclude(s, e);
-	} else {
-		delete_grounded(s, e);
-		if (e->submitted)
-			return 0; // ends with what is on its way to the spool
-		if (e->live == 0)
-			entry_conclude(s, e);
-		else
-			entry_check(s, e);
-	}
+	order_delete(s, e);
 	return 0;
 }
 
@@ -158,25 +86,8 @@ int pen_sched_hold(struct pen_sched *s, uint64_t id)
 
 	if (e == NULL)
 		return -ENOENT;
-	if (e->m->flags & PEN_MESSAGE_HOLD)
-		return 0;
-	e->m->flags |= PEN_MESSAGE_HOLD;
-	entry_record(s, e, false);
-	if (e->state == ENTRY_DEFERRED) {
-		entry_set_state(s, e, ENTRY_HOLD);
-		pen_wheel_disarm(&s->entry_wheel, &e->timer);
-		return 0;
-	}
-	entry_withdraw(s, e);
-	entry_check(s, e);
+	order_hold(s, e);
 	return 0;
-}
-
-static void make_due(struct pen_sched *s, struct entry *e)
-{
-	e->m->next_attempt = s->wall;
-	if (e->state == ENTRY_DEFERRED)
-		entry_arm(s, e, s->wall);
 }
 
 int pen_sched_release(struct pen_sched *s, uint64_t id)
@@ -185,23 +96,12 @@ int pen_sched_release(struct pen_sched *s, uint64_t id)
 
 	if (e == NULL)
 		return -ENOENT;
-	if (!(e->m->flags & PEN_MESSAGE_HOLD))
-		return 0;
-	e->m->flags &= ~(uint32_t)PEN_MESSAGE_HOLD;
-	if (e->state == ENTRY_HOLD) {
-		entry_set_state(s, e, ENTRY_DEFERRED);
-		make_due(s, e);
-	}
-	entry_record(s, e, false);
+	order_release(s, e);
 	return 0;
 }
 
-int pen_sched_flush(struct pen_sched *s, uint64_t id)
+void sites_lift(struct pen_sched *s)
 {
-	struct entry *one = id != 0 ? entry_find(s, id) : NULL;
-
-	if (id != 0 && one == NULL)
-		return -ENOENT;
 	s->epoch++; // failed next hops are resolved again
 	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
 		struct site *site = LINK_OF(i, struct site, all);
@@ -210,12 +110,21 @@ int pen_sched_flush(struct pen_sched *s, uint64_t id)
 		site->cap = 0;
 		site_kick(s, site);
 	}
+}
+
+int pen_sched_flush(struct pen_sched *s, uint64_t id)
+{
+	struct entry *one = id != 0 ? entry_find(s, id) : NULL;
+
+	if (id != 0 && one == NULL)
+		return -ENOENT;
+	sites_lift(s);
 	if (one != NULL) {
-		make_due(s, one);
+		order_retry(s, one, true);
 		return 0;
 	}
 	for (struct link *i = s->all_entries.next; i != &s->all_entries; i = i->next)
-		make_due(s, LINK_OF(i, struct entry, all));
+		order_retry(s, LINK_OF(i, struct entry, all), false);
 	return 0;
 }
 
@@ -228,6 +137,9 @@ void pen_sched_stats(const struct pen_sched *s, struct pen_sched_stats *out)
 	out->deferred = s->nstate[ENTRY_DEFERRED];
 	out->bouncing = s->nstate[ENTRY_BOUNCING];
 	out->held = s->nstate[ENTRY_HOLD];
+	out->waiting = s->nstate[ENTRY_WAITING];
+	out->scheduled = s->nstate[ENTRY_SCHEDULED];
+	out->doubtful = s->doubtful;
 	out->jobs_ready = s->jobs_ready;
 	out->jobs_resolving = s->jobs_resolving;
 	out->in_flight = s->in_flight;
@@ -259,7 +171,7 @@ void pen_sched_sites(struct pen_sched *s, pen_site_view_fn *fn, void *ctx)
 			.bounced = site->bounced,
 		};
 		if (site->why != NULL)
-			v.reason = pen_span(site->why->data, site->why->text_len);
+			v.reason = pen_span(site->why->text, site->why->text_len);
 		if (!fn(ctx, &v))
 			return;
 	}

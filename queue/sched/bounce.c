@@ -10,16 +10,35 @@
 #include "pen_dsn_message.h"
 #include "pen_notify.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define RETRY_AFTER (60 * PEN_US_PER_S)
 
+// Failures and successes, or recipients that are late.
 struct list {
+	const struct entry *e;
 	const struct pen_message *m;
 	const struct failure **at;
+	uint32_t *late;
 	uint32_t n;
 };
+
+static void describe_note(
+	const struct pen_note *note, unsigned klass, const char *without, struct pen_dsn_rcpt *out)
+{
+	if (note != NULL) {
+		pen_note_to_dsn(note, &out->dsn);
+		snprintf(out->relay, sizeof(out->relay), "%s", pen_note_relay(note));
+		out->mta_len = note->mta_len;
+		return;
+	}
+	pen_dsn_set(&out->dsn, klass, 0, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+		"%s", without);
+	out->relay[0] = '\0';
+	out->mta_len = 0;
+}
 
 static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 {
@@ -29,18 +48,22 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	out->addr = list->m->rcpt[f->rcpt].addr;
 	out->orcpt = list->m->rcpt[f->rcpt].orcpt;
 	out->expired = f->fate == PEN_FATE_EXPIRED;
-	out->doubts = list->m->rcpt[f->rcpt].doubts;
+	out->doubts = (uint8_t)list->m->rcpt[f->rcpt].doubts;
 	out->action = f->final ? PEN_ACTION_DELIVERED : PEN_ACTION_OF_KIND;
-	if (f->note != NULL) {
-		note_to_dsn(f->note, &out->dsn);
-		snprintf(out->relay, sizeof(out->relay), "%s", note_relay(f->note));
-		out->mta_len = f->note->mta_len;
-		return;
-	}
-	pen_dsn_set(&out->dsn, 5, 0, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-		"the reason was not kept");
-	out->relay[0] = '\0';
-	out->mta_len = 0;
+	describe_note(f->note, 5, "the reason was not kept", out);
+}
+
+static void describe_late(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
+{
+	const struct list *list = ctx;
+	const struct pen_recipient *r = &list->m->rcpt[list->late[i]];
+
+	out->addr = r->addr;
+	out->orcpt = r->orcpt;
+	out->expired = false;
+	out->doubts = (uint8_t)r->doubts;
+	out->action = PEN_ACTION_OF_KIND;
+	describe_note(entry_note(list->e, list->late[i]), 4, "it was not its turn yet", out);
 }
 
 // The null sender's failures go to the postmaster, who asks for what others do.
@@ -54,7 +77,8 @@ static bool belongs(const struct pen_sched *s, const struct entry *e, const stru
 	enum pen_dsn_kind kind)
 {
 	const struct pen_recipient *r = &e->m->rcpt[f->rcpt];
-	bool failed = f->fate == PEN_FATE_BOUNCED || f->fate == PEN_FATE_EXPIRED;
+	bool failed = (f->fate == PEN_FATE_BOUNCED || f->fate == PEN_FATE_EXPIRED) &&
+		      !(e->m->flags & PEN_MESSAGE_NO_NOTICE);
 
 	switch (kind) {
 	case PEN_DSN_FAILED:
@@ -113,8 +137,7 @@ static int by_recipient(const void *a, const void *b)
 static bool make_list(
 	const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind kind, struct list *list)
 {
-	list->m = e->m;
-	list->n = 0;
+	*list = (struct list){.e = e, .m = e->m};
 	for (const struct failure *f = e->failures; f != NULL; f = f->next)
 		list->n++;
 	list->at = malloc(list->n * sizeof(*list->at));
@@ -144,14 +167,12 @@ static uint32_t flags_of(const struct pen_sched *s, const struct entry *e)
 	return flags | (e->m->flags & PEN_MESSAGE_TLS_OPTIONAL);
 }
 
-static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct pen_buf *out,
-	uint32_t *flags)
+static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct list *list,
+	struct pen_buf *out, uint32_t *flags)
 {
 	const struct pen_message *m = e->m;
-	struct list list;
+	bool late = kind == PEN_DSN_DELAYED;
 
-	if (!make_list(s, e, kind, &list))
-		return -1;
 	// Without its content the notification still says what matters.
 	entry_load_content(s, e);
 	struct pen_dsn_report report = {
@@ -169,17 +190,29 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 				kind == PEN_DSN_RELAYED,
 		.tls_optional = (flags_of(s, e) & PEN_MESSAGE_TLS_OPTIONAL) != 0,
 		.smtputf8 = (m->flags & PEN_MESSAGE_SMTPUTF8) != 0,
+		.retry_until = late ? entry_end_of_life(s, e) : 0,
 		.templates = s->cfg.templates,
 		.size_limit = s->cfg.bounce_size_limit,
 		.salt = pen_rand_u64(&s->rand),
-		.nrcpt = list.n,
-		.rcpt = describe,
-		.ctx = &list,
+		.nrcpt = list->n,
+		.rcpt = late ? describe_late : describe,
+		.ctx = list,
 	};
 	bool eight_bit = false;
 	int err = pen_dsn_message_build(&report, out, &eight_bit);
 	*flags = flags_of(s, e) | (eight_bit ? PEN_MESSAGE_8BIT : 0) |
 		 (pen_dsn_message_global(&report) ? PEN_MESSAGE_SMTPUTF8 : 0);
+	return err;
+}
+
+static int build_told(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind,
+	struct pen_buf *out, uint32_t *flags)
+{
+	struct list list;
+
+	if (!make_list(s, e, kind, &list))
+		return -ENOMEM;
+	int err = build(s, e, kind, &list, out, flags);
 	free(list.at);
 	return err;
 }
@@ -199,7 +232,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 		entry_conclude(s, e);
 		return;
 	}
-	if (build(s, e, kind, &content, &flags) != 0 || content.n > UINT32_MAX) {
+	if (build_told(s, e, kind, &content, &flags) != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;
 		entry_arm(s, e, s->wall + RETRY_AFTER);
@@ -248,8 +281,102 @@ static void mark_told(struct entry *e)
 	}
 }
 
+// Tokens of delay notifications: the message goes on meanwhile, and may end.
+#define LATE_TOKEN (1ull << 63)
+
+// RFC 3461 4.1: without NOTIFY a delay is reported too.
+static bool wants_delays(const struct entry *e, uint32_t i)
+{
+	const struct pen_recipient *r = &e->m->rcpt[i];
+
+	return r->fate == PEN_FATE_QUEUED &&
+	       pen_notify(r->notify, e->m->sender.n == 0, PEN_NOTIFY_DELAYED, false) !=
+		       PEN_ACTION_OF_KIND;
+}
+
+pen_wall_us bounce_delay_at(const struct pen_sched *s, const struct entry *e)
+{
+	const uint32_t never = PEN_MESSAGE_DELAY_TOLD | PEN_MESSAGE_DSN | PEN_MESSAGE_HOLD |
+			       PEN_MESSAGE_EXPIRE;
+	bool waits = e->state == ENTRY_DEFERRED || e->state == ENTRY_ACTIVE ||
+		     e->state == ENTRY_WAITING;
+
+	if (s->cfg.delay_warning_time == 0 || !waits || e->warned || e->deleting ||
+		(e->m->flags & never) != 0 || e->m->sender.n == 0 || s->stopping)
+		return PEN_TIME_NEVER;
+	return entry_birth(e) + s->cfg.delay_warning_time;
+}
+
+static bool list_late(const struct entry *e, struct list *list)
+{
+	*list = (struct list){.e = e, .m = e->m};
+	list->late = malloc(e->m->nrcpt * sizeof(*list->late));
+	for (uint32_t i = 0; list->late != NULL && i < e->m->nrcpt; i++) {
+		if (wants_delays(e, i))
+			list->late[list->n++] = i;
+	}
+	return list->n > 0;
+}
+
+// Once for a message: what arrives late later is not told of again. When it
+// cannot be stored it is tried again at the end of the next pass.
+void bounce_delay(struct pen_sched *s, struct entry *e)
+{
+	struct pen_buf content = PEN_BUF_INIT;
+	struct list list;
+	uint32_t flags;
+	bool read = e->m->content == NULL;
+
+	e->warned = true;
+	if (!list_late(e, &list)) {
+		free(list.late);
+		return;
+	}
+	int err = build(s, e, PEN_DSN_DELAYED, &list, &content, &flags);
+	free(list.late);
+	if (read && e->state == ENTRY_DEFERRED)
+		entry_drop_content(s, e);
+	if (err != 0 || content.n > UINT32_MAX) {
+		pen_buf_fini(&content);
+		s->total.notification_errors++;
+		return;
+	}
+	struct pen_sched_submission sub = {
+		.token = e->m->id | LATE_TOKEN,
+		.original = e->m,
+		.rcpt = e->m->sender,
+		.content = content.p,
+		.content_len = (uint32_t)content.n,
+		.flags = flags,
+		.arrival = s->wall,
+	};
+	s->submitting++;
+	s->ops.submit(s->ctx, &sub);
+}
+
+static void late_submitted(struct pen_sched *s, uint64_t id, int err)
+{
+	struct entry *e = entry_find(s, id);
+
+	PEN_ASSERT(s->submitting > 0);
+	s->submitting--;
+	if (err != 0) {
+		s->total.notification_errors++;
+		return;
+	}
+	s->total.notifications++;
+	if (e == NULL)
+		return;
+	e->m->flags |= PEN_MESSAGE_DELAY_TOLD;
+	entry_record(s, e, false);
+}
+
 void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
 {
+	if (token & LATE_TOKEN) {
+		late_submitted(s, token & ~LATE_TOKEN, err);
+		return;
+	}
 	struct entry *e = entry_find(s, token);
 
 	if (e == NULL || !e->submitted)

@@ -17,29 +17,12 @@
 #include "pen_rand.h"
 #include "pen_sched.h"
 #include "pen_sched_admin.h"
+#include "pen_sched_select.h"
 #include "pen_trouble.h"
 #include "pen_wheel.h"
 #include "table.h"
 
-// A compact, shared pen_dsn with the host it came from.
-struct note {
-	uint32_t refs;
-	uint8_t klass, scope, origin, stage;
-	uint16_t subject, detail, reply;
-	uint16_t text_len, relay_len;
-	uint16_t mta_len; // of the host name at the start of relay
-	char data[];      // text, NUL, relay, NUL
-};
-
 #define RELAY_MAX 320 // "name[addr]"
-
-// NULL when out of memory. relay may be "".
-struct note *note_new(const struct pen_dsn *d, const char *relay, size_t mta_len);
-struct note *note_get(struct note *n); // counts a reference; NULL stays NULL
-void note_put(struct note *n);         // NULL is fine
-bool note_is(const struct note *n, const struct pen_dsn *d, const char *relay);
-void note_to_dsn(const struct note *n, struct pen_dsn *out);
-const char *note_relay(const struct note *n);
 
 enum timer_kind {
 	TIMER_NEXTHOP,
@@ -87,10 +70,11 @@ struct pile {
 // is recorded, and the sender wants to know.
 struct failure {
 	struct failure *next;
-	struct note *note; // may be NULL
+	const struct pen_note *note; // may be NULL
 	uint32_t rcpt;
 	uint8_t fate;
 	bool final; // DELIVERED to a mailbox
+	bool ordered; // by an operator: no delivery's result
 };
 
 // A message in the scheduler: pen_message.sched.
@@ -101,23 +85,47 @@ struct entry {
 	struct pen_wheel_node timer;
 	struct job *jobs;
 	struct failure *failures;
-	union {                      // the last deferral: NULL until there is one
-		struct note *note;   // of the only recipient
-		struct note **notes; // of each, when there are several
-	};
+	// The last deferral of each, when there are several; NULL until there is one.
+	// A single recipient's is the message's.
+	const struct pen_note **notes;
 	pen_time_us active_at;
 	uint32_t njobs, nflying;
 	uint32_t live; // recipients QUEUED, failures included
-	uint8_t state; // index: 0 DEFERRED, 1 ACTIVE, 2 BOUNCING, 3 HOLD
+	uint8_t state; // ENTRY_
 	uint8_t guard;
 	bool deleting : 1;
 	bool tried : 1;      // attempts changed since the last record
 	bool submitted : 1;  // a notification waits for on_submitted
 	bool told : 1;       // the sender knows of the failures
-	uint8_t telling : 2; // enum pen_dsn_kind of what was submitted
+	uint8_t telling : 3; // enum pen_dsn_kind of what was submitted
+	bool deferred : 1;   // a recipient waits for the time that this pass will set
+	bool again : 1;      // what was withdrawn is routed anew when the pass ends
+	bool moved : 1;      // its class or route changed since the last record
+	bool warned : 1;     // the delay notification was tried in this pass
+	bool marked : 1;     // a scan goes on here
 };
 
-enum { ENTRY_DEFERRED, ENTRY_ACTIVE, ENTRY_BOUNCING, ENTRY_HOLD, ENTRY_STATES };
+// In the order of enum pen_sched_state's bits.
+enum {
+	ENTRY_DEFERRED,
+	ENTRY_ACTIVE,
+	ENTRY_BOUNCING,
+	ENTRY_HOLD,
+	ENTRY_WAITING,
+	ENTRY_SCHEDULED,
+	ENTRY_STATES
+};
+
+// Where a listing or an order that is done in pieces goes on.
+struct scan {
+	uint64_t after; // what the caller comes back with; 0: free
+	uint64_t last;  // what came later than this message does not belong to it
+	struct link *at;
+};
+#define SCANS 8
+
+// In pen_recipient.due: an operator ended it, and it may be with a worker.
+#define DUE_ORDERED (PEN_DUE_NEVER - 1)
 
 enum nexthop_state {
 	NEXTHOP_NEW,
@@ -133,7 +141,7 @@ struct nexthop {
 	struct link settling;    // in pen_sched.settling
 	struct timer timer;
 	struct site *site; // ROUTED
-	struct note *why;  // FAILED
+	const struct pen_note *why;  // FAILED
 	struct job *batch; // only inside entry_activate
 	uint32_t batch_left;
 	uint32_t njobs;
@@ -159,7 +167,7 @@ struct site {
 	struct link returned, jobs; // READY; `returned` goes first
 	struct link leases;         // idle ones first
 	struct timer timer;
-	struct note *why; // dead
+	const struct pen_note *why; // dead
 	struct site_host *host;
 	uint16_t nhosts;
 	bool dead, hungry, kicking;
@@ -205,6 +213,9 @@ struct pen_sched {
 	struct pen_wheel entry_wheel, wheel;
 	struct table entries, nexthops, sites, resolving;
 	struct link all_entries, all_sites;
+	struct scan scan[SCANS];
+	uint32_t scan_turn;
+	uint64_t doubtful; // recipients queued and in doubt
 	struct link hungry, wanting; // sites that wait for a lease: without one, and others
 	struct link idle, blocked;   // leases
 	struct link graves;          // ended leases, through in_site
@@ -224,7 +235,8 @@ struct pen_sched {
 	struct pen_rcpt_change *change; // scratch: the record being put together
 	struct nexthop **hop;           // scratch of entry_activate
 	uint8_t *failed;                // scratch of entry_settle: a bit per recipient
-	uint32_t scratch_cap;           // of all three: the largest nrcpt
+	uint8_t *chosen;                // scratch of pen_sched_apply: the same
+	uint32_t scratch_cap;           // of all four: the largest nrcpt
 	uint32_t nchanges;
 	char postmaster_text[PEN_HOST_NAME_MAX + 260];
 	struct pen_span postmaster;   // empty: not told of mail without a sender
@@ -238,10 +250,12 @@ struct result {
 	struct site *site;                   // may be NULL
 	const struct lease *lease;           // may be NULL
 	const struct pen_delivery *delivery; // may be NULL
+	struct pen_sched_match match; // what it means; klass NULL: nothing is known
 	bool in_doubt;
+	bool retry_is_safe;
 	char relay[RELAY_MAX]; // filled on demand when there is a lease
 	size_t mta_len;
-	struct note *note; // the last one made, to share it among recipients
+	const struct pen_note *note; // the last one made, to share it among recipients
 };
 
 // entry.c: a message's life
@@ -253,17 +267,50 @@ void entry_check(struct pen_sched *s, struct entry *e);
 // The failures are durable for the sender (or nobody is to be told).
 void entry_conclude(struct pen_sched *s, struct entry *e);
 void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state);
-void entry_arm(struct pen_sched *s, struct entry *e, pen_wall_us at);
 void entry_record(struct pen_sched *s, struct entry *e, bool removed);
 void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
+// The same for a fate that no delivery brought.
+void entry_end(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
+// A deferral, into the record that is being made.
+void entry_doubt(struct pen_sched *s, struct entry *e, uint32_t rcpt);
 void entry_free(struct pen_sched *s, struct entry *e);
 void entry_drop_content(struct pen_sched *s, struct entry *e);
 int entry_load_content(struct pen_sched *s, struct entry *e);
-pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e);
 // Ends all jobs of the entry that are not with a worker.
 void entry_withdraw(struct pen_sched *s, struct entry *e);
 void entry_settle(struct pen_sched *s, struct entry *e);
 void failure_free(struct failure *f);
+// The failure of this recipient that an operator ordered, or NULL.
+struct failure *entry_ordered(const struct entry *e, uint32_t rcpt);
+// Takes it back.
+void entry_pardon(struct entry *e, uint32_t rcpt);
+// Takes the recipients off the job that have a failure. False: none is left.
+bool job_strip(struct job *j);
+
+// when.c: what a message waits for, and until when
+// When its lifetime is over; it may have begun later than its arrival.
+pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e);
+// From when on it is given up even without an attempt.
+pen_wall_us entry_end_of_life(const struct pen_sched *s, const struct entry *e);
+// The moment that lifetime and retry times count from.
+pen_wall_us entry_birth(const struct entry *e);
+// The first moment from `at` on at which its schedule lets it go; PEN_TIME_NEVER.
+pen_wall_us entry_opening(const struct pen_sched *s, const struct entry *e, pen_wall_us at);
+// This recipient takes part in a pass that begins now.
+bool entry_rcpt_due(const struct pen_sched *s, const struct entry *e, uint32_t rcpt);
+// It waits for its own time: not before `at`.
+void entry_rcpt_wait(struct entry *e, uint32_t rcpt, pen_wall_us at);
+// All that are not in doubt, or all, may go at once. False: nobody may.
+bool entry_make_due(struct pen_sched *s, struct entry *e, bool doubtful);
+// The end of a pass: gives times to those that have none; returns the first.
+pen_wall_us entry_next_attempt(struct pen_sched *s, struct entry *e);
+// Waits until `at`, or for its schedule: DEFERRED or SCHEDULED.
+void entry_park(struct pen_sched *s, struct entry *e, pen_wall_us at);
+// A message from the spool: those in doubt wait by the policy.
+void entry_recover_doubts(struct pen_sched *s, struct entry *e);
+void entry_arm(struct pen_sched *s, struct entry *e, pen_wall_us at);
+// The timer for what can happen next in its state.
+void entry_arm_next(struct pen_sched *s, struct entry *e);
 
 // result.c: one recipient's result
 // Judges and logs it; delivered ones are put into the record being made.
@@ -271,7 +318,13 @@ void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 void result_fini(struct result *r);
 // The host that r->lease spoke to, into r->relay; nothing if there was none.
 void result_relay(struct result *r);
+// What the last attempt said; NULL: nothing yet.
+const struct pen_note *entry_note(const struct entry *e, uint32_t rcpt);
 void result_expire(struct pen_sched *s, struct entry *e, uint32_t rcpt);
+// An operator ends it: DELETED, BOUNCED with this note, or EXPIRED. What is with a
+// worker may still end another way. False: no memory.
+bool result_order(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate,
+	const struct pen_note *note);
 
 // bounce.c
 // Somebody is to be told of what happened in this pass.
@@ -280,6 +333,9 @@ bool bounce_wanted(const struct pen_sched *s, const struct entry *e);
 void bounce_submit(struct pen_sched *s, struct entry *e);
 // Nobody will be told of the failures: they end as deleted.
 void bounce_forget(struct entry *e);
+// When its sender is to be told that it is late; PEN_TIME_NEVER.
+pen_wall_us bounce_delay_at(const struct pen_sched *s, const struct entry *e);
+void bounce_delay(struct pen_sched *s, struct entry *e);
 
 // job.c
 struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap);
@@ -291,6 +347,9 @@ void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l);
 
 // nexthop.c
 struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
+	enum pen_tls_demand demand, bool utf8);
+// The same without making it: NULL when it is not known.
+const struct nexthop *nexthop_known(const struct pen_sched *s, const struct pen_sched_hop *hop,
 	enum pen_tls_demand demand, bool utf8);
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
@@ -367,3 +426,37 @@ enum delivery_send_result {
 enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j);
 void delivery_on_done(struct pen_sched *s, struct pen_delivery *d);
 void delivery_free(struct pen_sched *s, struct pen_delivery *d);
+
+// activate.c
+// Where the recipient goes before DNS; false: nowhere, with the reason.
+bool entry_hop(struct pen_sched *s, const struct entry *e, uint32_t rcpt, struct pen_sched_hop *hop,
+	struct pen_dsn *why);
+// The site that its next hop led to, as far as it is known; NULL.
+struct site *entry_site(struct pen_sched *s, const struct entry *e, uint32_t rcpt);
+
+// admin.c
+struct pen_sched_view entry_view(const struct pen_sched *s, const struct entry *e);
+// All sites are tried again, and names that did not resolve are asked for.
+void sites_lift(struct pen_sched *s);
+
+// order.c: operators' hands on one message. False: nothing changed.
+// `chosen`: a bit per recipient; NULL: all.
+bool order_end(struct pen_sched *s, struct entry *e, const uint8_t *chosen, uint8_t fate,
+	const struct pen_note *note);
+bool order_delete(struct pen_sched *s, struct entry *e);
+bool order_expire(struct pen_sched *s, struct entry *e, bool no_notice);
+bool order_hold(struct pen_sched *s, struct entry *e);
+bool order_release(struct pen_sched *s, struct entry *e);
+// `doubtful`: those in doubt too.
+bool order_retry(struct pen_sched *s, struct entry *e, bool doubtful);
+bool order_requeue(struct pen_sched *s, struct entry *e);
+bool order_move(struct pen_sched *s, struct entry *e, const struct pen_sched_order *o);
+
+// why.c
+// Writes the sentence, cut to fit.
+void why_say(struct pen_why *out, enum pen_why_code code, const char *word, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+// site_why.c
+// What holds a message that is ACTIVE or WAITING.
+void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out);

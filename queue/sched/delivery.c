@@ -126,7 +126,8 @@ static void job_untried(struct pen_sched *s, struct job *j, struct lease *l)
 	struct entry *e = j->entry;
 
 	s->total.returned++;
-	if (e->deleting || e->m->flags & PEN_MESSAGE_HOLD || s->wall >= entry_expiry(s, e)) {
+	if (e->deleting || e->m->flags & PEN_MESSAGE_HOLD || s->wall >= entry_expiry(s, e) ||
+		!job_strip(j)) {
 		job_free(s, j);
 		entry_check(s, e);
 		return;
@@ -183,6 +184,10 @@ static unsigned apply_results(
 		// Refused in RCPT is certain; only what waited for the dot is in doubt.
 		r.in_doubt = d->dot == PEN_DOT_ACKED && got->klass == 4 && got->reply == 0;
 		r.dsn = got;
+		if (got->klass != 2 && s->ops.match != NULL)
+			s->ops.match(s->ctx, got, "", pen_span(NULL, 0), &r.match);
+		else
+			r.match.klass = NULL, r.match.greylisted = false;
 		result_apply(s, e, j->rcpt[i], &r);
 	}
 	result_fini(&r);

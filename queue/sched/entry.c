@@ -3,6 +3,7 @@
 // A message's life in the scheduler.
 //
 //   add -> ACTIVE -> (all jobs ended: settle) -> DEFERRED -> ACTIVE ...
+//                                             -> SCHEDULED -> ACTIVE ...
 //                                             -> BOUNCING -> conclude
 //                                             -> removed
 //
@@ -40,26 +41,6 @@ void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state)
 	e->state = state;
 }
 
-pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e)
-{
-	return pen_retry_expiry(&s->cfg.retry, e->m->arrival, e->m->sender.n == 0);
-}
-
-// A lifetime of zero means one attempt, which an early timer must not take.
-static pen_wall_us expiry_timer(const struct pen_sched *s, const struct entry *e)
-{
-	pen_wall_us t = entry_expiry(s, e);
-
-	return t > e->m->arrival ? t : e->m->arrival + 86400 * PEN_US_PER_S;
-}
-
-void entry_arm(struct pen_sched *s, struct entry *e, pen_wall_us at)
-{
-	pen_wall_us wait = at > s->wall ? at - s->wall : 0;
-
-	pen_wheel_arm(&s->entry_wheel, &e->timer, s->now + wait);
-}
-
 void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate)
 {
 	struct pen_recipient *r = &e->m->rcpt[rcpt];
@@ -69,6 +50,7 @@ void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t f
 		PEN_ASSERT(r->fate == PEN_FATE_QUEUED && e->live > 0);
 		r->fate = fate;
 		e->live--;
+		s->doubtful -= r->doubts > 0;
 		if (fate == PEN_FATE_DELIVERED)
 			s->total.delivered++;
 		else if (fate == PEN_FATE_BOUNCED)
@@ -78,7 +60,26 @@ void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t f
 		else
 			s->total.deleted++;
 	}
-	s->change[s->nchanges++] = (struct pen_rcpt_change){rcpt, r->fate, r->doubts, r->attempts};
+	s->change[s->nchanges++] = (struct pen_rcpt_change){
+		.index = rcpt, .fate = r->fate, .doubts = r->doubts, .attempts = r->attempts};
+}
+
+void entry_end(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate)
+{
+	entry_change(s, e, rcpt, fate);
+	if (s->ops.ended != NULL)
+		s->ops.ended(s->ctx, e->m, rcpt, (enum pen_fate)fate, "operator");
+}
+
+// At once, and not with the others at the end of the pass: a crash in between
+// would make a second delivery out of it that nobody knows of.
+void entry_doubt(struct pen_sched *s, struct entry *e, uint32_t rcpt)
+{
+	struct pen_recipient *r = &e->m->rcpt[rcpt];
+
+	s->doubtful += r->doubts == 0;
+	r->doubts += r->doubts < UINT8_MAX;
+	entry_change(s, e, rcpt, PEN_FATE_QUEUED);
 }
 
 void entry_record(struct pen_sched *s, struct entry *e, bool removed)
@@ -89,10 +90,19 @@ void entry_record(struct pen_sched *s, struct entry *e, bool removed)
 		.flags = e->m->flags,
 		.nchanges = s->nchanges,
 		.change = s->change,
-		.last_error = removed ? NULL : e->m->last_error,
 		.removed = removed,
 	};
+	struct pen_dsn error;
 
+	if (e->moved) {
+		up.klass = e->m->klass;
+		up.extra = e->m->extra;
+		e->moved = false;
+	}
+	if (!removed && e->m->last_error != NULL) {
+		pen_note_to_dsn(e->m->last_error, &error);
+		up.last_error = &error;
+	}
 	s->nchanges = 0;
 	s->ops.record(s->ctx, e->m, &up);
 }
@@ -120,7 +130,7 @@ int entry_load_content(struct pen_sched *s, struct entry *e)
 
 void failure_free(struct failure *f)
 {
-	note_put(f->note);
+	pen_note_put(f->note);
 	free(f);
 }
 
@@ -134,23 +144,57 @@ static void drop_failures(struct entry *e)
 	}
 }
 
+struct failure *entry_ordered(const struct entry *e, uint32_t rcpt)
+{
+	struct failure *f = e->m->rcpt[rcpt].due == DUE_ORDERED ? e->failures : NULL;
+
+	while (f != NULL && f->rcpt != rcpt)
+		f = f->next;
+	return f;
+}
+
+void entry_pardon(struct entry *e, uint32_t rcpt)
+{
+	struct failure *f = entry_ordered(e, rcpt);
+	struct failure **at = &e->failures;
+
+	if (f == NULL)
+		return;
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	failure_free(f);
+	e->m->rcpt[rcpt].due = 0;
+}
+
+// Scans that would go on here go on behind it.
+static void leave_scans(struct pen_sched *s, struct entry *e)
+{
+	for (uint32_t i = 0; i < SCANS && e->marked; i++) {
+		if (s->scan[i].at != &e->all)
+			continue;
+		s->scan[i].at = e->all.next;
+		if (e->all.next != &s->all_entries)
+			LINK_OF(e->all.next, struct entry, all)->marked = true;
+	}
+}
+
 // Forgets the entry; the message stays whole.
 void entry_free(struct pen_sched *s, struct entry *e)
 {
 	while (e->jobs != NULL)
 		job_free(s, e->jobs);
 	drop_failures(e);
-	if (e->m->nrcpt == 1) {
-		note_put(e->note);
-	} else if (e->notes != NULL) {
+	if (e->notes != NULL) {
 		for (uint32_t i = 0; i < e->m->nrcpt; i++)
-			note_put(e->notes[i]);
+			pen_note_put(e->notes[i]);
 		free(e->notes);
 	}
 	if (e->m->content != NULL)
 		s->content_bytes -= e->m->content_len;
 	pen_wheel_disarm(&s->entry_wheel, &e->timer);
 	table_remove(&s->entries, &e->node);
+	leave_scans(s, e);
 	link_remove(&e->all);
 	s->nstate[e->state]--;
 	e->m->sched = NULL;
@@ -176,16 +220,17 @@ static void put_back(struct pen_sched *s, struct entry *e)
 		}
 		e->tried = false;
 	}
+	pen_wall_us next = entry_next_attempt(s, e);
+	if (e->again && entry_make_due(s, e, false))
+		next = s->wall;
+	e->deferred = e->again = e->warned = false;
+	e->active_at = 0;
 	if (e->m->flags & PEN_MESSAGE_HOLD) {
 		entry_set_state(s, e, ENTRY_HOLD);
 		pen_wheel_disarm(&s->entry_wheel, &e->timer);
 	} else {
-		entry_set_state(s, e, ENTRY_DEFERRED);
-		e->m->next_attempt = pen_retry_next(&s->cfg.retry, e->m->arrival, s->wall);
-		pen_wall_us expires = expiry_timer(s, e);
-		entry_arm(s, e, e->m->next_attempt < expires ? e->m->next_attempt : expires);
+		entry_park(s, e, next);
 	}
-	e->active_at = 0;
 	entry_drop_content(s, e);
 	entry_record(s, e, false);
 }
@@ -193,14 +238,18 @@ static void put_back(struct pen_sched *s, struct entry *e)
 void entry_conclude(struct pen_sched *s, struct entry *e)
 {
 	for (struct failure *f = e->failures; f != NULL; f = f->next) {
-		if (f->fate != PEN_FATE_DELIVERED)
+		if (f->fate == PEN_FATE_DELIVERED)
+			continue;
+		if (f->ordered || f->fate == PEN_FATE_DELETED)
+			entry_end(s, e, f->rcpt, f->fate);
+		else
 			entry_change(s, e, f->rcpt, f->fate);
 	}
 	drop_failures(e);
 	if (e->deleting) {
 		for (uint32_t i = 0; i < e->m->nrcpt && e->live > 0; i++) {
 			if (e->m->rcpt[i].fate == PEN_FATE_QUEUED)
-				entry_change(s, e, i, PEN_FATE_DELETED);
+				entry_end(s, e, i, PEN_FATE_DELETED);
 		}
 	}
 	if (e->live == 0)
@@ -223,9 +272,10 @@ static void expire_the_rest(struct pen_sched *s, struct entry *e)
 void entry_settle(struct pen_sched *s, struct entry *e)
 {
 	bool hold = (e->m->flags & PEN_MESSAGE_HOLD) != 0;
+	bool forced = (e->m->flags & PEN_MESSAGE_EXPIRE) != 0;
 
 	PEN_ASSERT(e->state == ENTRY_ACTIVE && e->njobs == 0);
-	if (!e->deleting && !hold && s->wall >= entry_expiry(s, e))
+	if (!e->deleting && (forced || (!hold && s->wall >= entry_expiry(s, e))))
 		expire_the_rest(s, e);
 	if (bounce_wanted(s, e))
 		bounce_submit(s, e);
@@ -250,29 +300,41 @@ void entry_withdraw(struct pen_sched *s, struct entry *e)
 	}
 }
 
+// Its time has come: it ends, waits for its schedule, or is tried.
+static void entry_begin(struct pen_sched *s, struct entry *e)
+{
+	if (s->wall >= entry_end_of_life(s, e)) {
+		entry_set_state(s, e, ENTRY_ACTIVE);
+		entry_settle(s, e);
+	} else if (entry_opening(s, e, s->wall) > s->wall) {
+		entry_park(s, e, s->wall);
+		entry_drop_content(s, e);
+	} else {
+		entry_activate(s, e);
+	}
+}
+
 void entry_timer(struct pen_sched *s, struct entry *e)
 {
-	pen_wall_us expires = expiry_timer(s, e);
-
+	if (s->wall >= bounce_delay_at(s, e)) {
+		e->guard++; // what the op does may end its last job
+		bounce_delay(s, e);
+		e->guard--;
+	}
 	switch (e->state) {
 	case ENTRY_DEFERRED:
-		if (s->wall >= expires) {
-			entry_set_state(s, e, ENTRY_ACTIVE);
-			entry_settle(s, e);
-		} else if (s->wall >= e->m->next_attempt) {
-			entry_activate(s, e);
-		} else { // the wall clock was set back
-			entry_arm(
-				s, e, e->m->next_attempt < expires ? e->m->next_attempt : expires);
-		}
+	case ENTRY_SCHEDULED:
+		if (s->wall >= e->m->next_attempt || s->wall >= entry_end_of_life(s, e))
+			entry_begin(s, e);
+		else // the wall clock was set back, or the sender was told
+			entry_arm_next(s, e);
 		return;
 	case ENTRY_ACTIVE:
-		if (s->wall < expires) {
-			entry_arm(s, e, expires);
-			return;
-		}
 		// What is with a worker ends by the worker's time limits.
-		entry_withdraw(s, e);
+		if (s->wall >= entry_end_of_life(s, e) || entry_opening(s, e, s->wall) > s->wall)
+			entry_withdraw(s, e);
+		else
+			entry_arm_next(s, e);
 		entry_check(s, e);
 		return;
 	case ENTRY_BOUNCING:
@@ -299,7 +361,10 @@ static bool reserve_scratch(struct pen_sched *s, uint32_t n)
 	uint8_t *failed = realloc(s->failed, cap / 8 + 1);
 	if (failed != NULL)
 		s->failed = failed;
-	if (change == NULL || hop == NULL || failed == NULL)
+	uint8_t *chosen = realloc(s->chosen, cap / 8 + 1);
+	if (chosen != NULL)
+		s->chosen = chosen;
+	if (change == NULL || hop == NULL || failed == NULL || chosen == NULL)
 		return false;
 	s->scratch_cap = cap;
 	return true;
@@ -341,18 +406,17 @@ int pen_sched_add(struct pen_sched *s, struct pen_message *m)
 		return -ENOMEM;
 	if (e->live == 0) {
 		entry_finish(s, e);
-	} else if (m->flags & PEN_MESSAGE_HOLD) {
+		return 0;
+	}
+	entry_recover_doubts(s, e);
+	if (m->flags & PEN_MESSAGE_HOLD && !(m->flags & PEN_MESSAGE_EXPIRE)) {
 		entry_set_state(s, e, ENTRY_HOLD);
 		entry_drop_content(s, e);
-	} else if (m->next_attempt > s->wall) {
-		pen_wall_us expires = expiry_timer(s, e);
-		entry_arm(s, e, m->next_attempt < expires ? m->next_attempt : expires);
+	} else if (m->next_attempt > s->wall && s->wall < entry_end_of_life(s, e)) {
+		entry_park(s, e, m->next_attempt);
 		entry_drop_content(s, e);
-	} else if (s->wall >= expiry_timer(s, e)) {
-		entry_set_state(s, e, ENTRY_ACTIVE);
-		entry_settle(s, e);
 	} else {
-		entry_activate(s, e);
+		entry_begin(s, e);
 	}
 	return 0;
 }

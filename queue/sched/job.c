@@ -17,6 +17,18 @@ struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap)
 	return j;
 }
 
+bool job_strip(struct job *j)
+{
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < j->nrcpt; i++) {
+		if (j->entry->m->rcpt[j->rcpt[i]].due != DUE_ORDERED)
+			j->rcpt[left++] = j->rcpt[i];
+	}
+	j->nrcpt = (uint16_t)left;
+	return left > 0;
+}
+
 void job_free(struct pen_sched *s, struct job *j)
 {
 	switch (j->state) {
@@ -64,8 +76,8 @@ void job_suspend(struct pen_sched *s, struct job *j, struct site *site)
 	pen_dsn_set(
 		&why, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "no reason kept");
 	if (site->why != NULL)
-		note_to_dsn(site->why, &why);
-	pen_trouble_text(&why, site->why != NULL ? note_relay(site->why) : "", text, sizeof(text));
+		pen_note_to_dsn(site->why, &why);
+	pen_trouble_text(&why, site->why != NULL ? pen_note_relay(site->why) : "", text, sizeof(text));
 	pen_dsn_set(&d, 4, why.subject, why.detail, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL,
 		PEN_STAGE_NONE, "delivery temporarily suspended: %s", text);
 	job_finish(s, j, &r);

@@ -48,28 +48,50 @@ static struct nexthop *nexthop_new(
 	return nh;
 }
 
-struct nexthop *nexthop_find(
-	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand, bool utf8)
+// The one of this name, or NULL; the name and its hash are for making it.
+static struct nexthop *lookup(const struct pen_sched *s, const struct pen_sched_hop *hop,
+	enum pen_tls_demand demand, bool utf8, char name[PEN_HOP_TEXT_MAX], uint64_t *hash)
 {
-	char name[PEN_HOP_TEXT_MAX];
 	size_t tl = hop->transport.n, len = tl + hop->nexthop.n;
 
-	PEN_ASSERT(len <= sizeof(name));
+	PEN_ASSERT(len <= PEN_HOP_TEXT_MAX);
 	if (tl > 0)
 		memcpy(name, hop->transport.p, tl);
 	for (size_t i = 0; i < hop->nexthop.n; i++) {
 		uint8_t c = hop->nexthop.p[i];
 		name[tl + i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 	}
-	uint64_t hash = pen_siphash(&s->key, name, len) + tl * 8 + demand * 2 + utf8;
-	for (struct table_node *n = table_chain(&s->nexthops, hash); n != NULL; n = n->next) {
+	*hash = pen_siphash(&s->key, name, len) + tl * 8 + demand * 2 + utf8;
+	for (struct table_node *n = table_chain(&s->nexthops, *hash); n != NULL; n = n->next) {
 		struct nexthop *nh = LINK_OF(n, struct nexthop, node);
-		if (n->hash == hash && nh->len == len && nh->transport_len == tl &&
+		if (n->hash == *hash && nh->len == len && nh->transport_len == tl &&
 			nh->demand == demand && nh->utf8 == utf8 &&
 			memcmp(nh->name, name, len) == 0)
 			return nh;
 	}
-	struct nexthop *nh = nexthop_new(s, pen_span(name, len), (uint16_t)tl, hash);
+	return NULL;
+}
+
+const struct nexthop *nexthop_known(const struct pen_sched *s, const struct pen_sched_hop *hop,
+	enum pen_tls_demand demand, bool utf8)
+{
+	char name[PEN_HOP_TEXT_MAX];
+	uint64_t hash;
+
+	return lookup(s, hop, demand, utf8, name, &hash);
+}
+
+struct nexthop *nexthop_find(
+	struct pen_sched *s, const struct pen_sched_hop *hop, enum pen_tls_demand demand, bool utf8)
+{
+	char name[PEN_HOP_TEXT_MAX];
+	uint64_t hash;
+	struct nexthop *nh = lookup(s, hop, demand, utf8, name, &hash);
+
+	if (nh != NULL)
+		return nh;
+	nh = nexthop_new(s, pen_span(name, hop->transport.n + hop->nexthop.n),
+		(uint16_t)hop->transport.n, hash);
 	if (nh != NULL) {
 		nh->demand = (uint8_t)demand;
 		nh->utf8 = utf8;
@@ -84,7 +106,7 @@ void nexthop_free(struct pen_sched *s, struct nexthop *nh)
 		table_remove(&s->resolving, &nh->token);
 	if (nh->site != NULL)
 		site_unref(s, nh->site);
-	note_put(nh->why);
+	pen_note_put(nh->why);
 	link_remove(&nh->settling);
 	pen_wheel_disarm(&s->wheel, &nh->timer.node);
 	table_remove(&s->nexthops, &nh->node);
@@ -108,7 +130,7 @@ static void job_route_failed(struct pen_sched *s, struct nexthop *nh, struct job
 	struct result r = {.dsn = &d, .source = PEN_TROUBLE_ROUTE};
 
 	if (nh->why != NULL)
-		note_to_dsn(nh->why, &d);
+		pen_note_to_dsn(nh->why, &d);
 	else
 		pen_dsn_set(&d, 4, 4, 3, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"the next hop could not be resolved");
@@ -165,7 +187,7 @@ static void nexthop_fail(
 {
 	nh->state = NEXTHOP_FAILED;
 	nh->epoch = s->epoch;
-	nh->why = note_new(why, "", 0);
+	nh->why = pen_note_get(why, "", 0);
 	nh->expires = s->now + clamp(ttl, TTL_MIN, why->klass == 5 ? TTL_MAX : TTL_SOFT_MAX);
 }
 
@@ -176,7 +198,7 @@ static void nexthop_answer(
 	struct site *old = nh->site;
 
 	table_remove(&s->resolving, &nh->token);
-	note_put(nh->why);
+	pen_note_put(nh->why);
 	nh->why = NULL;
 	nh->site = NULL;
 	if (!pen_dsn_ok(&result->status)) {

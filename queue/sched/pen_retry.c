@@ -13,6 +13,19 @@ pen_wall_us pen_retry_next(const struct pen_retry_policy *p, pen_wall_us arrival
 	return wall + delay;
 }
 
+pen_time_us pen_retry_step(
+	const struct pen_retry_schedule *own, uint32_t attempts, struct pen_rand *rand)
+{
+	if (own->nsteps == 0)
+		return 0;
+	uint32_t i = attempts > 0 ? attempts - 1 : 0;
+	pen_time_us step = own->step[i < own->nsteps ? i : own->nsteps - 1u];
+	pen_time_us most = step / 100 * own->jitter;
+	if (most > 0)
+		step += (pen_time_us)pen_rand_below(rand, (uint64_t)most * 2 + 1) - most;
+	return step > 0 ? step : 1;
+}
+
 pen_wall_us pen_retry_expiry(
 	const struct pen_retry_policy *p, pen_wall_us arrival, bool null_sender)
 {

@@ -7,6 +7,8 @@
 // intervals double in effect and survive a restart without stored state.
 // Names and defaults are Postfix's.
 
+#include "pen_rand.h"
+#include "pen_shape_config.h"
 #include "pen_time.h"
 
 #include <stdbool.h>
@@ -28,6 +30,11 @@ struct pen_retry_policy {
 
 // The time of the next attempt after a deferral at `wall`.
 pen_wall_us pen_retry_next(const struct pen_retry_policy *p, pen_wall_us arrival, pen_wall_us wall);
+
+// The wait after that many attempts by a site's own schedule, with its jitter; 0:
+// it has none.
+pen_time_us pen_retry_step(
+	const struct pen_retry_schedule *own, uint32_t attempts, struct pen_rand *rand);
 
 // The time from which the message is too old. A lifetime of 0 means one
 // attempt: the answer is then `arrival`, and the caller checks it only after

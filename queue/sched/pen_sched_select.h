@@ -11,7 +11,13 @@
 // Conditions that are given must all be true. An address condition is true when one queued
 // recipient meets it; the action then touches the whole message, except that with `domain`,
 // `recipient`, `site` or `in_doubt` DELETE, BOUNCE and EXPIRE touch only the recipients
-// that meet it.
+// that meet it. What came after an order was begun (with `after` 0) it does not touch, so that
+// the notifications it causes are not its next victims.
+//
+// A delivery in doubt is not sent again by a RETRY of everything: the selector has to name it,
+// by its id or with in_doubt. What is with a worker ends as its delivery ends, or by the order
+// when that would have been a retry. Sites are those that a recipient's next hop is known to
+// lead to; a next hop without mail is forgotten after route_keep.
 struct pen_sched_selector {
 	uint64_t id;            // 0: any
 	uint32_t states;        // of enum pen_sched_state; 0: any
@@ -42,6 +48,7 @@ struct pen_sched_order {
 	struct pen_span text;  // BOUNCE
 	struct pen_span pool;  // MOVE; empty: stays
 	struct pen_span route; // MOVE: "transport:nexthop"; empty: stays
+	bool no_notice;        // EXPIRE: and nobody is told
 };
 
 struct pen_sched_tally {

@@ -54,20 +54,20 @@ void result_relay(struct result *r)
 
 void result_fini(struct result *r)
 {
-	note_put(r->note);
+	pen_note_put(r->note);
 	r->note = NULL;
 }
 
 // A reference to a note of this result, shared with the recipient before when
 // they got the same answer.
-static struct note *take_note(struct result *r, const struct pen_dsn *d)
+static const struct pen_note *take_note(struct result *r, const struct pen_dsn *d)
 {
 	result_relay(r);
-	if (r->note == NULL || !note_is(r->note, d, r->relay)) {
-		note_put(r->note);
-		r->note = note_new(d, r->relay, r->mta_len);
+	if (r->note == NULL || !pen_note_is(r->note, d, r->relay)) {
+		pen_note_put(r->note);
+		r->note = pen_note_get(d, r->relay, r->mta_len);
 	}
-	return note_get(r->note);
+	return pen_note_ref(r->note);
 }
 
 static void log_delays(const struct pen_sched *s, const struct entry *e, const struct result *r,
@@ -108,6 +108,8 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 		.dsn = d,
 		.status = status,
 		.in_doubt = r->in_doubt,
+		.retry_is_safe = r->retry_is_safe,
+		.klass = r->match.klass,
 	};
 
 	log_delays(s, e, r, line.delay);
@@ -134,17 +136,25 @@ static bool is_final(const struct pen_sched *s, const struct result *r)
 	return s->cfg.lmtp_assume_final && r->lease != NULL && r->lease->pub.lmtp;
 }
 
-// The server that took it will not report; nobody else can.
+// The server that took it will not report, and nobody else can; or the sender was
+// told that it is late, and is told that this is over.
 static bool wants_success(
 	const struct pen_sched *s, const struct entry *e, uint32_t rcpt, const struct result *r)
 {
+	uint8_t notify = e->m->rcpt[rcpt].notify;
+
+	if (s->cfg.confirm_delay_cleared && e->m->flags & PEN_MESSAGE_DELAY_TOLD &&
+		r->delivery != NULL &&
+		pen_notify(notify, e->m->sender.n == 0, PEN_NOTIFY_DELAYED, false) !=
+			PEN_ACTION_OF_KIND)
+		return true;
 	return r->delivery != NULL &&
-	       pen_notify(e->m->rcpt[rcpt].notify, e->m->sender.n == 0,
+	       pen_notify(notify, e->m->sender.n == 0,
 		       is_final(s, r) ? PEN_NOTIFY_DELIVERED : PEN_NOTIFY_PASSED_ON,
 		       r->lease->pub.dsn) != PEN_ACTION_OF_KIND;
 }
 
-static bool add_failure(struct entry *e, uint32_t rcpt, uint8_t fate, struct note *note)
+static bool add_failure(struct entry *e, uint32_t rcpt, uint8_t fate, const struct pen_note *note)
 {
 	struct failure *f = malloc(sizeof(*f));
 
@@ -160,58 +170,165 @@ static void remember(struct entry *e, uint32_t rcpt, struct result *r, const str
 {
 	struct pen_message *m = e->m;
 
-	if (m->last_error == NULL)
-		m->last_error = malloc(sizeof(*m->last_error));
-	if (m->last_error != NULL)
-		*m->last_error = *d;
-	if (m->nrcpt == 1) {
-		note_put(e->note);
-		e->note = take_note(r, d);
+	const struct pen_note *note = take_note(r, d);
+	if (note == NULL)
+		return;
+	pen_note_put(m->last_error);
+	m->last_error = note;
+	if (m->nrcpt == 1)
+		return;
+	if (e->notes == NULL)
+		e->notes = calloc(m->nrcpt, sizeof(const struct pen_note *));
+	if (e->notes != NULL) {
+		pen_note_put(e->notes[rcpt]);
+		e->notes[rcpt] = pen_note_ref(note);
+	}
+}
+
+// The peer's TCP never acknowledged the final dot: it does not have the message.
+static bool safe_to_repeat(const struct result *r)
+{
+	const struct pen_delivery *d = r->delivery;
+
+	return d != NULL && d->attempted && d->dot != PEN_DOT_ACKED && r->dsn->klass == 4 &&
+	       r->dsn->reply == 0;
+}
+
+#define MAYBE " -- message may be sent more than once"
+
+// What the client says of a lost end of data is true only as long as nobody asks
+// TCP.
+static void say_safe(struct pen_dsn *out, const struct pen_dsn *d)
+{
+	const char *maybe = strstr(d->text, MAYBE);
+	int before = maybe != NULL ? (int)(maybe - d->text) : d->text_len;
+
+	pen_dsn_set(out, 4, d->subject, d->detail, d->scope, d->origin, d->stage,
+		"%.*s (not acknowledged: the retry cannot duplicate it)%s", before, d->text,
+		maybe != NULL ? maybe + strlen(MAYBE) : "");
+}
+
+static void say_doubt(struct pen_dsn *out, const struct pen_dsn *d)
+{
+	pen_dsn_set(out, 4, d->subject, d->detail, d->scope, d->origin, d->stage,
+		"delivery in doubt, the end of the message was acknowledged but "
+		"not answered: %s",
+		d->text);
+	out->reply = d->reply;
+}
+
+// The result as it is logged and kept: of class 4.
+static const struct pen_dsn *deferral(
+	const struct pen_sched *s, struct result *r, struct pen_dsn *copy, uint8_t *status)
+{
+	const struct pen_dsn *d = r->dsn;
+
+	*status = d->klass == 5 && s->cfg.soft_bounce ? PEN_STATUS_SOFTBOUNCE : PEN_STATUS_DEFERRED;
+	r->retry_is_safe = !r->in_doubt && safe_to_repeat(r);
+	if (r->in_doubt) {
+		say_doubt(copy, d);
+		return copy;
+	}
+	if (r->retry_is_safe && (d->stage == PEN_STAGE_BODY || d->stage == PEN_STAGE_DOT)) {
+		say_safe(copy, d);
+		return copy;
+	}
+	if (d->klass == 4)
+		return d;
+	*copy = *d;
+	pen_trouble_demote(copy);
+	return copy;
+}
+
+// Its own retry times; NULL: the general ones.
+static const struct pen_retry_schedule *site_retry(
+	const struct pen_sched *s, const struct site *site)
+{
+	(void)s;
+	(void)site;
+	return NULL;
+}
+
+#define GREYLIST_TRIES 3 // a server that says it more often means something else
+
+// The wait that this result asks for; 0: as any other.
+static pen_time_us own_wait(struct pen_sched *s, const struct pen_recipient *to,
+	const struct result *r, const struct pen_retry_schedule *own)
+{
+	if (r->match.greylisted && to->attempts <= GREYLIST_TRIES) {
+		if (own != NULL && own->greylisted > 0)
+			return own->greylisted;
+		if (s->cfg.greylist_retry > 0)
+			return s->cfg.greylist_retry;
+	}
+	return own != NULL ? pen_retry_step(own, to->attempts, &s->rand) : 0;
+}
+
+// When this recipient is tried again.
+static void plan_retry(struct pen_sched *s, struct entry *e, uint32_t rcpt, const struct result *r)
+{
+	struct pen_recipient *to = &e->m->rcpt[rcpt];
+	const struct pen_retry_schedule *own = site_retry(s, r->site);
+	pen_time_us wait;
+
+	if (r->in_doubt && s->cfg.in_doubt_policy != PEN_IN_DOUBT_RETRY) {
+		if (s->cfg.in_doubt_policy == PEN_IN_DOUBT_HOLD || to->doubts > 1)
+			to->due = PEN_DUE_NEVER;
+		else
+			entry_rcpt_wait(e, rcpt, s->wall + s->cfg.in_doubt_delay);
 		return;
 	}
-	if (e->notes == NULL)
-		e->notes = calloc(m->nrcpt, sizeof(struct note *));
-	if (e->notes != NULL) {
-		note_put(e->notes[rcpt]);
-		e->notes[rcpt] = take_note(r, d);
+	wait = own_wait(s, to, r, own);
+	if (own != NULL && own->lifetime > 0) {
+		pen_wall_us end = entry_birth(e) + own->lifetime;
+		pen_wall_us at = wait > 0 ? s->wall + wait
+					  : pen_retry_next(&s->cfg.retry, entry_birth(e), s->wall);
+		entry_rcpt_wait(e, rcpt, at < end ? at : end);
+	} else if (wait > 0) {
+		entry_rcpt_wait(e, rcpt, s->wall + wait);
+	} else {
+		to->due = 0;
+		e->deferred = true;
 	}
+}
+
+// Its site's lifetime ends before the message's.
+static bool site_gives_up(const struct pen_sched *s, const struct entry *e, const struct result *r)
+{
+	const struct pen_retry_schedule *own = site_retry(s, r->site);
+
+	return own != NULL && own->lifetime > 0 && s->wall >= entry_birth(e) + own->lifetime;
 }
 
 static void defer(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct result *r)
 {
 	struct pen_dsn copy;
-	const struct pen_dsn *d = r->dsn;
-	enum pen_sched_status status = PEN_STATUS_DEFERRED;
+	uint8_t status;
+	const struct pen_dsn *d = deferral(s, r, &copy, &status);
 
-	if (d->klass != 4 || r->in_doubt) {
-		copy = *d;
-		if (copy.klass == 5 && s->cfg.soft_bounce)
-			status = PEN_STATUS_SOFTBOUNCE;
-		pen_trouble_demote(&copy);
-		if (r->in_doubt) {
-			pen_dsn_set(&copy, 4, d->subject, d->detail, d->scope, d->origin, d->stage,
-				"delivery in doubt, the end of the message was acknowledged but "
-				"not answered: %s",
-				d->text);
-			copy.reply = d->reply;
-			s->total.in_doubt++;
-		}
-		d = &copy;
-	}
 	remember(e, rcpt, r, d);
 	s->total.deferrals++;
+	s->total.in_doubt += r->in_doubt;
 	if (r->site != NULL)
 		r->site->deferred++;
-	log_result(s, e, rcpt, r, d, status);
+	log_result(s, e, rcpt, r, d, (enum pen_sched_status)status);
+	if (r->in_doubt)
+		entry_doubt(s, e, rcpt);
+	if (entry_ordered(e, rcpt) != NULL)
+		return; // it ends with the pass
+	plan_retry(s, e, rcpt, r);
+	if (site_gives_up(s, e, r))
+		result_expire(s, e, rcpt);
 }
 
 void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct result *r)
 {
-	struct note *note;
+	const struct pen_note *note;
 
 	PEN_ASSERT(e->m->rcpt[rcpt].fate == PEN_FATE_QUEUED);
 	switch (pen_trouble_judge(r->dsn, r->source, s->cfg.soft_bounce)) {
 	case PEN_VERDICT_DELIVERED:
+		entry_pardon(e, rcpt);
 		entry_change(s, e, rcpt, PEN_FATE_DELIVERED);
 		if (r->site != NULL)
 			r->site->delivered++;
@@ -220,14 +337,15 @@ void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 			if (add_failure(e, rcpt, PEN_FATE_DELIVERED, note))
 				e->failures->final = is_final(s, r);
 			else
-				note_put(note); // it was delivered all the same
+				pen_note_put(note); // it was delivered all the same
 		}
 		log_result(s, e, rcpt, r, r->dsn, PEN_STATUS_SENT);
 		return;
 	case PEN_VERDICT_BOUNCE:
+		entry_pardon(e, rcpt);
 		note = take_note(r, r->dsn);
 		if (!add_failure(e, rcpt, PEN_FATE_BOUNCED, note)) {
-			note_put(note);
+			pen_note_put(note);
 			break; // no memory to remember it: the next attempt tells again
 		}
 		if (r->site != NULL)
@@ -240,23 +358,78 @@ void result_apply(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 	defer(s, e, rcpt, r);
 }
 
-void result_expire(struct pen_sched *s, struct entry *e, uint32_t rcpt)
+const struct pen_note *entry_note(const struct entry *e, uint32_t rcpt)
+{
+	if (e->m->nrcpt > 1 && e->notes != NULL && e->notes[rcpt] != NULL)
+		return e->notes[rcpt];
+	return e->m->last_error;
+}
+
+// Why it ends, in front of what the last attempt said.
+static void expiry_text(const struct pen_sched *s, const struct entry *e, struct pen_dsn *d)
+{
+	const struct pen_message_extra *x = e->m->extra;
+	char last[PEN_DSN_TEXT_MAX], when[48];
+	bool late = x != NULL && x->not_after != 0 && s->wall >= x->not_after &&
+		    !(e->m->flags & PEN_MESSAGE_EXPIRE);
+
+	if (!late)
+		return;
+	memcpy(last, d->text, d->text_len + 1u);
+	uint16_t reply = d->reply;
+	pen_wall_rfc5322(when, sizeof(when), x->not_after);
+	pen_dsn_set(d, d->klass, d->subject, d->detail, (enum pen_dsn_scope)d->scope,
+		(enum pen_dsn_origin)d->origin, (enum pen_smtp_stage)d->stage, 
+		"its sender asked not to send it after %s; %s", when, last);
+	d->reply = reply;
+}
+
+static bool give_up(struct pen_sched *s, struct entry *e, uint32_t rcpt, bool ordered)
 {
 	struct pen_dsn d;
-	struct result r = {.dsn = &d, .source = PEN_TROUBLE_ROUTE};
-	struct note *note = e->m->nrcpt == 1 ? e->note : e->notes != NULL ? e->notes[rcpt] : NULL;
+	struct result r = {.dsn = &d,
+		.source = PEN_TROUBLE_ROUTE,
+		.in_doubt = e->m->rcpt[rcpt].doubts > 0};
+	const struct pen_note *note = entry_note(e, rcpt);
 
 	if (note != NULL)
-		note_to_dsn(note, &d);
-	else if (e->m->last_error != NULL)
-		d = *e->m->last_error;
+		pen_note_to_dsn(note, &d);
 	else
 		pen_dsn_set(&d, 4, 4, 7, PEN_SCOPE_MESSAGE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-			"the message was too old before it could be tried");
-	note = note != NULL ? note_get(note) : take_note(&r, &d);
-	if (add_failure(e, rcpt, PEN_FATE_EXPIRED, note))
-		log_result(s, e, rcpt, &r, &d, PEN_STATUS_EXPIRED);
+			"%s before it could be tried",
+			ordered ? "an operator ended its lifetime" : "the message was too old");
+	expiry_text(s, e, &d);
+	if (note != NULL)
+		note = pen_note_get(&d, pen_note_relay(note), note->mta_len);
 	else
-		note_put(note);
+		note = take_note(&r, &d);
 	result_fini(&r);
+	if (!add_failure(e, rcpt, PEN_FATE_EXPIRED, note)) {
+		pen_note_put(note);
+		return false;
+	}
+	e->failures->ordered = ordered;
+	if (!ordered)
+		log_result(s, e, rcpt, &r, &d, PEN_STATUS_EXPIRED);
+	return true;
+}
+
+void result_expire(struct pen_sched *s, struct entry *e, uint32_t rcpt)
+{
+	give_up(s, e, rcpt, (e->m->flags & PEN_MESSAGE_EXPIRE) != 0);
+}
+
+bool result_order(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate,
+	const struct pen_note *note)
+{
+	bool done = fate == PEN_FATE_EXPIRED ? give_up(s, e, rcpt, true)
+					     : add_failure(e, rcpt, fate, note);
+
+	if (!done)
+		return false;
+	if (fate != PEN_FATE_EXPIRED)
+		pen_note_ref(note);
+	e->failures->ordered = true;
+	e->m->rcpt[rcpt].due = DUE_ORDERED;
+	return true;
 }

@@ -28,6 +28,9 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.rules = PEN_SMTP_RULES_DEFAULT,
 		.shuffle_hosts = true,
+		.in_doubt_policy = PEN_IN_DOUBT_DELAY,
+		.in_doubt_delay = 900 * PEN_US_PER_S,
+		.greylist_retry = 310 * PEN_US_PER_S,
 		.message_limit = 5000000,
 		.recipient_total_limit = 5000000,
 		.content_memory_limit = 512u << 20,
@@ -87,6 +90,7 @@ static void free_tables(struct pen_sched *s)
 	free(s->change);
 	free(s->hop);
 	free(s->failed);
+	free(s->chosen);
 	free(s);
 }
 

@@ -7,33 +7,23 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct pen_message *build_message(const char *sender, const char *rcpts)
+static struct pen_message *build_message(
+	const char *sender, const char *rcpts, const void *content, uint32_t len)
 {
-	uint32_t n = 1;
-	for (const char *p = rcpts; *p != '\0'; p++)
-		n += *p == ',';
-	size_t fixed = sizeof(struct pen_message) + n * sizeof(struct pen_recipient);
-	struct pen_message *m = calloc(1, fixed + strlen(sender) + strlen(rcpts) + 2);
-	char *text = (char *)m + fixed;
-	strcpy(text, sender);
-	m->sender = pen_span_cstr(text);
-	text += strlen(sender) + 1;
-	strcpy(text, rcpts);
-	m->nrcpt = n;
-	for (uint32_t i = 0; i < n; i++) {
-		size_t len = strcspn(text, ",");
-		m->rcpt[i].addr = pen_span(text, len);
-		text += len + 1;
-	}
-	return m;
-}
+	struct pen_span addr[64];
+	uint32_t n = 0;
 
-static void free_message(struct pen_message *m)
-{
-	free(m->content);
-	free(m->last_error);
-	free(m->extra);
-	free(m);
+	for (const char *p = rcpts;; p++) {
+		size_t part = strcspn(p, ",");
+		PEN_ASSERT(n < 64);
+		addr[n++] = pen_span(p, part);
+		p += part;
+		if (*p == '\0')
+			break;
+	}
+	uint8_t *copy = malloc(len);
+	memcpy(copy, content, len);
+	return pen_message_new(pen_span_cstr(sender), addr, n, copy, len, 0, 0);
 }
 
 struct pen_addr world_ip6(uint8_t last)
@@ -78,6 +68,8 @@ static void store(struct world *w, struct pen_message *m)
 	snprintf(st->sender, sizeof(st->sender), "%.*s", PEN_SPAN_ARG(m->sender));
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		st->notify[i] = m->rcpt[i].notify;
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		st->doubts[i] = (uint8_t)m->rcpt[i].doubts;
 	st->content = malloc(m->content_len);
 	memcpy(st->content, m->content, m->content_len);
 }
@@ -98,14 +90,11 @@ uint64_t world_recover(struct world *w, const char *sender, const char *rcpts, p
 	pen_wall_us next, uint32_t flags)
 {
 	static const char text[] = "Subject: hello\r\nFrom: a@b\r\n\r\nBody line\r\n";
-	struct pen_message *m = build_message(sender, rcpts);
+	struct pen_message *m = build_message(sender, rcpts, text, sizeof(text) - 1);
 
 	m->arrival = arrival;
 	m->next_attempt = next;
 	m->flags = flags;
-	m->content_len = sizeof(text) - 1;
-	m->content = malloc(m->content_len);
-	memcpy(m->content, text, m->content_len);
 	if (w->edit != NULL)
 		w->edit(m);
 	return add_message(w, m);
@@ -319,11 +308,19 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 		PEN_ASSERT(st->fate[c->index] == PEN_FATE_QUEUED);
 		if ((c->fate == PEN_FATE_BOUNCED || c->fate == PEN_FATE_EXPIRED) &&
 			st->sender[0] != '\0' &&
+			!(st->flags & PEN_MESSAGE_NO_NOTICE) &&
+			!(st->notify[c->index] & PEN_NOTIFY_NEVER) &&
 			(st->notify[c->index] == 0 || st->notify[c->index] & PEN_NOTIFY_FAILURE))
 			PEN_ASSERT(st->notices > 0); // the sender was told before
 		st->fate[c->index] = c->fate;
 		st->attempts[c->index] = c->attempts;
+		PEN_ASSERT(c->doubts >= st->doubts[c->index]);
+		st->doubts[c->index] = c->doubts;
 	}
+	if (up->klass != NULL)
+		snprintf(st->pool, sizeof(st->pool), "%.*s", PEN_SPAN_ARG(up->klass->pool));
+	if (up->extra != NULL)
+		snprintf(st->route, sizeof(st->route), "%s", up->extra->route);
 	st->next_attempt = up->next_attempt;
 	st->flags = up->flags;
 	st->removed = up->removed;
@@ -360,16 +357,13 @@ void world_submitted(struct world *w, uint32_t i, int err)
 
 	PEN_ASSERT(ws->open);
 	ws->open = false;
-	uint64_t token = ws->token;
+	uint64_t token = ws->token, id = token & ~(1ull << 63);
 	if (err == 0) {
-		struct pen_message *m = build_message("", ws->rcpt);
+		struct pen_message *m = build_message("", ws->rcpt, ws->content, ws->len);
 		m->arrival = world_wall(w);
 		m->next_attempt = m->arrival;
 		m->flags = ws->flags;
-		m->content_len = ws->len;
-		m->content = malloc(ws->len);
-		memcpy(m->content, ws->content, ws->len);
-		world_stored(w, token)->notices++;
+		world_stored(w, id)->notices++;
 		add_message(w, m);
 	}
 	pen_sched_on_submitted(w->s, token, err);
@@ -408,7 +402,9 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 		.rcpt = line->rcpt,
 		.status = line->status,
 		.in_doubt = line->in_doubt,
+		.retry_is_safe = line->retry_is_safe,
 	};
+	snprintf(l->klass, sizeof(l->klass), "%s", line->klass != NULL ? line->klass : "");
 	memcpy(l->delay, line->delay, sizeof(l->delay));
 	if (line->tls_field != NULL)
 		pen_tls_field_str(line->tls_field, l->tls);
@@ -421,6 +417,39 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 	pen_trouble_status(line->dsn, l->dsn);
 }
 
+static void op_match(void *ctx, const struct pen_dsn *d, const char *provider,
+	struct pen_span site, struct pen_sched_match *out)
+{
+	const struct world *w = ctx;
+
+	(void)provider;
+	(void)site;
+	PEN_ASSERT(d->klass != 2);
+	*out = (struct pen_sched_match){.klass = w->klass, .greylisted = w->greylisted};
+}
+
+static bool op_zone(
+	void *ctx, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until)
+{
+	const struct world *w = ctx;
+	bool later = w->zone_until != 0 && at >= w->zone_until;
+
+	if (name[0] == '\0')
+		return false;
+	*offset = later ? w->zone_next : w->zone_offset;
+	*until = w->zone_until != 0 && !later ? w->zone_until : PEN_TIME_NEVER;
+	return true;
+}
+
+static void op_ended(
+	void *ctx, const struct pen_message *m, uint32_t rcpt, enum pen_fate fate, const char *by)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(m->rcpt[rcpt].fate == fate && strcmp(by, "operator") == 0);
+	w->ended[fate]++;
+}
+
 static void op_removed(void *ctx, struct pen_message *m)
 {
 	struct world *w = ctx;
@@ -429,7 +458,7 @@ static void op_removed(void *ctx, struct pen_message *m)
 	PEN_ASSERT(st->removed && !st->gone);
 	st->gone = true;
 	w->live_messages--;
-	free_message(m);
+	pen_message_free(m);
 }
 
 static void op_forget(void *ctx, struct pen_message *m)
@@ -438,7 +467,24 @@ static void op_forget(void *ctx, struct pen_message *m)
 
 	PEN_ASSERT(!world_stored(w, m->id)->removed);
 	w->live_messages--;
-	free_message(m);
+	pen_message_free(m);
+}
+
+void world_check(struct world *w)
+{
+	struct pen_sched_stats st = world_stats(w);
+	uint64_t queued = 0, doubtful = 0;
+
+	if (w->nstored > 256 && ++w->checks % 64 != 0)
+		return;
+	for (uint32_t i = 0; i < w->nstored; i++) {
+		const struct world_stored *m = &w->stored[i];
+		for (uint32_t k = 0; k < m->nrcpt && !m->gone; k++) {
+			queued += m->fate[k] == PEN_FATE_QUEUED;
+			doubtful += m->fate[k] == PEN_FATE_QUEUED && m->doubts[k] > 0;
+		}
+	}
+	PEN_ASSERT(st.queued == queued && st.doubtful == doubtful);
 }
 
 struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
@@ -452,7 +498,10 @@ struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
 		.record = op_record,
 		.submit = op_submit,
 		.content = op_content,
+		.match = op_match,
+		.zone = op_zone,
 		.log = op_log,
+		.ended = op_ended,
 		.removed = op_removed,
 		.forget = op_forget,
 	};
@@ -480,7 +529,8 @@ struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
 static void poll_out(struct world *w)
 {
 	while (pen_sched_poll(w->s, 1000) > 0)
-		;
+		world_check(w);
+	world_check(w);
 }
 
 void world_wait(struct world *w, pen_time_us us)
@@ -542,6 +592,7 @@ void world_done(struct world *w, struct pen_delivery *d)
 		d->started_at = w->now;
 	d->done_at = w->now;
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_DELIVERY_DONE, .p = d});
+	world_check(w);
 }
 
 void world_untried(struct world *w, struct pen_delivery *d)
@@ -577,6 +628,17 @@ void world_answer(struct world *w, struct pen_delivery *d, unsigned reply)
 {
 	for (uint32_t i = 0; i < d->nrcpt; i++)
 		world_answer_one(d, i, reply);
+	world_done(w, d);
+}
+
+void world_lose_dot(struct world *w, struct pen_delivery *d, enum pen_dot_state dot)
+{
+	for (uint32_t i = 0; i < d->nrcpt; i++)
+		pen_dsn_set(&d->rcpt[i].result, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
+			PEN_STAGE_DOT,
+			"lost connection with mx while sending end of data -- message may be sent "
+			"more than once");
+	d->dot = (uint8_t)dot;
 	world_done(w, d);
 }
 
@@ -679,6 +741,9 @@ struct pen_sched_stats world_stats(struct world *w)
 
 	pen_sched_stats(w->s, &st);
 	PEN_ASSERT(st.accepted == st.queued + st.delivered + st.bounced + st.expired + st.deleted);
+	PEN_ASSERT(st.doubtful <= st.queued);
+	PEN_ASSERT(st.messages == st.active + st.deferred + st.bouncing + st.held + st.waiting +
+					 st.scheduled);
 	return st;
 }
 

@@ -29,7 +29,8 @@ struct world_log {
 	char text[1100];
 	char dsn[16];
 	pen_time_us delay[4];
-	bool in_doubt;
+	bool in_doubt, retry_is_safe;
+	char klass[32];
 	char tls[PEN_TLS_FIELD_MAX];
 };
 
@@ -39,7 +40,10 @@ struct world_stored {
 	uint32_t nrcpt;
 	uint8_t fate[64], notify[64];
 	uint16_t attempts[64];
+	uint8_t doubts[64];
 	uint32_t flags;
+	char pool[64]; // of the class that was recorded last
+	char route[128];
 	pen_wall_us next_attempt;
 	bool removed, gone;
 	bool dsn;
@@ -97,6 +101,14 @@ struct world {
 	void (*edit)(struct pen_message *m); // what world_add is to change
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
+	// What the filter says of every refusal; NULL: nothing.
+	const char *klass;
+	bool greylisted;
+	// The time zone of all names but "": seconds east, until zone_until, then zone_next.
+	int32_t zone_offset, zone_next;
+	pen_wall_us zone_until;
+	uint32_t checks;
+	uint32_t ended[5]; // fates that no delivery brought
 };
 
 struct pen_addr world_ip6(uint8_t last); // 2001:db8::last
@@ -144,5 +156,10 @@ void world_run_ok(struct world *w);
 void world_resolved(struct world *w, uint32_t i, enum world_route how);
 void world_submitted(struct world *w, uint32_t i, int err);
 struct pen_sched_stats world_stats(struct world *w);
+// accepted = queued + delivered + bounced + expired + deleted, those in doubt among
+// the queued: of the counters, and of them against what is stored. After each step.
+void world_check(struct world *w);
+// The final dot was acknowledged (or not), and no reply came.
+void world_lose_dot(struct world *w, struct pen_delivery *d, enum pen_dot_state dot);
 uint32_t world_leases(const struct world *w);               // open
 uint32_t world_lease_at(const struct world *w, uint32_t n); // slot of the n-th open one

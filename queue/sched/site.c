@@ -101,7 +101,7 @@ void site_free(struct pen_sched *s, struct site *site)
 	table_remove(&s->sites, &site->node);
 	if (site->dead)
 		s->ndead--;
-	note_put(site->why);
+	pen_note_put(site->why);
 	if (site->refused != NULL)
 		lease_free(site->refused);
 	site_drop_hosts(site);
@@ -251,8 +251,8 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r)
 	site->dead = true;
 	s->ndead++;
 	site->dead_until = s->now + s->cfg.retry.minimal_backoff_time;
-	note_put(site->why);
-	site->why = note_new(r->dsn, r->relay, r->mta_len);
+	pen_note_put(site->why);
+	site->why = pen_note_get(r->dsn, r->relay, r->mta_len);
 	site->feedback.window = 0;
 	site->cap = 0;
 	site->cold = 0;
@@ -273,7 +273,7 @@ void site_revive(struct pen_sched *s, struct site *site, uint32_t busy)
 		return;
 	site->dead = false;
 	s->ndead--;
-	note_put(site->why);
+	pen_note_put(site->why);
 	site->why = NULL;
 	pen_feedback_revive(&site->feedback, &s->feedback, busy);
 	site->grow_after = s->now;

@@ -1,26 +1,44 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// bench_spool DIRECTORY [messages [bytes [producers]]]: producers feed messages
-// from memory; each is put, and removed once it is durable, as mail that is
-// delivered at once. Prints messages/s and syncs/message, and beside them what
-// the disk gives a plain writer of batches of the same size.
+// bench_spool [options] DIRECTORY: what the spool gives, beside what the disk
+// gives a plain sequential writer of batches of the same size, in turns, so that
+// both see the same machine.
+//
+//   (default)     producers feed messages from memory; each is put, and removed
+//                 once it is durable, as mail that is delivered at once
+//   --deferred    each is deferred twice, with a change of its state, and lives
+//                 until --live others have come; the writes per payload count
+//   --lone        one message at a time: time until it is durable, in flushes
+//   --recover N   fills a spool with N small messages, crashes, opens it again
+//   -n N, -s BYTES, -p PRODUCERS, --rounds N, --live N
 
 #include "pen_spool.h"
 
 #include "pen_err.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct bench {
 	struct pen_spool *spool;
+	const char *dir;
 	uint64_t messages;
-	uint32_t bytes, producers;
+	uint32_t bytes, producers, rounds;
+	uint64_t live; // --deferred: how many live at a time
+	bool deferred;
 	uint64_t failed, removed; // atomics
+
+	// --deferred: what lives, oldest first; the writer thread's.
+	uint64_t *ring;
+	uint64_t head, count;
 };
 
 static void on_removed(void *ctx, struct pen_message *m, int err)
@@ -31,15 +49,64 @@ static void on_removed(void *ctx, struct pen_message *m, int err)
 	__atomic_fetch_add(err == 0 ? &b->removed : &b->failed, 1, __ATOMIC_RELAXED);
 }
 
+static void on_deferred(void *ctx, struct pen_message *m, int err)
+{
+	struct bench *b = ctx;
+
+	(void)m;
+	if (err != 0)
+		__atomic_fetch_add(&b->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void end_one(struct bench *b, uint64_t id)
+{
+	struct pen_rcpt_change change = {.index = 0, .fate = PEN_FATE_DELIVERED, .attempts = 1};
+	struct pen_message_update u = {.id = id, .nchanges = 1, .change = &change, .removed = true};
+
+	if (pen_spool_update(b->spool, &u, on_removed, b) != 0)
+		__atomic_fetch_add(&b->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void defer_one(struct bench *b, uint64_t id, uint16_t attempts)
+{
+	struct pen_rcpt_change change = {.index = 0, .attempts = attempts};
+	struct pen_dsn error;
+	struct pen_message_update u = {.id = id,
+		.next_attempt = 1,
+		.nchanges = 1,
+		.change = &change,
+		.last_error = &error};
+
+	pen_dsn_set(&error, 4, 2, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT,
+		"452 4.2.2 The email account that you tried to reach is over quota");
+	if (pen_spool_update(b->spool, &u, on_deferred, b) != 0)
+		__atomic_fetch_add(&b->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void live_one(struct bench *b, uint64_t id)
+{
+	defer_one(b, id, 1);
+	b->ring[(b->head + b->count++) % (b->live + 1)] = id;
+	// Half way through its life it is deferred again.
+	if (b->count > b->live / 2)
+		defer_one(b, b->ring[(b->head + b->count - 1 - b->live / 2) % (b->live + 1)], 2);
+	if (b->count > b->live) {
+		end_one(b, b->ring[b->head]);
+		b->head = (b->head + 1) % (b->live + 1);
+		b->count--;
+	}
+}
+
 static void on_durable(void *ctx, struct pen_message *m, int err)
 {
 	struct bench *b = ctx;
-	struct pen_rcpt_change change = {.index = 0, .fate = PEN_FATE_DELIVERED, .attempts = 1};
-	struct pen_message_update u = {
-		.id = m->id, .nchanges = 1, .change = &change, .removed = true};
 
-	if (err != 0 || pen_spool_update(b->spool, &u, on_removed, b) != 0)
+	if (err != 0)
 		__atomic_fetch_add(&b->failed, 1, __ATOMIC_RELAXED);
+	else if (b->deferred)
+		live_one(b, m->id);
+	else
+		end_one(b, m->id);
 	pen_message_free(m);
 }
 
@@ -64,88 +131,325 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-// A sequential writer of the same batches over written blocks, nothing else.
-static double raw_rate(const char *dir, uint64_t total, uint64_t batch)
-{
-	char error[256];
+// A sequential writer of the same batches over written blocks, nothing else, in
+// a file as large as a segment.
+struct raw {
 	struct pen_disk *d;
 	struct pen_disk_file *f;
-	uint64_t size = 64u << 20, off = 0;
-	uint8_t *p = pen_disk_alloc(batch);
+};
 
-	if (pen_disk_posix_new(dir, &d, error, sizeof(error)) != 0)
+static void raw_open(struct raw *r, const char *dir)
+{
+	char error[256];
+	uint64_t size = 64u << 20;
+	uint8_t *p = pen_disk_alloc(1u << 20);
+
+	if (pen_disk_posix_new(dir, &r->d, error, sizeof(error)) != 0)
 		pen_fatal("%s", error);
-	d->ops->remove(d, "raw");
-	if (p == NULL || d->ops->open(d, "raw", PEN_DISK_CREATE | PEN_DISK_DIRECT, &f) != 0)
+	r->d->ops->remove(r->d, "raw");
+	if (p == NULL ||
+		r->d->ops->open(r->d, "raw", PEN_DISK_CREATE | PEN_DISK_DIRECT, &r->f) != 0)
 		pen_fatal("cannot make %s/raw", dir);
-	memset(p, 'x', batch);
-	for (; off + batch <= size; off += batch)
-		pen_disk_write(d, f, p, batch, off);
-	d->ops->datasync(d, f);
-	pen_time_us start = pen_clock_mono();
-	uint64_t done = 0;
-	for (off = 0; done < total; done += batch) {
-		off = off + batch <= size ? off : 0;
-		if (pen_disk_write(d, f, p, batch, off) != 0 || d->ops->datasync(d, f) != 0)
-			pen_fatal("cannot write %s/raw", dir);
-		off += batch;
-	}
-	double seconds = (double)(pen_clock_mono() - start) / 1e6;
-	d->ops->close(d, f);
-	d->ops->remove(d, "raw");
-	pen_disk_free(d);
+	memset(p, 'x', 1u << 20);
+	for (uint64_t off = 0; off < size; off += 1u << 20)
+		pen_disk_write(r->d, r->f, p, 1u << 20, off);
+	r->d->ops->datasync(r->d, r->f);
 	free(p);
-	return (double)done / seconds;
 }
 
-static void report(const struct bench *b, const char *dir, double seconds)
+static double raw_rate(struct raw *r, uint64_t total, uint64_t batch)
+{
+	uint64_t size = 64u << 20, off = 0, done = 0;
+	uint8_t *p = pen_disk_alloc(batch);
+
+	memset(p, 'y', batch);
+	pen_time_us start = pen_clock_mono();
+	for (; done < total; done += batch, off += batch) {
+		off = off + batch <= size ? off : 0;
+		if (pen_disk_write(r->d, r->f, p, batch, off) != 0 ||
+			r->d->ops->datasync(r->d, r->f) != 0)
+			pen_fatal("cannot write raw");
+	}
+	free(p);
+	return (double)done / ((double)(pen_clock_mono() - start) / 1e6);
+}
+
+static void raw_close(struct raw *r)
+{
+	r->d->ops->close(r->d, r->f);
+	r->d->ops->remove(r->d, "raw");
+	pen_disk_free(r->d);
+}
+
+static uint64_t per_commit(const struct pen_spool_counters *was, const struct pen_spool_counters *c)
+{
+	uint64_t commits = c->commits - was->commits;
+
+	return pen_disk_align((c->bytes_written - was->bytes_written) / (commits ? commits : 1));
+}
+
+static void report(const struct bench *b, const struct pen_spool_counters *was, double seconds)
 {
 	struct pen_spool_stats st;
 
 	pen_spool_stats(b->spool, &st);
 	const struct pen_spool_counters *c = &st.counters;
-	double rate = (double)b->messages / seconds;
-	double bytes = (double)c->bytes_written / seconds;
-	uint64_t batch = pen_disk_align(c->bytes_written / (c->commits != 0 ? c->commits : 1));
+	double payload = (double)b->messages * b->bytes;
+	double written = (double)(c->bytes_written - was->bytes_written);
+	double zeros = (double)(c->bytes_prepared - was->bytes_prepared);
 	printf("%llu messages of %u bytes in %.2f s: %.0f messages/s, %llu failed\n",
-		(unsigned long long)b->messages, b->bytes, seconds, rate,
+		(unsigned long long)b->messages, b->bytes, seconds, (double)b->messages / seconds,
 		(unsigned long long)b->failed);
-	printf("%.4f syncs/message, %.1f KiB/commit, %.1f MB/s, write amplification %.3f\n",
-		(double)c->syncs / (double)b->messages, (double)batch / 1024, bytes / 1e6,
-		(double)c->bytes_written / ((double)b->messages * b->bytes));
-	printf("%u segments (%u used), %llu relocated\n", st.segments, st.segments_used,
-		(unsigned long long)c->relocated);
-	double raw = raw_rate(dir, 512u << 20, batch);
-	printf("plain writer of the same batches: %.1f MB/s; the spool reaches %.0f%%\n", raw / 1e6,
-		100 * bytes / raw);
+	printf("%.4f flushes/message, %.0f KiB/commit, %.0f MB/s; write amplification %.3f "
+	       "(%.3f without prepared zeros)\n",
+		(double)(c->syncs - was->syncs) / (double)b->messages,
+		(double)per_commit(was, c) / 1024, written / seconds / 1e6,
+		(written + zeros) / payload, written / payload);
+	printf("%u segments (%u used), %llu messages moved\n", st.segments, st.segments_used,
+		(unsigned long long)(c->relocated - was->relocated));
+}
+
+static double round_of(struct bench *b, struct pen_spool_counters *was)
+{
+	struct pen_spool_stats st;
+	pthread_t threads[64];
+	uint64_t ends = b->messages - (b->deferred ? b->live - b->count : 0);
+
+	pen_spool_stats(b->spool, &st);
+	*was = st.counters;
+	b->removed = 0;
+	pen_time_us start = pen_clock_mono();
+	for (uint32_t i = 0; i < b->producers; i++) {
+		if (pthread_create(&threads[i], NULL, produce, b) != 0)
+			pen_fatal("cannot start a thread");
+	}
+	for (uint32_t i = 0; i < b->producers; i++)
+		pthread_join(threads[i], NULL);
+	while (__atomic_load_n(&b->removed, __ATOMIC_RELAXED) +
+			__atomic_load_n(&b->failed, __ATOMIC_RELAXED) <
+		ends)
+		usleep(100);
+	return (double)(pen_clock_mono() - start) / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void open_spool(struct bench *b, struct pen_spool_config *cfg)
+{
+	char error[256];
+
+	cfg->directory = b->dir;
+	if (pen_spool_open(cfg, &b->spool, error, sizeof(error)) != 0)
+		pen_fatal("%s", error);
+}
+
+static void run_rounds(struct bench *b)
+{
+	struct pen_spool_config cfg = {0};
+	struct pen_spool_counters was;
+	struct pen_spool_stats st;
+	double ratio[32];
+	struct raw raw;
+
+	open_spool(b, &cfg);
+	raw_open(&raw, b->dir);
+	for (uint32_t i = 0; i < b->rounds; i++) {
+		double seconds = round_of(b, &was);
+		report(b, &was, seconds);
+		pen_spool_stats(b->spool, &st);
+		double rate = (double)(st.counters.bytes_written - was.bytes_written) / seconds;
+		double plain = raw_rate(&raw, 512u << 20, per_commit(&was, &st.counters));
+		ratio[i] = rate / plain;
+		printf("plain writer of the same batches: %.0f MB/s; the spool reaches %.0f%%\n",
+			plain / 1e6, 100 * ratio[i]);
+	}
+	qsort(ratio, b->rounds, sizeof(ratio[0]), by_value);
+	printf("median of %u rounds: %.0f%% of the plain writer\n", b->rounds,
+		100 * ratio[b->rounds / 2]);
+	raw_close(&raw);
+	pen_spool_close(b->spool);
+}
+
+static void on_lone(void *ctx, struct pen_message *m, int err)
+{
+	if (err != 0)
+		pen_fatal("%s", strerror(-err));
+	pen_message_free(m);
+	__atomic_store_n((bool *)ctx, true, __ATOMIC_RELEASE);
+}
+
+static void run_lone(struct bench *b)
+{
+	struct pen_spool_config cfg = {0};
+	struct pen_span rcpt = PEN_SPAN_LIT("recipient@example.net");
+	double took[2000], plain[2000];
+	struct raw raw;
+	const int n = 1000;
+
+	open_spool(b, &cfg);
+	raw_open(&raw, b->dir);
+	for (int i = 0; i < n; i++) {
+		uint8_t *content = malloc(b->bytes);
+		bool done = false;
+		memset(content, 'l', b->bytes);
+		struct pen_message *m = pen_message_new(
+			PEN_SPAN_LIT("sender@example.org"), &rcpt, 1, content, b->bytes, 1, 0);
+		pen_time_us start = pen_clock_mono();
+		if (pen_spool_put(b->spool, m, on_lone, &done) != 0)
+			pen_fatal("put");
+		while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
+			sched_yield();
+		took[i] = (double)(pen_clock_mono() - start);
+		uint64_t batch = pen_disk_align(b->bytes + 400);
+		plain[i] = (double)batch / raw_rate(&raw, batch, batch) * 1e6;
+	}
+	qsort(took, (size_t)n, sizeof(took[0]), by_value);
+	qsort(plain, (size_t)n, sizeof(plain[0]), by_value);
+	printf("a lone message of %u bytes is durable in %.0f us (median), a write and flush "
+	       "takes %.0f us: %.2f flush times\n",
+		b->bytes, took[n / 2], plain[n / 2], took[n / 2] / plain[n / 2]);
+	raw_close(&raw);
+	pen_spool_close(b->spool);
+}
+
+static void on_kept(void *ctx, struct pen_message *m, int err)
+{
+	struct bench *b = ctx;
+
+	pen_message_free(m);
+	__atomic_fetch_add(err == 0 ? &b->removed : &b->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void on_found(void *ctx, struct pen_message *m)
+{
+	++*(uint64_t *)ctx;
+	pen_message_free(m);
+}
+
+static long rss_kb(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_maxrss;
+}
+
+// The fill is a process of its own and ends without a close: a crash.
+static void fill(struct bench *b)
+{
+	struct pen_spool_config cfg = {0};
+	char sender[64], rcpt[64];
+
+	open_spool(b, &cfg);
+	for (uint64_t i = 0; i < b->messages; i++) {
+		uint8_t *content = malloc(b->bytes);
+		memset(content, 'q', b->bytes);
+		snprintf(sender, sizeof(sender), "bounce-%llu@news.example.org",
+			(unsigned long long)i);
+		snprintf(rcpt, sizeof(rcpt), "user%llu@domain%llu.example", (unsigned long long)i,
+			(unsigned long long)(i % 1000));
+		struct pen_span to = pen_span_cstr(rcpt);
+		struct pen_message *m =
+			pen_message_new(pen_span_cstr(sender), &to, 1, content, b->bytes, 1, 0);
+		while (pen_spool_put(b->spool, m, on_kept, b) == -EAGAIN)
+			usleep(200);
+	}
+	while (__atomic_load_n(&b->removed, __ATOMIC_RELAXED) + b->failed < b->messages)
+		usleep(200);
+	_exit(b->failed == 0 ? 0 : 1);
+}
+
+static int run_recover(struct bench *b)
+{
+	uint64_t found = 0;
+	struct pen_spool_config cfg = {.ctx = &found, .on_message = on_found};
+
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		fill(b);
+	int status = 1;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		pen_fatal("cannot fill the spool");
+	for (int clean = 0; clean < 2; clean++) {
+		found = 0;
+		pen_time_us start = pen_clock_mono();
+		open_spool(b, &cfg);
+		double seconds = (double)(pen_clock_mono() - start) / 1e6;
+		printf("recovery of %llu messages of %u bytes after a %s: %.2f s, at most %ld MB "
+		       "of memory\n",
+			(unsigned long long)found, b->bytes, clean ? "clean stop" : "crash",
+			seconds, rss_kb() / 1024);
+		pen_spool_close(b->spool);
+		if (found != b->messages)
+			return 1;
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct bench b = {.messages = argc > 2 ? strtoull(argv[2], NULL, 0) : 300000,
-		.bytes = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 0) : 4096,
-		.producers = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 0) : 2};
-	struct pen_spool_config cfg = {.directory = argc > 1 ? argv[1] : NULL};
-	char error[256];
-	pthread_t threads[64];
+	static const struct option options[] = {{"deferred", no_argument, NULL, 'd'},
+		{"lone", no_argument, NULL, 'l'}, {"recover", required_argument, NULL, 'r'},
+		{"rounds", required_argument, NULL, 'R'}, {"live", required_argument, NULL, 'L'},
+		{NULL, 0, NULL, 0}};
+	struct bench b = {.messages = 400000, .bytes = 4096, .producers = 2, .rounds = 3};
+	bool lone = false, recover = false, sized = false;
 
-	if (argc < 2 || b.producers == 0 || b.producers > 64)
-		pen_fatal("usage: bench_spool DIRECTORY [messages [bytes [producers]]]");
-	if (pen_spool_open(&cfg, &b.spool, error, sizeof(error)) != 0)
-		pen_fatal("%s", error);
-	b.messages -= b.messages % b.producers;
-	pen_time_us start = pen_clock_mono();
-	for (uint32_t i = 0; i < b.producers; i++) {
-		if (pthread_create(&threads[i], NULL, produce, &b) != 0)
-			pen_fatal("cannot start a thread");
+	for (int o; (o = getopt_long(argc, argv, "n:s:p:", options, NULL)) != -1;) {
+		switch (o) {
+		case 'n':
+			b.messages = strtoull(optarg, NULL, 0);
+			break;
+		case 's':
+			b.bytes = (uint32_t)strtoul(optarg, NULL, 0);
+			sized = true;
+			break;
+		case 'p':
+			b.producers = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'R':
+			b.rounds = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'L':
+			b.live = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			b.deferred = true;
+			break;
+		case 'l':
+			lone = true;
+			break;
+		case 'r':
+			recover = true;
+			b.messages = strtoull(optarg, NULL, 0);
+			break;
+		default:
+			return 2;
+		}
 	}
-	for (uint32_t i = 0; i < b.producers; i++)
-		pthread_join(threads[i], NULL);
-	while (__atomic_load_n(&b.removed, __ATOMIC_RELAXED) +
-			__atomic_load_n(&b.failed, __ATOMIC_RELAXED) <
-		b.messages)
-		usleep(100);
-	report(&b, argv[1], (double)(pen_clock_mono() - start) / 1e6);
-	pen_spool_close(b.spool);
+	if (optind + 1 != argc || b.producers == 0 || b.producers > 64 || b.rounds == 0 ||
+		b.rounds > 32 || b.messages == 0)
+		pen_fatal("usage: bench_spool [-n N] [-s BYTES] [-p PRODUCERS] [--rounds N] "
+			  "[--deferred [--live N] | --lone | --recover N] DIRECTORY");
+	b.dir = argv[optind];
+	b.messages -= b.messages % b.producers;
+	if (b.deferred && b.live == 0)
+		b.live = b.messages / 4;
+	b.ring = calloc(b.live + 2, sizeof(*b.ring));
+	if (recover) {
+		b.bytes = sized ? b.bytes : 300;
+		return run_recover(&b);
+	}
+	if (lone)
+		run_lone(&b);
+	else
+		run_rounds(&b);
+	free(b.ring);
 	return b.failed == 0 ? 0 : 1;
 }

@@ -201,6 +201,32 @@ static int posix_lock(struct pen_disk *base)
 	return 0;
 }
 
+// Without a lock file there is nobody to keep out.
+static int posix_lock_shared(struct pen_disk *base)
+{
+	struct posix_disk *d = posix_of(base);
+	int fd = openat(d->dir, "lock", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	d->lock = fd;
+	return 0;
+}
+
+static void posix_unlock(struct pen_disk *base)
+{
+	struct posix_disk *d = posix_of(base);
+
+	if (d->lock >= 0)
+		close(d->lock);
+	d->lock = -1;
+}
+
 static void posix_free(struct pen_disk *base)
 {
 	struct posix_disk *d = posix_of(base);
@@ -225,6 +251,8 @@ static const struct pen_disk_ops posix_ops = {
 	.rename = posix_rename,
 	.free_bytes = posix_free_bytes,
 	.lock = posix_lock,
+	.lock_shared = posix_lock_shared,
+	.unlock = posix_unlock,
 	.free = posix_free,
 };
 

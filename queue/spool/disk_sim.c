@@ -36,7 +36,7 @@ struct sim_disk {
 	struct inode *inodes;
 	struct entry *entries;
 	struct pen_disk_file *files;
-	uint64_t ops, syncs, crash_at;
+	uint64_t ops, syncs, syncs_failed, crash_at;
 	bool crashed, locked;
 };
 
@@ -127,6 +127,12 @@ static int sim_open(
 		int err = sim_change(d);
 		if (err != 0)
 			return err;
+		if (d->faults.fail_creates > 0) {
+			d->faults.fail_creates--;
+			return -EIO;
+		}
+		if (chance(d, d->faults.create_eio_ppm))
+			return -EIO;
 		if (e != NULL && e->now != NULL)
 			return -EEXIST;
 		e = entry_get(d, name);
@@ -244,7 +250,10 @@ static int sim_datasync(struct pen_disk *base, struct pen_disk_file *f)
 		return err;
 	d->syncs++;
 	size_t sectors = (i->size + PEN_DISK_SECTOR - 1) / PEN_DISK_SECTOR;
+	if (d->faults.before_sync != NULL)
+		d->faults.before_sync(d->faults.ctx, d->syncs);
 	if (d->faults.fail_syncs > 0 || chance(d, d->faults.sync_eio_ppm)) {
+		d->syncs_failed++;
 		if (d->faults.fail_syncs > 0)
 			d->faults.fail_syncs--;
 		for (size_t s = 0; s < sectors; s++) {
@@ -359,6 +368,16 @@ static int sim_lock(struct pen_disk *base)
 	return 0;
 }
 
+static int sim_lock_shared(struct pen_disk *base)
+{
+	return sim_of(base)->locked ? -EWOULDBLOCK : 0;
+}
+
+static void sim_unlock(struct pen_disk *base)
+{
+	sim_of(base)->locked = false;
+}
+
 static void inodes_free(struct sim_disk *d, bool all)
 {
 	for (struct inode **at = &d->inodes; *at != NULL;) {
@@ -408,6 +427,8 @@ static const struct pen_disk_ops sim_ops = {
 	.rename = sim_rename,
 	.free_bytes = sim_free_bytes,
 	.lock = sim_lock,
+	.lock_shared = sim_lock_shared,
+	.unlock = sim_unlock,
 	.free = sim_free,
 };
 
@@ -439,6 +460,11 @@ bool pen_disk_sim_crashed(const struct pen_disk *d)
 uint64_t pen_disk_sim_ops(const struct pen_disk *d)
 {
 	return ((const struct sim_disk *)d)->ops;
+}
+
+uint64_t pen_disk_sim_syncs_failed(const struct pen_disk *d)
+{
+	return ((const struct sim_disk *)d)->syncs_failed;
 }
 
 uint64_t pen_disk_sim_syncs(const struct pen_disk *d)

@@ -55,8 +55,7 @@ static void make_valid(uint8_t *p)
 		put32(r, SPOOL_RECORD_MAGIC);
 		put32(r + 8, length);
 		r[12] = (uint8_t)(1 + r[12] % 3);
-		bool dsn = r[12] != SPOOL_UPDATE && r[13] == SPOOL_VERSION_DSN;
-		r[13] = dsn ? SPOOL_VERSION_DSN : SPOOL_VERSION;
+		r[13] = (uint8_t)(r[13] % (SPOOL_VERSION_ATTR + 2)); // and one too new
 		put64(r + 24, 1 + get64(r + 24) % 8);
 		spool_record_seal(r, EPOCH);
 		at += (uint32_t)align8(length);

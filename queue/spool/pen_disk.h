@@ -48,6 +48,9 @@ struct pen_disk_ops {
 	int (*rename)(struct pen_disk *, const char *from, const char *to);
 	int64_t (*free_bytes)(struct pen_disk *);
 	int (*lock)(struct pen_disk *); // -EWOULDBLOCK: another process has it
+	// To read only, several at a time; makes and changes nothing.
+	int (*lock_shared)(struct pen_disk *);
+	void (*unlock)(struct pen_disk *);
 	void (*free)(struct pen_disk *);
 };
 

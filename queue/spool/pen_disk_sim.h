@@ -25,6 +25,12 @@ struct pen_disk_sim_faults {
 	uint32_t fail_syncs;      // the next n datasyncs fail
 	uint32_t fail_writes;     // the next n pwrites fail
 	bool read_only;           // every change fails with -EROFS
+	uint32_t create_eio_ppm;  // chance that a file cannot be made
+	uint32_t fail_creates;    // the next n creations fail
+	// A slow disk: called before each datasync, with its number, and may take
+	// its time; a datasync under way is not durable.
+	void (*before_sync)(void *ctx, uint64_t n);
+	void *ctx;
 };
 
 struct pen_disk *pen_disk_sim_new(uint64_t seed);
@@ -37,6 +43,7 @@ void pen_disk_sim_crash_after(struct pen_disk *d, uint64_t ops);
 bool pen_disk_sim_crashed(const struct pen_disk *d);
 uint64_t pen_disk_sim_ops(const struct pen_disk *d);
 uint64_t pen_disk_sim_syncs(const struct pen_disk *d);
+uint64_t pen_disk_sim_syncs_failed(const struct pen_disk *d);
 
 // pen_disk_sim_restart resolves what the crash left on the medium and switches
 // the power on. Handles opened before are invalid. The lock is free again.

@@ -41,6 +41,7 @@
 	X(io_errors, "failed writes, syncs and creations")                                         \
 	X(failed_batches, "batches that could not be made durable at all")                         \
 	X(corrupt, "damaged regions found and set aside")                                          \
+	X(newer, "records and segments of a later version set aside")                              \
 	X(torn, "unfinished tails found after a crash")
 PEN_COUNTERS_DECLARE(pen_spool, PEN_SPOOL_COUNTERS);
 
@@ -48,6 +49,10 @@ enum pen_spool_problem_kind {
 	PEN_SPOOL_TORN,    // the unfinished end of a crash: nothing acknowledged is lost
 	PEN_SPOOL_CORRUPT, // bytes that were whole once and are not any more
 	PEN_SPOOL_IO,      // a file or a region that cannot be read or written
+	PEN_SPOOL_NEWER,   // whole, but in a format of a later version: set aside
+	PEN_SPOOL_FULL,    // no new mail is taken from now on; err says why
+	PEN_SPOOL_ROOM,    // and this ended
+	PEN_SPOOL_SLOW,    // the disk: a commit has taken `length` microseconds so far
 };
 
 struct pen_spool_problem {
@@ -55,7 +60,7 @@ struct pen_spool_problem {
 	const char *file;
 	uint64_t offset, length;
 	uint64_t id;      // of the message, 0 when unknown
-	int err;          // -errno for PEN_SPOOL_IO
+	int err;          // -errno for PEN_SPOOL_IO and PEN_SPOOL_FULL
 	const char *kept; // where the bytes were set aside, NULL when they were not
 };
 
@@ -70,9 +75,14 @@ struct pen_spool_config {
 	uint64_t reserve_bytes;     // kept for updates and relocation; at least 3 segments
 	uint64_t batch_bytes;       // most bytes in one commit; default 1 MiB
 	uint64_t queue_limit_bytes; // pen_spool.h: waiting messages; default 64 MiB
+	pen_time_us wait_limit_us;  // pen_spool.h: how long a put waits for a stuck disk
 	uint32_t ahead_segments;    // prepared beyond the reserve; default 2
 	bool prepare_elsewhere;     // somebody else prepares segments in time
-	uint64_t seed;              // 0: from the kernel; epochs must not be guessable
+	// Called after each megabyte of a segment that somebody else prepares; may
+	// sleep to leave the disk to commits. NULL: at full speed.
+	void (*prepare_pace)(void *prepare_ctx);
+	void *prepare_ctx;
+	uint64_t seed; // 0: from the kernel; epochs must not be guessable
 
 	void *ctx;
 	// Recovery, from within open, in the order of ids: each message without a
@@ -80,6 +90,11 @@ struct pen_spool_config {
 	pen_spool_message_fn *on_message;
 	// Also later, from the writer, or from a read. NULL: logged only.
 	pen_spool_problem_fn *on_problem;
+	// pen_spool.h: right before a batch of requests is written, all of which were made before (on
+	// a thread of the spool's); and after completions ran, on their thread. NULL: nothing. They
+	// must not call the spool.
+	void (*before_commit)(void *ctx);
+	void (*after_commit)(void *ctx);
 };
 
 struct pen_spool_stats {
@@ -115,7 +130,26 @@ int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_upd
 // One write and one sync. 0: everything appended since the last commit is
 // durable. Otherwise none of it counts, as if it had not been appended.
 int pen_spool_core_commit(struct pen_spool_core *c);
+
+// A commit in three steps, so that the next batch fills while one is written.
+// begin: 1 when there is a batch to write, 0 when nothing was appended; -errno,
+//        then it was dropped. put and update may follow at once (also with
+//        -EAGAIN until end); commit, step and a second begin may not.
+// write: on any thread, once; its result goes to end.
+// end:   as commit returns. When `*dropped`, what was appended since begin was
+//        taken back, and has to be appended again.
+int pen_spool_core_begin(struct pen_spool_core *c);
+int pen_spool_core_write(const struct pen_spool_core *c);
+int pen_spool_core_end(struct pen_spool_core *c, int err, bool *dropped);
+// Takes back what was appended and is not being written.
+void pen_spool_core_drop(struct pen_spool_core *c);
 bool pen_spool_core_dirty(const struct pen_spool_core *c);
+
+// The next batch ends the message, whose put was refused after it was appended.
+void pen_spool_core_take_back(struct pen_spool_core *c, uint64_t id);
+
+// Counts, logs and passes on a problem, as if the core had met it.
+void pen_spool_core_report(struct pen_spool_core *c, const struct pen_spool_problem *p);
 
 // True while a put would be refused with -ENOSPC.
 bool pen_spool_core_full(const struct pen_spool_core *c);
@@ -124,11 +158,15 @@ bool pen_spool_core_full(const struct pen_spool_core *c);
 // relocates or removes. 1: call again soon; 0: nothing to do; -errno: could
 // not, try again after a while.
 int pen_spool_core_step(struct pen_spool_core *c);
+// Whether a step would do something; cheap.
+bool pen_spool_core_wants_step(struct pen_spool_core *c);
 
 // With prepare_elsewhere: the number of the segment to prepare next, 0 for
 // none; asked for one at a time. Prepare it on any thread, then report.
 uint32_t pen_spool_core_wanted(struct pen_spool_core *c);
 int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot);
+// Only the reserve is left: the next segment for mail has to be made soon.
+bool pen_spool_core_short(const struct pen_spool_core *c);
 void pen_spool_core_prepared(struct pen_spool_core *c, uint32_t slot, int err);
 
 // pen_spool_core_read loads m->content (malloc'ed, owned by the message), which

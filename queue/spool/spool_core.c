@@ -72,8 +72,10 @@ static void core_free(struct pen_spool_core *c)
 	spool_index_fini(&c->index);
 	pen_buf_fini(&c->foot);
 	free(c->slot);
-	free(c->batch);
-	free(c->op);
+	free(c->open.p);
+	free(c->open.op);
+	free(c->flight.p);
+	free(c->flight.op);
 	free(c->aborted);
 	free(c->scratch);
 	pthread_mutex_destroy(&c->lock);
@@ -139,7 +141,7 @@ int pen_spool_core_open(const struct pen_spool_config *cfg, struct pen_spool_cor
 void pen_spool_core_close(struct pen_spool_core *c, bool clean)
 {
 	if (clean && c->active != NULL)
-		spool_foot_write(c, true);
+		spool_foot_write(c);
 	core_free(c);
 }
 

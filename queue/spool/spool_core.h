@@ -37,6 +37,7 @@ struct spool_segment {
 	uint8_t state;
 	bool orphan;  // gone from the tables; the last reader releases it; core->lock
 	bool discard; // after an error, or of another size: delete, don't reuse
+	bool keep;    // has bytes that are nowhere else: put away whole, don't reuse
 	char name[SPOOL_NAME_MAX];
 };
 
@@ -45,7 +46,7 @@ struct spool_segments {
 	uint32_t n;
 };
 
-enum spool_op_kind { OP_PUT, OP_UPDATE, OP_REMOVE, OP_MOVE };
+enum spool_op_kind { OP_PUT, OP_UPDATE, OP_REMOVE, OP_MOVE, OP_TAKE_BACK };
 
 // What a record in the batch does to the index, once durable, and how to take
 // back what it did when it was appended.
@@ -55,6 +56,14 @@ struct spool_op {
 	uint32_t len;
 	uint32_t old_upd_slot, old_upd_off;
 	uint8_t kind;
+};
+
+struct spool_batch {
+	uint8_t *p;
+	size_t len, cap;
+	uint32_t records, nop, cap_op;
+	uint64_t foot; // bytes it will add to the footer
+	struct spool_op *op;
 };
 
 // Who asks for room, from the least to the most entitled to the reserve.
@@ -82,14 +91,12 @@ struct pen_spool_core {
 	uint64_t last_id;
 	struct pen_rand rand;
 	uint32_t preparing; // slot that somebody prepares; 0 none
-	int prepare_err;    // of the last attempt, until space may be there again
+	bool told_full;
+	int prepare_err; // of the last attempt, until space may be there again
 
-	uint8_t *batch;
-	size_t batch_len, batch_cap;
-	uint32_t batch_records;
-	uint64_t batch_foot; // bytes the batch will add to the footer
-	struct spool_op *op;
-	uint32_t nop, cap_op;
+	struct spool_batch open;   // being filled
+	struct spool_batch flight; // being written, while `flying`
+	bool flying;
 
 	struct pen_buf foot; // of the active segment
 	uint64_t *aborted;   // ids of puts that failed after bytes may have been written
@@ -132,6 +139,8 @@ uint64_t spool_low_epoch(const struct pen_spool_core *c);
 bool spool_free_heads(struct pen_spool_core *c);
 
 // spool_batch.c
+// Where the open batch will be in the active segment.
+uint64_t spool_open_base(const struct pen_spool_core *c);
 // Room for a record of `need` bytes and `foot` bytes in the footer; the place
 // to encode it, or NULL and *err (see pen_spool_core_put).
 uint8_t *spool_batch_room(
@@ -151,8 +160,8 @@ void spool_prepare_reserve(struct pen_spool_core *c);
 void spool_foot_message(struct pen_spool_core *c, const uint8_t *record, uint32_t off);
 void spool_foot_update(struct pen_spool_core *c, const uint8_t *record, uint32_t off);
 uint64_t spool_foot_room(const struct pen_spool_core *c, uint64_t more);
-// Writes the active segment's footer; `sync` on a clean close.
-void spool_foot_write(struct pen_spool_core *c, bool sync);
+// Writes the active segment's footer and syncs it.
+void spool_foot_write(struct pen_spool_core *c);
 
 // spool_read.c
 // Reads the record at a place into c->scratch (the writer's) and checks it.
@@ -164,9 +173,14 @@ void spool_read_segment(struct pen_spool_core *c, struct spool_segment *s, uint8
 
 // spool_report.c
 void spool_problem(struct pen_spool_core *c, const struct pen_spool_problem *p);
-// Reports damaged bytes after copying them into the corrupt folder.
-void spool_set_aside(struct pen_spool_core *c, const char *file, uint64_t epoch, uint64_t offset,
-	const uint8_t *p, uint64_t length, uint64_t id);
+// Reports bytes, damaged or of a later version, after copying them into the
+// corrupt folder. False: they could not be copied.
+bool spool_set_aside(struct pen_spool_core *c, enum pen_spool_problem_kind kind, const char *file,
+	uint64_t epoch, uint64_t offset, const uint8_t *p, uint64_t length, uint64_t id);
+// Moves a whole segment file into the corrupt folder, and says so. -errno.
+int spool_segment_away(
+	struct pen_spool_core *c, struct spool_segment *s, enum pen_spool_problem_kind kind);
+void spool_tell_full(struct pen_spool_core *c);
 void spool_io_problem(struct pen_spool_core *c, const char *file, int err);
 
 // spool_scan.c
@@ -176,6 +190,8 @@ struct spool_scan {
 	void (*record)(void *ctx, const struct spool_record *r, uint32_t off);
 	void (*batch)(void *ctx, const struct spool_batch_header *h);
 	void (*bad)(void *ctx, uint64_t offset, uint64_t length, bool torn);
+	// A whole record of a version that we don't know.
+	void (*newer)(void *ctx, const struct spool_record *r, uint32_t off);
 };
 // `closed_end`: the data is known to end there whole; 0 unknown. Returns where
 // the data ends.

@@ -5,6 +5,7 @@
 
 #include "pen_disk_sim.h"
 #include "pen_log.h"
+#include "pen_spool_check.h"
 #include "pen_spool_core.h"
 #include "pen_test.h"
 
@@ -34,12 +35,13 @@ struct model {
 	uint64_t id;
 	enum fate_of_put is;
 	uint32_t nrcpt, content_len;
-	struct value rcpt[RCPTS]; // fate << 16 | attempts
+	struct value rcpt[RCPTS]; // rcpt_value
+	struct value klass;       // number of its tenant
 	struct value next;        // next_attempt
 	struct value flags;
 	struct value error; // detail of last_error
 	bool pending_put, pending_removal;
-	bool seen;
+	bool seen, checked;
 	const char *why; // it is gone
 };
 
@@ -55,6 +57,26 @@ struct world {
 	unsigned corrupt, torn, lost;
 	uint64_t recovered, crashes, acked, moved, freed, abandoned;
 };
+
+static uint64_t rcpt_value(uint8_t fate, uint8_t doubts, uint16_t attempts)
+{
+	return (uint64_t)fate << 32 | (uint64_t)doubts << 16 | attempts;
+}
+
+// A class for each number; 0: none.
+static const struct pen_mail_class *class_of(unsigned n)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "t%u", n);
+	return pen_mail_class_get(n != 0 ? pen_span_cstr(name) : PEN_SPAN_LIT(""), PEN_SPAN_LIT(""),
+		PEN_SPAN_LIT(""), PEN_PRIORITY_NORMAL);
+}
+
+static uint64_t class_number(const struct pen_mail_class *k)
+{
+	return k->tenant.n > 0 ? strtoull((const char *)k->tenant.p + 1, NULL, 10) : 0;
+}
 
 static void quiet(
 	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)
@@ -95,7 +117,7 @@ static bool value_ok(const struct value *v, uint64_t x)
 
 // What each message's values have pending in the open batch.
 static struct pending {
-	unsigned rcpt[RCPTS], next, flags, error;
+	unsigned rcpt[RCPTS], next, flags, error, klass;
 } pending[MESSAGES];
 
 static struct model *model_find(struct world *w, uint64_t id)
@@ -119,9 +141,11 @@ static void check_message(struct world *w, struct model *m, struct pen_message *
 	assert_int_equal(got->content_len, m->content_len);
 	assert_true(value_ok(&m->next, (uint64_t)got->next_attempt));
 	assert_true(value_ok(&m->flags, got->flags));
+	assert_true(value_ok(&m->klass, class_number(got->klass)));
 	assert_true(value_ok(&m->error, got->last_error != NULL ? got->last_error->detail : 0));
 	for (uint32_t i = 0; i < got->nrcpt; i++) {
-		uint64_t x = (uint64_t)got->rcpt[i].fate << 16 | got->rcpt[i].attempts;
+		uint64_t x =
+			rcpt_value(got->rcpt[i].fate, got->rcpt[i].doubts, got->rcpt[i].attempts);
 		char addr[64];
 		snprintf(addr, sizeof(addr), "r%u-%llx@example.net", i, (unsigned long long)m->id);
 		assert_true(pen_span_eq(got->rcpt[i].addr, pen_span_cstr(addr)));
@@ -161,7 +185,9 @@ static void on_message(void *ctx, struct pen_message *got)
 		check_message(w, m, got);
 	// What was found is what counts from here on.
 	for (uint32_t i = 0; i < got->nrcpt; i++)
-		value_set(&m->rcpt[i], (uint64_t)got->rcpt[i].fate << 16 | got->rcpt[i].attempts);
+		value_set(&m->rcpt[i],
+			rcpt_value(got->rcpt[i].fate, got->rcpt[i].doubts, got->rcpt[i].attempts));
+	value_set(&m->klass, class_number(got->klass));
 	value_set(&m->next, (uint64_t)got->next_attempt);
 	value_set(&m->flags, got->flags);
 	value_set(&m->error, got->last_error != NULL ? got->last_error->detail : 0);
@@ -235,9 +261,33 @@ static void world_init(struct world *w, uint64_t seed, uint64_t segment, unsigne
 	world_open(w);
 }
 
+// In one step, or in three with the next batch begun meanwhile, which is taken
+// back when the first one fails.
+static int commit_somehow(struct world *w)
+{
+	struct pen_span rcpt = PEN_SPAN_LIT("next@example.net");
+	bool dropped;
+
+	if (pen_rand_below(&w->rand, 3) != 0)
+		return pen_spool_core_commit(w->core);
+	int n = pen_spool_core_begin(w->core);
+	if (n <= 0)
+		return n;
+	struct pen_message *m = pen_message_new(
+		PEN_SPAN_LIT("s@example.org"), &rcpt, 1, calloc(1, 100), 100, w->now, 0);
+	pen_message_set_id(m, pen_spool_core_next_id(w->core, w->now));
+	int put = pen_spool_core_put(w->core, m);
+	int err = pen_spool_core_end(w->core, pen_spool_core_write(w->core), &dropped);
+	assert_true(!dropped || put == 0);
+	assert_int_equal(pen_spool_core_dirty(w->core), put == 0 && !dropped);
+	pen_spool_core_drop(w->core);
+	pen_message_free(m);
+	return err;
+}
+
 static void world_commit(struct world *w)
 {
-	int err = pen_spool_core_commit(w->core);
+	int err = commit_somehow(w);
 
 	for (unsigned i = 0; i < w->n; i++) {
 		struct model *m = &w->m[i];
@@ -249,6 +299,7 @@ static void world_commit(struct world *w)
 			value_commit(&m->next, &pending[i].next);
 			value_commit(&m->flags, &pending[i].flags);
 			value_commit(&m->error, &pending[i].error);
+			value_commit(&m->klass, &pending[i].klass);
 			if (m->pending_removal) {
 				m->is = GONE;
 				m->why = "its removal was acknowledged";
@@ -287,6 +338,8 @@ static void do_put(struct world *w)
 	struct pen_message *msg = pen_message_new(PEN_SPAN_LIT("s@example.org"), rcpts, m->nrcpt,
 		content, m->content_len, w->now, PEN_MESSAGE_8BIT);
 	pen_message_set_id(msg, m->id);
+	unsigned tenant = (unsigned)pen_rand_below(&w->rand, 3);
+	msg->klass = class_of(tenant);
 	int err = pen_spool_core_put(w->core, msg);
 	if (err == -EAGAIN) {
 		world_commit(w);
@@ -295,6 +348,7 @@ static void do_put(struct world *w)
 	if (err == 0) {
 		value_set(&m->next, (uint64_t)w->now);
 		value_set(&m->flags, PEN_MESSAGE_8BIT);
+		value_set(&m->klass, tenant);
 		m->is = PUT_MAYBE;
 		m->pending_put = true;
 		w->n++;
@@ -342,6 +396,7 @@ static void do_update(struct world *w)
 		if (pen_rand_below(&w->rand, 2) == 0)
 			change[u.nchanges++] = (struct pen_rcpt_change){.index = i,
 				.fate = (uint8_t)pen_rand_below(&w->rand, 5),
+				.doubts = (uint8_t)(pen_rand_below(&w->rand, 4) == 0),
 				.attempts = (uint16_t)pen_rand_below(&w->rand, 60000)};
 	}
 	unsigned detail = 0;
@@ -353,9 +408,17 @@ static void do_update(struct world *w)
 	}
 	if (m->next.nmaybe >= MAYBES - 1)
 		return;
+	unsigned tenant = (unsigned)pen_rand_below(&w->rand, 4);
+	if (pen_rand_below(&w->rand, 4) == 0)
+		u.klass = class_of(tenant);
 	int err = update_once(w, &u);
+	pen_mail_class_put(u.klass);
 	if (err != 0)
 		return;
+	if (u.klass != NULL) {
+		value_maybe(&m->klass, tenant);
+		p->klass++;
+	}
 	value_maybe(&m->next, (uint64_t)u.next_attempt);
 	value_maybe(&m->flags, u.flags);
 	p->next++;
@@ -366,7 +429,7 @@ static void do_update(struct world *w)
 	}
 	for (uint32_t i = 0; i < u.nchanges; i++) {
 		value_maybe(&m->rcpt[change[i].index],
-			(uint64_t)change[i].fate << 16 | change[i].attempts);
+			rcpt_value(change[i].fate, change[i].doubts, change[i].attempts));
 		p->rcpt[change[i].index]++;
 	}
 }
@@ -434,6 +497,50 @@ static void world_close(struct world *w, bool clean)
 	pen_spool_core_close(w->core, clean);
 }
 
+static void on_fault(void *ctx, const struct pen_spool_fault *f)
+{
+	struct world *w = ctx;
+
+	// A footer whose sync failed may be anything.
+	if (pen_disk_sim_syncs_failed(w->disk) > 0 && strstr(f->what, "the footer is damaged"))
+		return;
+	fail_msg("%s: offset %llu, message %llu: %s", f->file, (unsigned long long)f->offset,
+		(unsigned long long)f->id, f->what);
+}
+
+static void on_seen(void *ctx, const struct pen_spool_seen *s)
+{
+	struct world *w = ctx;
+	struct model *m = model_find(w, s->m->id);
+
+	if (m == NULL || s->ended)
+		return;
+	m->checked = true;
+	for (uint32_t i = 0; i < s->m->nrcpt; i++) {
+		const struct pen_recipient *r = &s->m->rcpt[i];
+		assert_true(value_ok(&m->rcpt[i], rcpt_value(r->fate, r->doubts, r->attempts)));
+	}
+}
+
+// What a crash leaves is no damage, and has everything that was acknowledged.
+static void world_check(struct world *w)
+{
+	struct pen_spool_check_config cfg = {
+		.disk = w->disk, .ctx = w, .on_fault = on_fault, .on_message = on_seen};
+	struct pen_spool_check out;
+	char error[256];
+
+	for (unsigned i = 0; i < w->n; i++)
+		w->m[i].checked = false;
+	assert_int_equal(pen_spool_check(&cfg, &out, error, sizeof(error)), 0);
+	assert_false(out.online);
+	for (unsigned i = 0; i < w->n; i++) {
+		if (w->m[i].is == PUT_ACKED && !w->m[i].checked)
+			fail_msg("the check does not see message %llu",
+				(unsigned long long)w->m[i].id);
+	}
+}
+
 // Runs until the power fails, restarts, checks; forgets what is gone for good.
 static void world_life(struct world *w)
 {
@@ -453,6 +560,7 @@ static void world_life(struct world *w)
 	pen_disk_sim_restart(w->disk);
 	struct pen_disk_sim_faults faults = *pen_disk_sim_faults(w->disk);
 	*pen_disk_sim_faults(w->disk) = (struct pen_disk_sim_faults){0};
+	world_check(w);
 	world_open(w);
 	*pen_disk_sim_faults(w->disk) = faults;
 	// Messages that ended long ago must stay ended: keep a good part of them.

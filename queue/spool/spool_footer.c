@@ -88,7 +88,7 @@ static size_t foot_filter(struct pen_spool_core *c)
 	return to;
 }
 
-void spool_foot_write(struct pen_spool_core *c, bool sync)
+void spool_foot_write(struct pen_spool_core *c)
 {
 	struct spool_segment *s = c->active;
 	size_t n = c->foot.failed ? 0 : foot_filter(c);
@@ -117,8 +117,11 @@ void spool_foot_write(struct pen_spool_core *c, bool sync)
 	spool_trailer_encode(p + room - SPOOL_BLOCK, &t);
 	int err = pen_disk_write(c->disk, s->file, p, room, s->size - room);
 	PEN_COUNT_N(c->ctr.bytes_written, room);
-	// Not needed for durability: without it recovery reads the records.
-	if (err == 0 && sync)
+	// Not needed for durability: without it recovery reads the records. But a
+	// footer that is synced before the next segment has a batch, and damaged
+	// later, is known to be damage.
+	PEN_COUNT(c->ctr.syncs);
+	if (err == 0)
 		err = c->disk->ops->datasync(c->disk, s->file);
 	if (err != 0) {
 		PEN_COUNT(c->ctr.io_errors);

@@ -124,8 +124,8 @@ static int load_content(
 static void report_damage(
 	struct pen_spool_core *c, const struct reading *r, const uint8_t *p, uint64_t id)
 {
-	spool_set_aside(
-		c, r->segment->name, r->epoch, r->off, p + r->off % SPOOL_BLOCK, r->len, id);
+	spool_set_aside(c, PEN_SPOOL_CORRUPT, r->segment->name, r->epoch, r->off,
+		p + r->off % SPOOL_BLOCK, r->len, id);
 }
 
 int pen_spool_core_read(struct pen_spool_core *c, struct pen_message *m)

@@ -137,7 +137,9 @@ static void give_up(struct pen_spool_core *c, struct spool_segment *s, struct sp
 		return;
 	memset(p, 0, to - from);
 	pen_disk_read(c->disk, s->file, p, to - from, from);
-	spool_set_aside(c, s->name, s->epoch, e->off, p + (e->off - from), e->len, id);
+	if (!spool_set_aside(c, PEN_SPOOL_CORRUPT, s->name, s->epoch, e->off, p + (e->off - from),
+		    e->len, id))
+		s->keep = true;
 	free(p);
 	pthread_mutex_lock(&c->lock);
 	s->live--;
@@ -184,17 +186,29 @@ static int move_step(struct pen_spool_core *c)
 }
 
 // Free segments beyond what a busy hour needs go back to the file system.
+static bool must_trim(const struct pen_spool_core *c)
+{
+	return c->idle.n > c->reserve + c->cfg.ahead_segments + SPARE_SEGMENTS + c->log.n;
+}
+
 static bool trim(struct pen_spool_core *c)
 {
-	if (c->idle.n <= c->reserve + c->cfg.ahead_segments + SPARE_SEGMENTS + c->log.n)
+	if (!must_trim(c))
 		return false;
 	spool_segment_delete(c, spool_segments_pop(&c->idle));
 	return true;
 }
 
-int pen_spool_core_step(struct pen_spool_core *c)
+bool pen_spool_core_wants_step(struct pen_spool_core *c)
 {
-	if (pen_spool_core_dirty(c))
+	return c->naborted > 0 || c->retired.n > 0 || must_move(c) || must_trim(c) ||
+	       (c->log.first != NULL && c->log.first != c->active && c->log.first->live == 0) ||
+	       (!c->cfg.prepare_elsewhere && c->idle.n < c->reserve + c->cfg.ahead_segments);
+}
+
+static int step(struct pen_spool_core *c)
+{
+	if (pen_spool_core_dirty(c) || c->flying)
 		return -EBUSY;
 	spool_aborted_flush(c);
 	int err = pen_spool_core_commit(c);
@@ -217,4 +231,12 @@ int pen_spool_core_step(struct pen_spool_core *c)
 	if (trim(c))
 		return 1;
 	return err == 0 && c->naborted > 0 ? -ENOSPC : err;
+}
+
+int pen_spool_core_step(struct pen_spool_core *c)
+{
+	int n = step(c);
+
+	spool_tell_full(c);
+	return n;
 }

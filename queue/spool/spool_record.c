@@ -2,6 +2,7 @@
 #include "spool_record.h"
 
 #include "pen_crc32c.h"
+#include "spool_attr.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -97,17 +98,27 @@ bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t)
 	return t->epoch != 0;
 }
 
-bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out)
+static bool version_known(uint8_t type, uint8_t version)
 {
-	if (room < SPOOL_RECORD_HEADER || get32(p) != SPOOL_RECORD_MAGIC ||
-		(p[13] != SPOOL_VERSION && (p[13] != SPOOL_VERSION_DSN || p[12] == SPOOL_UPDATE)))
+	return version == SPOOL_VERSION || version == SPOOL_VERSION_ATTR ||
+	       (version == SPOOL_VERSION_DSN && type != SPOOL_UPDATE);
+}
+
+static bool record_begin(const uint8_t *p, size_t room, struct spool_record *out)
+{
+	if (room < SPOOL_RECORD_HEADER || get32(p) != SPOOL_RECORD_MAGIC)
 		return false;
 	out->p = p;
 	out->length = get32(p + 8);
 	out->type = p[12];
 	out->epoch = get64(p + 16);
 	out->id = get64(p + 24);
-	if (out->length > room || out->id == 0)
+	return out->length >= SPOOL_RECORD_HEADER && out->length <= room;
+}
+
+bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out)
+{
+	if (!record_begin(p, room, out) || !version_known(p[12], p[13]) || out->id == 0)
 		return false;
 	if (out->type == SPOOL_UPDATE)
 		return out->length >= SPOOL_UPDATE_FIXED;
@@ -119,6 +130,19 @@ bool spool_record_parse(const uint8_t *p, size_t room, uint64_t epoch, struct sp
 {
 	return spool_record_parse_meta(p, room, out) && out->epoch == epoch &&
 	       get32(p + 4) == pen_crc32c(0, p + 8, out->length - 8);
+}
+
+bool spool_record_newer(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out)
+{
+	return record_begin(p, room, out) && p[13] > SPOOL_VERSION_ATTR && out->epoch == epoch &&
+	       get32(p + 4) == pen_crc32c(0, p + 8, out->length - 8);
+}
+
+uint32_t spool_segment_header_newer(const uint8_t *block)
+{
+	return block_check(block, SPOOL_SEGMENT_MAGIC, 64) && get32(block + 8) > SPOOL_VERSION
+		       ? get32(block + 8)
+		       : 0;
 }
 
 void spool_record_seal(uint8_t *p, uint64_t epoch)
@@ -165,43 +189,81 @@ static bool error_sane(const uint8_t *p, uint32_t n)
 }
 
 // Replaces *to by the error at p; leaves it when n is 0.
-static int error_decode(const uint8_t *p, uint32_t n, struct pen_dsn **to)
+static int error_decode(const uint8_t *p, uint32_t n, const struct pen_note **to)
 {
+	struct pen_dsn d;
+
 	if (n == 0)
 		return 0;
-	if (*to == NULL && (*to = malloc(sizeof(**to))) == NULL)
+	d.klass = p[0];
+	d.scope = p[1];
+	d.origin = p[2];
+	d.stage = p[3] < PEN_STAGE_COUNT ? p[3] : PEN_STAGE_NONE;
+	d.subject = get16(p + 4);
+	d.detail = get16(p + 6);
+	d.reply = get16(p + 8);
+	d.text_len = get16(p + 10);
+	memcpy(d.text, p + SPOOL_ERROR_FIXED, d.text_len);
+	d.text[d.text_len] = '\0';
+	const struct pen_note *note = pen_note_get(&d, "", 0);
+	if (note == NULL)
 		return -ENOMEM;
-	struct pen_dsn *d = *to;
-	memset(d, 0, sizeof(*d));
-	d->klass = p[0];
-	d->scope = p[1];
-	d->origin = p[2];
-	d->stage = p[3] < PEN_STAGE_COUNT ? p[3] : PEN_STAGE_NONE;
-	d->subject = get16(p + 4);
-	d->detail = get16(p + 6);
-	d->reply = get16(p + 8);
-	d->text_len = get16(p + 10);
-	memcpy(d->text, p + SPOOL_ERROR_FIXED, d->text_len);
+	pen_note_put(*to);
+	*to = note;
 	return 0;
 }
 
-// Mail without requests about notifications, nearly all of it, is written as
-// version 1 wrote it.
-static bool message_wants_dsn(const struct pen_message *m)
+static uint16_t note_size(const struct pen_note *n)
 {
-	bool any = m->envid.n > 0;
+	return n != NULL ? (uint16_t)(SPOOL_ERROR_FIXED + n->text_len) : 0;
+}
 
-	for (uint32_t i = 0; i < m->nrcpt; i++)
-		any = any || m->rcpt[i].orcpt.n > 0 || m->rcpt[i].notify != 0;
+static uint8_t *note_encode(uint8_t *p, const struct pen_note *n)
+{
+	struct pen_dsn d;
+
+	if (n == NULL)
+		return p;
+	pen_note_to_dsn(n, &d);
+	return error_encode(p, &d);
+}
+
+static bool has_attr(const struct pen_message *m)
+{
+	bool any = m->klass != &pen_mail_class_none || m->extra != NULL;
+
+	for (uint32_t i = 0; i < m->nrcpt && !any; i++)
+		any = m->rcpt[i].doubts != 0;
 	return any;
+}
+
+// The least version that holds all of it: plain mail, nearly all there is, is
+// written as version 1 wrote it.
+static uint8_t message_version(const struct pen_message *m)
+{
+	if (has_attr(m))
+		return SPOOL_VERSION_ATTR;
+	bool dsn = m->envid.n > 0;
+	for (uint32_t i = 0; i < m->nrcpt && !dsn; i++)
+		dsn = m->rcpt[i].orcpt.n > 0 || m->rcpt[i].notify != 0;
+	return dsn ? SPOOL_VERSION_DSN : SPOOL_VERSION;
+}
+
+static uint32_t rcpt_fixed(uint8_t version)
+{
+	return version == SPOOL_VERSION       ? SPOOL_RCPT_FIXED
+	       : version == SPOOL_VERSION_DSN ? SPOOL_RCPT_FIXED_DSN
+					      : SPOOL_RCPT_FIXED_ATTR;
 }
 
 uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
 {
-	uint32_t fixed = message_wants_dsn(m) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED;
-	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n + error_size(m->last_error) +
-		     (uint64_t)m->nrcpt * fixed + content_len;
+	uint8_t version = message_version(m);
+	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n + note_size(m->last_error) +
+		     (uint64_t)m->nrcpt * rcpt_fixed(version) + content_len;
 
+	if (version == SPOOL_VERSION_ATTR)
+		n += spool_attr_size(m->klass, m->extra);
 	if (m->sender.n > UINT16_MAX || m->envid.n > UINT16_MAX)
 		return 0;
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
@@ -212,6 +274,12 @@ uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
 	return n <= INT32_MAX ? n : 0;
 }
 
+uint64_t spool_message_growth(uint32_t nrcpt)
+{
+	return SPOOL_ERROR_FIXED + PEN_DSN_TEXT_MAX + SPOOL_ATTR_MAX +
+	       (uint64_t)nrcpt * (SPOOL_RCPT_FIXED_ATTR - SPOOL_RCPT_FIXED);
+}
+
 static uint8_t *span_encode(uint8_t *at, struct pen_span s)
 {
 	if (s.n > 0)
@@ -219,39 +287,44 @@ static uint8_t *span_encode(uint8_t *at, struct pen_span s)
 	return at + s.n;
 }
 
-static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, bool dsn)
+static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, uint8_t version)
 {
 	put16(at, (uint16_t)r->addr.n);
 	at[2] = r->fate;
-	at[3] = dsn ? r->notify : 0;
+	at[3] = version != SPOOL_VERSION ? r->notify : 0;
 	put16(at + 4, r->attempts);
-	if (!dsn)
+	if (version == SPOOL_VERSION)
 		return span_encode(at + SPOOL_RCPT_FIXED, r->addr);
 	put16(at + 6, (uint16_t)r->orcpt.n);
-	return span_encode(span_encode(at + SPOOL_RCPT_FIXED_DSN, r->addr), r->orcpt);
+	if (version == SPOOL_VERSION_ATTR) {
+		at[8] = r->doubts;
+		at[9] = 0;
+	}
+	return span_encode(span_encode(at + rcpt_fixed(version), r->addr), r->orcpt);
 }
 
 void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t *content)
 {
-	bool dsn = message_wants_dsn(m);
+	uint8_t version = message_version(m);
 
 	record_header(p, SPOOL_MESSAGE, spool_message_size(m, m->content_len), m->id);
-	if (dsn) {
-		p[13] = SPOOL_VERSION_DSN;
+	p[13] = version;
+	if (version != SPOOL_VERSION)
 		put16(p + 14, (uint16_t)m->envid.n);
-	}
 	put64(p + 32, (uint64_t)m->arrival);
 	put64(p + 40, (uint64_t)m->next_attempt);
 	put32(p + 48, m->flags);
 	put32(p + 52, m->nrcpt);
 	put32(p + 56, m->content_len);
 	put16(p + 60, (uint16_t)m->sender.n);
-	put16(p + 62, error_size(m->last_error));
+	put16(p + 62, note_size(m->last_error));
 	uint8_t *at = span_encode(p + SPOOL_MESSAGE_FIXED, m->sender);
 	at = span_encode(at, m->envid);
+	if (version == SPOOL_VERSION_ATTR)
+		at = spool_attr_encode(at, m->klass, m->extra);
 	for (uint32_t i = 0; i < m->nrcpt; i++)
-		at = rcpt_encode(at, &m->rcpt[i], dsn);
-	at = error_encode(at, m->last_error);
+		at = rcpt_encode(at, &m->rcpt[i], version);
+	at = note_encode(at, m->last_error);
 	if (m->content_len > 0)
 		memcpy(at, content, m->content_len);
 }
@@ -272,30 +345,40 @@ void spool_meta_encode(uint8_t *p, const uint8_t *message)
 
 #define NOTIFY_ALL (PEN_NOTIFY_NEVER | PEN_NOTIFY_SUCCESS | PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY)
 
-static bool has_dsn(const struct spool_record *r)
+static uint8_t version_of(const struct spool_record *r)
 {
-	return r->p[13] == SPOOL_VERSION_DSN;
+	return r->p[13];
 }
 
 static uint16_t envid_size(const struct spool_record *r)
 {
-	return has_dsn(r) ? get16(r->p + 14) : 0;
+	return version_of(r) != SPOOL_VERSION ? get16(r->p + 14) : 0;
+}
+
+// Where the attributes of a MESSAGE or META are, and how long; 0: none, or bad.
+static uint32_t message_attr(const struct spool_record *r, uint64_t *at)
+{
+	*at = SPOOL_MESSAGE_FIXED + (uint64_t)get16(r->p + 60) + envid_size(r);
+	if (version_of(r) != SPOOL_VERSION_ATTR || *at > r->length)
+		return 0;
+	return spool_attr_parse(r->p + *at, r->length - *at);
 }
 
 // The bytes of a MESSAGE or META behind the fixed part: 0 unless they add up.
 static bool message_sane(const struct spool_record *r)
 {
 	uint32_t nrcpt = get32(r->p + 52), content_len = get32(r->p + 56);
-	uint32_t error_len = get16(r->p + 62);
-	uint32_t fixed = has_dsn(r) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED;
-	uint64_t at = SPOOL_MESSAGE_FIXED + (uint64_t)get16(r->p + 60) + envid_size(r);
+	uint32_t error_len = get16(r->p + 62), fixed = rcpt_fixed(version_of(r));
+	uint64_t at;
+	uint32_t attr = message_attr(r, &at);
 
-	if (envid_size(r) > PEN_XTEXT_MAX)
+	if (envid_size(r) > PEN_XTEXT_MAX || (attr == 0 && version_of(r) == SPOOL_VERSION_ATTR))
 		return false;
+	at += attr;
 	for (uint32_t i = 0; i < nrcpt; i++) {
 		if (at + fixed > r->length)
 			return false;
-		uint32_t orcpt = has_dsn(r) ? get16(r->p + at + 6) : 0;
+		uint32_t orcpt = fixed != SPOOL_RCPT_FIXED ? get16(r->p + at + 6) : 0;
 		if (orcpt > PEN_XTEXT_MAX)
 			return false;
 		at += fixed + (uint64_t)get16(r->p + at) + orcpt;
@@ -306,32 +389,36 @@ static bool message_sane(const struct spool_record *r)
 	return at + (r->type == SPOOL_MESSAGE ? content_len : 0) == r->length;
 }
 
-static const uint8_t *rcpt_decode(const uint8_t *at, bool dsn, struct pen_envelope_rcpt *out)
+static const uint8_t *rcpt_decode(const uint8_t *at, uint8_t version, struct pen_envelope_rcpt *out)
 {
-	*out = (struct pen_envelope_rcpt){.addr = pen_span(at + SPOOL_RCPT_FIXED, get16(at))};
-	if (dsn) {
+	*out = (struct pen_envelope_rcpt){.addr = pen_span(at + rcpt_fixed(version), get16(at))};
+	if (version != SPOOL_VERSION) {
 		out->notify = at[3] & NOTIFY_ALL;
-		out->addr.p = at + SPOOL_RCPT_FIXED_DSN;
 		out->orcpt = pen_span(out->addr.p + out->addr.n, get16(at + 6));
 	}
 	return out->addr.p + out->addr.n + out->orcpt.n;
 }
 
-static void fates_decode(const struct spool_record *r, struct pen_message *m)
+static void fates_decode(const struct spool_record *r, const uint8_t *at, struct pen_message *m)
 {
-	const uint8_t *at = r->p + SPOOL_MESSAGE_FIXED + m->sender.n + m->envid.n;
+	uint8_t version = version_of(r);
 
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		struct pen_recipient *to = &m->rcpt[i];
 		to->fate = at[2] <= PEN_FATE_DELETED ? at[2] : PEN_FATE_QUEUED;
 		to->attempts = get16(at + 4);
-		at += (has_dsn(r) ? SPOOL_RCPT_FIXED_DSN : SPOOL_RCPT_FIXED) + to->addr.n +
-		      to->orcpt.n;
+		to->doubts = version == SPOOL_VERSION_ATTR ? at[8] : 0;
+		at += rcpt_fixed(version) + to->addr.n + to->orcpt.n;
 	}
 }
 
+#define RCPTS_ON_STACK 16
+
 struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 {
+	struct pen_envelope_rcpt few[RCPTS_ON_STACK], *rcpts = few;
+	uint64_t attr_at;
+
 	*err = -EBADMSG;
 	if (r->type == SPOOL_UPDATE || !message_sane(r))
 		return NULL;
@@ -342,22 +429,24 @@ struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 		.arrival = (pen_wall_us)get64(r->p + 32),
 	};
 	e.envid = pen_span(e.sender.p + e.sender.n, envid_size(r));
-	struct pen_envelope_rcpt *rcpts = calloc(e.nrcpt > 0 ? e.nrcpt : 1, sizeof(*rcpts));
 	*err = -ENOMEM;
-	if (rcpts == NULL)
+	if (e.nrcpt > RCPTS_ON_STACK && (rcpts = calloc(e.nrcpt, sizeof(*rcpts))) == NULL)
 		return NULL;
-	const uint8_t *at = e.envid.p + e.envid.n;
+	uint32_t attr = message_attr(r, &attr_at);
+	const uint8_t *first = r->p + attr_at + attr, *at = first;
 	for (uint32_t i = 0; i < e.nrcpt; i++)
-		at = rcpt_decode(at, has_dsn(r), &rcpts[i]);
+		at = rcpt_decode(at, version_of(r), &rcpts[i]);
 	e.rcpt = rcpts;
 	struct pen_message *m = pen_message_make(&e, NULL, get32(r->p + 56));
-	free(rcpts);
+	if (rcpts != few)
+		free(rcpts);
 	if (m == NULL)
 		return NULL;
-	fates_decode(r, m);
+	fates_decode(r, first, m);
 	m->next_attempt = (pen_wall_us)get64(r->p + 40);
 	pen_message_set_id(m, r->id);
-	if (error_decode(at, get16(r->p + 62), &m->last_error) != 0) {
+	if ((attr > 0 && spool_attr_apply(r->p + attr_at, m) != 0) ||
+		error_decode(at, get16(r->p + 62), &m->last_error) != 0) {
 		pen_message_free(m);
 		return NULL;
 	}
@@ -374,11 +463,22 @@ struct pen_span spool_message_content(const struct spool_record *r)
 	return pen_span(r->p + r->length - n, n);
 }
 
+static uint8_t update_version(const struct pen_message_update *u)
+{
+	bool attr = u->klass != NULL || u->extra != NULL;
+
+	for (uint32_t i = 0; i < u->nchanges && !attr; i++)
+		attr = u->change[i].doubts != 0;
+	return attr ? SPOOL_VERSION_ATTR : SPOOL_VERSION;
+}
+
 uint64_t spool_update_size(const struct pen_message_update *u)
 {
 	uint64_t n = SPOOL_UPDATE_FIXED + (uint64_t)u->nchanges * SPOOL_CHANGE_SIZE +
 		     error_size(u->last_error);
 
+	if (update_version(u) == SPOOL_VERSION_ATTR)
+		n += spool_attr_size(u->klass, u->extra);
 	return n <= INT32_MAX ? n : 0;
 }
 
@@ -386,6 +486,7 @@ void spool_update_encode(
 	uint8_t *p, const struct pen_message_update *u, const struct spool_place *prev)
 {
 	record_header(p, SPOOL_UPDATE, spool_update_size(u), u->id);
+	p[13] = update_version(u);
 	put64(p + 32, (uint64_t)u->next_attempt);
 	put32(p + 40, u->flags);
 	put32(p + 44, u->nchanges);
@@ -398,19 +499,40 @@ void spool_update_encode(
 	for (uint32_t i = 0; i < u->nchanges; i++, at += SPOOL_CHANGE_SIZE) {
 		put32(at, u->change[i].index);
 		at[4] = u->change[i].fate;
-		at[5] = 0;
+		at[5] = u->change[i].doubts;
 		put16(at + 6, u->change[i].attempts);
 	}
+	if (p[13] == SPOOL_VERSION_ATTR)
+		at = spool_attr_encode(at, u->klass, u->extra);
 	error_encode(at, u->last_error);
+}
+
+// Where the attributes of an UPDATE are, and how long; 0: none, or bad.
+static uint32_t update_attr(const struct spool_record *r, uint64_t *at)
+{
+	*at = SPOOL_UPDATE_FIXED + (uint64_t)get32(r->p + 44) * SPOOL_CHANGE_SIZE;
+	if (version_of(r) != SPOOL_VERSION_ATTR || *at > r->length)
+		return 0;
+	return spool_attr_parse(r->p + *at, r->length - *at);
 }
 
 bool spool_update_sane(const struct spool_record *r)
 {
-	uint64_t at = SPOOL_UPDATE_FIXED + (uint64_t)get32(r->p + 44) * SPOOL_CHANGE_SIZE;
 	uint32_t error_len = get16(r->p + 66);
+	uint64_t at;
 
-	return r->type == SPOOL_UPDATE && at + error_len == r->length &&
-	       error_sane(r->p + at, error_len);
+	if (r->type != SPOOL_UPDATE)
+		return false;
+	uint32_t attr = update_attr(r, &at);
+	if (attr == 0 && version_of(r) == SPOOL_VERSION_ATTR)
+		return false;
+	at += attr;
+	return at + error_len == r->length && error_sane(r->p + at, error_len);
+}
+
+bool spool_record_sane(const struct spool_record *r)
+{
+	return r->type == SPOOL_UPDATE ? spool_update_sane(r) : message_sane(r);
 }
 
 bool spool_update_removed(const struct spool_record *r)
@@ -433,6 +555,8 @@ void spool_update_set_prev(uint8_t *p, const struct spool_place *prev)
 int spool_update_apply(const struct spool_record *r, struct pen_message *m)
 {
 	const uint8_t *at = r->p + SPOOL_UPDATE_FIXED;
+	uint64_t attr_at;
+	uint32_t attr = update_attr(r, &attr_at);
 
 	m->next_attempt = (pen_wall_us)get64(r->p + 32);
 	m->flags = get32(r->p + 40);
@@ -441,7 +565,10 @@ int spool_update_apply(const struct spool_record *r, struct pen_message *m)
 		if (index >= m->nrcpt || at[4] > PEN_FATE_DELETED)
 			continue;
 		m->rcpt[index].fate = at[4];
+		m->rcpt[index].doubts = version_of(r) == SPOOL_VERSION_ATTR ? at[5] : 0;
 		m->rcpt[index].attempts = get16(at + 6);
 	}
-	return error_decode(at, get16(r->p + 66), &m->last_error);
+	if (attr > 0 && spool_attr_apply(r->p + attr_at, m) != 0)
+		return -ENOMEM;
+	return error_decode(at + attr, get16(r->p + 66), &m->last_error);
 }

@@ -11,6 +11,7 @@
 
 #define SPOOL_VERSION 1u                // of segments and of most records
 #define SPOOL_VERSION_DSN 2u            // of a MESSAGE or META with ENVID, ORCPT or NOTIFY
+#define SPOOL_VERSION_ATTR 3u           // of any with class, extra or doubts
 #define SPOOL_SEGMENT_MAGIC 0x47536e50u // "PnSG"
 #define SPOOL_BATCH_MAGIC 0x54426e50u   // "PnBT"
 #define SPOOL_RECORD_MAGIC 0x43526e50u  // "PnRC"
@@ -23,6 +24,7 @@
 #define SPOOL_UPDATE_FIXED 72u
 #define SPOOL_RCPT_FIXED 6u
 #define SPOOL_RCPT_FIXED_DSN 8u
+#define SPOOL_RCPT_FIXED_ATTR 10u
 #define SPOOL_CHANGE_SIZE 8u
 #define SPOOL_ERROR_FIXED 12u
 #define SPOOL_FOOT_ENTRY 8u
@@ -125,11 +127,19 @@ struct spool_place {
 bool spool_record_parse(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
 // The same without the checksum, for footers, which have one of their own.
 bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record *out);
+// A whole record, its checksum good, of a version that this program does not
+// know; `out` has its length and epoch, and type and id as far as they are meant
+// as now.
+bool spool_record_newer(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
+// The version of a segment's header when it is whole and newer than ours, or 0.
+uint32_t spool_segment_header_newer(const uint8_t *block);
 // spool_record_seal sets the epoch and the checksum of an encoded record.
 void spool_record_seal(uint8_t *p, uint64_t epoch);
 
 // Sizes of encoded records (not padded), 0 when something does not fit.
 uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len);
+// How much larger the record of such a message may be when it is written again.
+uint64_t spool_message_growth(uint32_t nrcpt);
 uint64_t spool_update_size(const struct pen_message_update *u);
 // Both leave the record unsealed. `content` has m->content_len bytes.
 void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t *content);
@@ -145,6 +155,8 @@ struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 // The content within a MESSAGE record, or an empty span.
 struct pen_span spool_message_content(const struct spool_record *r);
 
+// False when the lengths of a MESSAGE, META or UPDATE do not add up.
+bool spool_record_sane(const struct spool_record *r);
 bool spool_update_sane(const struct spool_record *r);
 bool spool_update_removed(const struct spool_record *r);
 struct spool_place spool_update_prev(const struct spool_record *r);

@@ -21,7 +21,7 @@ struct found {
 	struct spool_segment *segment;
 	struct spool_segment_header header;
 	bool have_header;
-	bool junk;
+	bool junk, newer;
 };
 
 struct recovery {
@@ -172,7 +172,34 @@ static void on_bad(void *ctx, uint64_t offset, uint64_t length, bool torn)
 	if (length >= SPOOL_RECORD_HEADER && get32(p) == SPOOL_RECORD_MAGIC &&
 		get64(p + 16) == r->at->epoch)
 		id = get64(p + 24);
-	spool_set_aside(r->c, r->at->name, r->at->epoch, offset, p, length, id);
+	if (!spool_set_aside(
+		    r->c, PEN_SPOOL_CORRUPT, r->at->name, r->at->epoch, offset, p, length, id))
+		r->at->keep = true;
+}
+
+static void on_newer(void *ctx, const struct spool_record *record, uint32_t off)
+{
+	struct recovery *r = ctx;
+
+	if (record->id > r->high_id)
+		r->high_id = record->id;
+	if (!spool_set_aside(r->c, PEN_SPOOL_NEWER, r->at->name, r->at->epoch, off, record->p,
+		    record->length, record->id))
+		r->at->keep = true;
+}
+
+// Every entry of a footer, whose checksum holds, can be read by this program.
+static bool footer_known(const uint8_t *p, uint32_t n)
+{
+	struct spool_record record;
+
+	for (size_t at = 0; at + SPOOL_FOOT_ENTRY < n;) {
+		size_t room = n - at - SPOOL_FOOT_ENTRY;
+		if (!spool_record_parse_meta(p + at + SPOOL_FOOT_ENTRY, room, &record))
+			return false;
+		at += SPOOL_FOOT_ENTRY + align8(record.length);
+	}
+	return true;
 }
 
 static bool replay_footer(struct recovery *r, const struct spool_trailer *t)
@@ -189,11 +216,10 @@ static bool replay_footer(struct recovery *r, const struct spool_trailer *t)
 		return false;
 	bool good = room == 0 ||
 		    pen_disk_read(r->c->disk, s->file, p, room, t->foot_off) == (ssize_t)room;
-	good = good && pen_crc32c(0, p, t->foot_len) == t->foot_crc;
+	good = good && pen_crc32c(0, p, t->foot_len) == t->foot_crc && footer_known(p, t->foot_len);
 	for (size_t at = 0; good && at + SPOOL_FOOT_ENTRY < t->foot_len;) {
 		const uint8_t *q = p + at + SPOOL_FOOT_ENTRY;
-		if (!spool_record_parse_meta(q, t->foot_len - at - SPOOL_FOOT_ENTRY, &record))
-			break;
+		spool_record_parse_meta(q, t->foot_len - at - SPOOL_FOOT_ENTRY, &record);
 		replay_record(r, &record, get32(p + at), get32(p + at + 4));
 		at += SPOOL_FOOT_ENTRY + align8(record.length);
 	}
@@ -212,7 +238,7 @@ static void replay_scan(struct recovery *r)
 	}
 	spool_read_segment(r->c, s, p);
 	r->bytes = p;
-	static const struct spool_scan calls = {NULL, on_record, on_batch, on_bad};
+	static const struct spool_scan calls = {NULL, on_record, on_batch, on_bad, on_newer};
 	struct spool_scan scan = calls;
 	scan.ctx = r;
 	s->end = spool_scan(&scan, p, s->size, s->epoch, s->closed_end);
@@ -298,26 +324,19 @@ static void salvage_epoch(struct recovery *r, struct found *f, const uint8_t *he
 	}
 	free(p);
 	f->junk = s->epoch == 0;
-	spool_set_aside(r->c, s->name, s->epoch, 0, head, SPOOL_BLOCK, 0);
+	if (!f->junk) // junk is put away whole
+		spool_set_aside(
+			r->c, PEN_SPOOL_CORRUPT, s->name, s->epoch, 0, head, SPOOL_BLOCK, 0);
 }
 
 // No segment of ours, but not empty either: out of the way, not deleted.
-static void junk_away(struct pen_spool_core *c, struct spool_segment *s)
+static void junk_away(struct pen_spool_core *c, struct found *f)
 {
-	char to[PEN_DISK_NAME_MAX];
-	int err = c->disk->ops->make_dir(c->disk, "corrupt");
-
-	snprintf(to, sizeof(to), "corrupt/%s-%016llx", s->name,
-		(unsigned long long)pen_rand_u64(&c->rand));
-	if (err == 0)
-		err = c->disk->ops->rename(c->disk, s->name, to);
-	if (err == 0)
-		err = c->disk->ops->sync_dir(c->disk, "corrupt");
-	if (err == 0)
-		err = c->disk->ops->sync_dir(c->disk, "");
-	if (err != 0)
-		spool_io_problem(c, s->name, err);
-	spool_segment_free(c, s);
+	if (f->newer)
+		spool_segment_away(c, f->segment, PEN_SPOOL_NEWER);
+	else
+		spool_segment_away(c, f->segment, PEN_SPOOL_CORRUPT);
+	spool_segment_free(c, f->segment);
 }
 
 static void read_head(struct recovery *r, struct found *f)
@@ -340,6 +359,8 @@ static void read_head(struct recovery *r, struct found *f)
 			r->low = f->header.low_epoch;
 		if (f->header.high_id > r->high_id)
 			r->high_id = f->header.high_id;
+	} else if (got >= (ssize_t)SPOOL_BLOCK && spool_segment_header_newer(head) != 0) {
+		f->junk = f->newer = true;
 	} else if (!all_zero(head, (size_t)2 * SPOOL_BLOCK) || got < 0) {
 		salvage_epoch(r, f, head);
 	}
@@ -385,7 +406,7 @@ static void sort_segments(struct recovery *r)
 	for (uint32_t i = 0; i < r->nfound && r->found[i].segment->epoch == 0; i++) {
 		struct spool_segment *s = r->found[i].segment;
 		if (r->found[i].junk)
-			junk_away(c, s);
+			junk_away(c, &r->found[i]);
 		else if (s->discard) // its preparation was cut short
 			spool_segment_delete(c, s);
 		else
@@ -404,18 +425,25 @@ static int by_id(const void *a, const void *b)
 // Writes the whole state of a message whose updates are not linked any more.
 static int state_rewrite(struct pen_spool_core *c, const struct pen_message *m)
 {
+	static const struct pen_message_extra none;
+	struct pen_dsn error;
 	struct pen_message_update u = {.id = m->id,
 		.next_attempt = m->next_attempt,
 		.flags = m->flags,
 		.nchanges = m->nrcpt,
-		.last_error = m->last_error};
+		.klass = m->klass,
+		.extra = m->extra != NULL ? m->extra : &none,
+		.last_error = m->last_error != NULL ? &error : NULL};
 
+	if (m->last_error != NULL)
+		pen_note_to_dsn(m->last_error, &error);
 	u.change = calloc(m->nrcpt > 0 ? m->nrcpt : 1, sizeof(*u.change));
 	if (u.change == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		u.change[i].index = i;
 		u.change[i].fate = m->rcpt[i].fate;
+		u.change[i].doubts = m->rcpt[i].doubts;
 		u.change[i].attempts = m->rcpt[i].attempts;
 	}
 	int err = spool_update_append(c, &u, true);

@@ -39,7 +39,8 @@ static uint64_t walk_records(
 	struct spool_record r;
 
 	while (pos + SPOOL_RECORD_HEADER <= to) {
-		if (!spool_record_parse(w->p + pos, to - pos, w->epoch, &r)) {
+		bool known = spool_record_parse(w->p + pos, to - pos, w->epoch, &r);
+		if (!known && !spool_record_newer(w->p + pos, to - pos, w->epoch, &r)) {
 			if (bad == UINT64_MAX)
 				bad = pos;
 			pos += 8;
@@ -48,7 +49,10 @@ static uint64_t walk_records(
 		if (bad != UINT64_MAX)
 			w->s->bad(w->s->ctx, bad, pos - bad, torn);
 		bad = UINT64_MAX;
-		w->s->record(w->s->ctx, &r, (uint32_t)pos);
+		if (known)
+			w->s->record(w->s->ctx, &r, (uint32_t)pos);
+		else
+			w->s->newer(w->s->ctx, &r, (uint32_t)pos);
 		pos += align8(r.length);
 		end = pos;
 	}

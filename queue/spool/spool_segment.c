@@ -176,6 +176,8 @@ int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot)
 	for (uint64_t off = 0; off < segment_bytes && err == 0; off += chunk) {
 		uint64_t n = segment_bytes - off < chunk ? segment_bytes - off : chunk;
 		err = pen_disk_write(disk, f, zeros, n, off);
+		if (c->cfg.prepare_pace != NULL)
+			c->cfg.prepare_pace(c->cfg.prepare_ctx);
 	}
 	if (err == 0)
 		err = disk->ops->datasync(disk, f);
@@ -299,13 +301,13 @@ static int write_header(struct pen_spool_core *c, struct spool_segment *s, uint6
 }
 
 // Ends the active segment, all of whose batches are durable.
-static void close_active(struct pen_spool_core *c, bool sync)
+static void close_active(struct pen_spool_core *c)
 {
 	struct spool_segment *s = c->active;
 
 	if (s == NULL)
 		return;
-	spool_foot_write(c, sync);
+	spool_foot_write(c);
 	c->closed_epoch = s->epoch;
 	c->closed_end = s->end;
 	s->state = SEGMENT_USED;
@@ -316,7 +318,7 @@ int spool_rotate(struct pen_spool_core *c, enum spool_class who)
 {
 	int err = -ENOSPC;
 
-	PEN_ASSERT(c->batch_records == 0 || c->active == NULL);
+	PEN_ASSERT(c->active == NULL || (c->open.records == 0 && !c->flying));
 	// A disk that fails writes would fail them on every segment: try two.
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct spool_segment *s = take_free(c, who);
@@ -330,7 +332,7 @@ int spool_rotate(struct pen_spool_core *c, enum spool_class who)
 			spool_segment_delete(c, s);
 			continue;
 		}
-		close_active(c, false);
+		close_active(c);
 		s->epoch = epoch;
 		s->end = SPOOL_BLOCK;
 		s->closed_end = 0;
@@ -366,11 +368,20 @@ void spool_abandon(struct pen_spool_core *c)
 	PEN_COUNT(c->ctr.segments_abandoned);
 }
 
+// Before the oldest segment leaves the log: what could not be copied out of it
+// when it was found stays in its file.
+static int keep_away(struct pen_spool_core *c)
+{
+	return spool_segment_away(c, c->log.first, PEN_SPOOL_CORRUPT);
+}
+
 bool spool_free_heads(struct pen_spool_core *c)
 {
 	bool freed = false;
 
 	while (c->log.first != NULL && c->log.first != c->active && c->log.first->live == 0) {
+		if (c->log.first->keep && keep_away(c) != 0)
+			break;
 		pthread_mutex_lock(&c->lock);
 		struct spool_segment *s = spool_segments_pop(&c->log);
 		s->state = SEGMENT_FREE;
@@ -380,10 +391,14 @@ bool spool_free_heads(struct pen_spool_core *c)
 		free(s->ids);
 		s->ids = NULL;
 		s->nids = s->cap_ids = 0;
-		spool_segments_push(&c->idle, s);
 		PEN_COUNT(c->ctr.segments_freed);
-		pen_debug("segment %s is free", s->name);
 		freed = true;
+		if (s->keep) {
+			spool_segment_free(c, s);
+			continue;
+		}
+		spool_segments_push(&c->idle, s);
+		pen_debug("segment %s is free", s->name);
 	}
 	return freed;
 }

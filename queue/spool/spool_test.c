@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "pen_crc32c.h"
 #include "pen_disk_sim.h"
 #include "pen_log.h"
 #include "pen_spool_core.h"
@@ -23,7 +24,7 @@ struct rig {
 	struct pen_spool_config cfg;
 	struct pen_spool_core *core;
 	struct pen_message *found[4096];
-	unsigned nfound, corrupt, torn, io;
+	unsigned nfound, corrupt, torn, io, newer, full, room;
 	uint64_t corrupt_id, corrupt_offset;
 	char file[64], kept[128];
 };
@@ -45,7 +46,10 @@ static void on_problem(void *ctx, const struct pen_spool_problem *p)
 	r->corrupt += p->kind == PEN_SPOOL_CORRUPT;
 	r->torn += p->kind == PEN_SPOOL_TORN;
 	r->io += p->kind == PEN_SPOOL_IO;
-	if (p->kind == PEN_SPOOL_CORRUPT) {
+	r->newer += p->kind == PEN_SPOOL_NEWER;
+	r->full += p->kind == PEN_SPOOL_FULL;
+	r->room += p->kind == PEN_SPOOL_ROOM;
+	if (p->kind == PEN_SPOOL_CORRUPT || p->kind == PEN_SPOOL_NEWER) {
 		r->corrupt_id = p->id;
 		r->corrupt_offset = p->offset;
 		snprintf(r->file, sizeof(r->file), "%s", p->file);
@@ -57,7 +61,7 @@ static void rig_forget(struct rig *r)
 {
 	for (unsigned i = 0; i < r->nfound; i++)
 		pen_message_free(r->found[i]);
-	r->nfound = r->corrupt = r->torn = r->io = 0;
+	r->nfound = r->corrupt = r->torn = r->io = r->newer = r->full = r->room = 0;
 	r->corrupt_id = 0;
 }
 
@@ -221,7 +225,7 @@ static void requests_with_no_sense_are_refused(void **state)
 
 	rig_init(&r, 20);
 	assert_int_equal(put_sized(&r, SEGMENT, &id), -EMSGSIZE);
-	assert_int_equal(put_sized(&r, SEGMENT - 3 * 4096 - 1024, &id), 0);
+	assert_int_equal(put_sized(&r, SEGMENT - 3 * 4096 - 2048, &id), 0);
 	assert_int_equal(update(&r, 99, false), -ENOENT);
 	id = put(&r, 10);
 	assert_int_equal(update(&r, id, true), 0);
@@ -330,6 +334,97 @@ static void lost_headers_and_footers_cost_no_mail(void **state)
 			check_content(&r, r.found[i]);
 		rig_fini(&r);
 	}
+}
+
+// Makes the first record of the first segment one of a version to come.
+static void make_newer(struct rig *r, size_t *len)
+{
+	size_t size;
+	uint64_t epoch = get64(pen_disk_sim_bytes(r->disk, "seg-00000001", &size) + 24);
+	uint8_t *p = malloc(size);
+
+	memcpy(p, pen_disk_sim_bytes(r->disk, "seg-00000001", &size), size);
+	*len = get32(p + 4096 + 64 + 8);
+	p[4096 + 64 + 13] = 9;
+	spool_record_seal(p + 4096 + 64, epoch);
+	pen_disk_sim_put(r->disk, "seg-00000001", p, size);
+	free(p);
+}
+
+static void a_record_of_a_later_version_is_set_aside_and_never_destroyed(void **state)
+{
+	(void)state;
+	for (int full = 0; full < 2; full++) {
+		struct rig r;
+		size_t len, size, n = 0;
+
+		rig_init(&r, 40);
+		put(&r, 3000);
+		put(&r, 2000);
+		commit(&r);
+		pen_spool_core_close(r.core, false);
+		pen_disk_sim_restart(r.disk);
+		make_newer(&r, &len);
+		// Without room for a copy the whole segment is kept.
+		if (full)
+			pen_disk_sim_faults(r.disk)->capacity = 1;
+		rig_open(&r);
+		pen_disk_sim_faults(r.disk)->capacity = 0;
+		assert_int_equal(r.nfound, 1);
+		assert_int_equal(r.newer, 1);
+		assert_int_equal(r.corrupt, 0);
+		assert_int_equal(strlen(r.kept) > 0, !full);
+		if (!full) {
+			const uint8_t *copy = pen_disk_sim_bytes(r.disk, r.kept, &size);
+			assert_int_equal(size, len);
+			assert_int_equal(copy[13], 9);
+		}
+		// The segment is emptied and would be used again.
+		assert_int_equal(update(&r, r.found[0]->id, true), 0);
+		commit(&r);
+		settle(&r);
+		for (int i = 0; i < 100; i++) {
+			uint64_t id = put(&r, 3000);
+			commit(&r);
+			assert_int_equal(update(&r, id, true), 0);
+			commit(&r);
+			settle(&r);
+		}
+		const uint8_t *kept = pen_disk_sim_bytes(r.disk, r.kept, &size);
+		assert_non_null(kept);
+		if (full)
+			n = 4096 + 64;
+		assert_true(size >= n + len);
+		assert_int_equal(kept[n + 13], 9);
+		rig_fini(&r);
+	}
+}
+
+static void a_segment_of_a_later_version_is_put_away_whole(void **state)
+{
+	(void)state;
+	struct rig r;
+	size_t size;
+
+	rig_init(&r, 40);
+	for (int i = 0; i < 30; i++) {
+		put(&r, 3000);
+		commit(&r);
+	}
+	pen_spool_core_close(r.core, true);
+	pen_disk_sim_restart(r.disk);
+	uint8_t *p = malloc(SEGMENT);
+	memcpy(p, pen_disk_sim_bytes(r.disk, "seg-00000001", &size), SEGMENT);
+	put32(p + 8, 2);
+	put32(p + 4, pen_crc32c(0, p + 8, 56));
+	pen_disk_sim_put(r.disk, "seg-00000001", p, SEGMENT);
+	rig_open(&r);
+	assert_true(r.nfound > 0 && r.nfound < 30);
+	assert_int_equal(r.newer, 1);
+	assert_int_equal(r.corrupt, 0);
+	assert_memory_equal(pen_disk_sim_bytes(r.disk, r.kept, &size), p, SEGMENT);
+	free(p);
+	rig_fini(&r);
 }
 
 static void damage_found_by_a_reader_is_said_and_not_served(void **state)
@@ -693,6 +788,8 @@ int main(void)
 		cmocka_unit_test(ids_go_up_even_when_the_clock_goes_back),
 		cmocka_unit_test(a_damaged_record_is_set_aside_and_the_rest_survives),
 		cmocka_unit_test(lost_headers_and_footers_cost_no_mail),
+		cmocka_unit_test(a_record_of_a_later_version_is_set_aside_and_never_destroyed),
+		cmocka_unit_test(a_segment_of_a_later_version_is_put_away_whole),
 		cmocka_unit_test(damage_found_by_a_reader_is_said_and_not_served),
 		cmocka_unit_test(mail_content_that_looks_like_records_stays_content),
 		cmocka_unit_test(a_failed_sync_moves_the_batch_to_another_segment),

@@ -1,355 +1,367 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "pen_spool.h"
-
-#include "pen_buf.h"
-#include "pen_err.h"
-#include "pen_log.h"
+#include "spool_writer.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-PEN_LOG_TYPE("queue.spool");
+// Three threads: the writer fills a batch while the flusher has the one before
+// written and synced, and the preparer makes segments ahead of need. Nothing
+// waits for more requests to come: when the disk is free, what is there goes,
+// so that the batches are as large as the disk is slow.
 
-#define QUEUE_LIMIT_DEFAULT (64u << 20)
-#define QUEUE_KEEP (16u << 20)
+#define TAKEN_KEEP (1u << 20)
 #define RETRY_US (PEN_US_PER_S / 5) // between attempts at housekeeping that failed
+#define SLOW_US PEN_US_PER_S        // a commit that takes longer is told
 
-// In the queue: this, and for an update a copy of it behind.
-struct request {
-	struct pen_message *m; // NULL: an update, or nothing but the completion
-	pen_spool_done_fn *done;
-	void *ctx;
-	uint32_t size;  // of all of it, a multiple of 8
-	uint32_t bytes; // counted against the limit
-	int err;        // refused when it was appended
-	bool sync;      // pen_spool_sync
-};
-
-struct update_copy {
-	struct pen_message_update u;
-	bool has_error;
-	// nchanges changes, then as much of the error as is used
-};
-
-struct pen_spool {
-	struct pen_spool_core *core; // writer; read and stats: any thread
-	uint64_t queue_limit;
-
-	pthread_mutex_t lock;
-	pthread_cond_t wake;      // the writer
-	pthread_cond_t prep_wake; // the preparer
-	struct pen_buf queue;     // requests that wait
-	uint64_t queued_bytes;    // of messages, waiting or being written
-	uint64_t last_id;
-	uint32_t prep_slot; // to prepare; 0 none
-	uint32_t prep_done; // prepared, with prep_err; 0 none
-	int prep_err;
-	bool stop;          // no more requests
-	bool full;          // writer: wo
-	bool writer_sleeps; // writer: wo
-
-	pthread_t writer, preparer;
-
-	// The writer's own: the requests it has taken, and which are in the batch.
-	struct pen_buf taken;
-	size_t batch_from;
-	bool preparing;
-	bool more;            // housekeeping has more to do at once
-	pen_time_us retry_at; // or after an error, then; 0: nothing waits
-};
-
-static size_t request_copy_size(const struct pen_message_update *u)
+static struct request *request_at(struct pen_spool *s, uint64_t at)
 {
-	size_t n = sizeof(struct update_copy) + u->nchanges * sizeof(struct pen_rcpt_change);
-
-	if (u->last_error != NULL)
-		n += offsetof(struct pen_dsn, text) + u->last_error->text_len + 1u;
-	return (n + 7) & ~(size_t)7;
+	return (struct request *)(s->taken.p + (at - s->base));
 }
 
-// With the lock held: appends a request with `more` bytes behind it.
-static uint8_t *queue_add(struct pen_spool *s, const struct request *r, size_t more)
+static uint64_t taken_end(const struct pen_spool *s)
 {
-	size_t size = sizeof(*r) + more;
-
-	if (pen_buf_reserve(&s->queue, size) != 0) {
-		s->queue.failed = false; // a later request may be luckier
-		return NULL;
-	}
-	uint8_t *p = s->queue.p + s->queue.n;
-	memcpy(p, r, sizeof(*r));
-	((struct request *)p)->size = (uint32_t)size;
-	s->queue.n += size;
-	return p + sizeof(*r);
+	return s->base + s->taken.n;
 }
 
-static void queue_wake(struct pen_spool *s)
-{
-	if (s->writer_sleeps)
-		pthread_cond_signal(&s->wake);
-}
-
-// With the lock held. Ids follow the time, and never go back with it.
-static uint64_t take_id(struct pen_spool *s, uint64_t now)
-{
-	s->last_id = now > s->last_id ? now : s->last_id + 1;
-	return s->last_id;
-}
-
-uint64_t pen_spool_next_id(struct pen_spool *s)
-{
-	uint64_t now = (uint64_t)pen_clock_wall();
-
-	pthread_mutex_lock(&s->lock);
-	uint64_t id = take_id(s, now);
-	pthread_mutex_unlock(&s->lock);
-	return id;
-}
-
-int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn *done, void *ctx)
-{
-	uint64_t bytes = (uint64_t)m->content_len + sizeof(*m) +
-			 (uint64_t)m->nrcpt * sizeof(struct pen_recipient);
-	struct request r = {.m = m, .done = done, .ctx = ctx};
-	uint64_t now = (uint64_t)pen_clock_wall();
-	int err = 0;
-
-	r.bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
-	pthread_mutex_lock(&s->lock);
-	// One message may always wait, however large.
-	if (s->stop)
-		err = -ESHUTDOWN;
-	else if (s->full)
-		err = -ENOSPC;
-	else if (s->queued_bytes > 0 && s->queued_bytes + r.bytes > s->queue_limit)
-		err = -EAGAIN;
-	if (err == 0 && m->id == 0) {
-		pen_message_set_id(m, take_id(s, now));
-	}
-	if (err == 0 && queue_add(s, &r, 0) == NULL)
-		err = -ENOMEM;
-	if (err == 0) {
-		s->queued_bytes += r.bytes;
-		queue_wake(s);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return err;
-}
-
-int pen_spool_update(
-	struct pen_spool *s, const struct pen_message_update *u, pen_spool_done_fn *done, void *ctx)
-{
-	struct request r = {.done = done, .ctx = ctx};
-	size_t more = request_copy_size(u);
-	int err = 0;
-
-	pthread_mutex_lock(&s->lock);
-	uint8_t *p = s->stop ? NULL : queue_add(s, &r, more);
-	if (p == NULL) {
-		err = s->stop ? -ESHUTDOWN : -ENOMEM;
-	} else {
-		struct update_copy *copy = (struct update_copy *)p;
-		size_t changes = u->nchanges * sizeof(struct pen_rcpt_change);
-
-		copy->u = *u;
-		copy->has_error = u->last_error != NULL;
-		p += sizeof(*copy);
-		if (changes > 0)
-			memcpy(p, u->change, changes);
-		if (u->last_error != NULL)
-			memcpy(p + changes, u->last_error,
-				offsetof(struct pen_dsn, text) + u->last_error->text_len + 1u);
-		queue_wake(s);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return err;
-}
-
-int pen_spool_sync(struct pen_spool *s, pen_spool_done_fn *done, void *ctx)
-{
-	struct request r = {.done = done, .ctx = ctx, .sync = true};
-	int err = 0;
-
-	pthread_mutex_lock(&s->lock);
-	if (s->stop)
-		err = -ESHUTDOWN;
-	else if (queue_add(s, &r, 0) == NULL)
-		err = -ENOMEM;
-	else
-		queue_wake(s);
-	pthread_mutex_unlock(&s->lock);
-	return err;
-}
-
-int pen_spool_read(struct pen_spool *s, struct pen_message *m)
-{
-	return pen_spool_core_read(s->core, m);
-}
-
-void pen_spool_stats(struct pen_spool *s, struct pen_spool_stats *out)
-{
-	pen_spool_core_stats(s->core, out);
-	pthread_mutex_lock(&s->lock);
-	out->full = s->full;
-	pthread_mutex_unlock(&s->lock);
-}
-
-static struct request *request_at(struct pen_spool *s, size_t at)
-{
-	return (struct request *)(s->taken.p + at);
-}
-
-static int request_append(struct pen_spool *s, struct request *r)
-{
-	struct pen_dsn error;
-
-	if (r->sync)
-		return 0;
-	if (r->m != NULL)
-		return pen_spool_core_put(s->core, r->m);
-	struct update_copy *copy = (struct update_copy *)(r + 1);
-	uint8_t *p = (uint8_t *)(copy + 1);
-	size_t changes = copy->u.nchanges * sizeof(struct pen_rcpt_change);
-	copy->u.change = (struct pen_rcpt_change *)p;
-	copy->u.last_error = NULL;
-	if (copy->has_error) {
-		// The copy is shorter than the struct: complete it.
-		size_t used = r->size - sizeof(*r) - sizeof(*copy) - changes;
-		memset(&error, 0, sizeof(error));
-		memcpy(&error, p + changes, used < sizeof(error) ? used : sizeof(error));
-		copy->u.last_error = &error;
-	}
-	return pen_spool_core_update(s->core, &copy->u);
-}
-
-// Commits the batch and completes the requests from batch_from up to `to`.
-static void commit_until(struct pen_spool *s, size_t to)
+// Answers the requests before `to`. What a put that had waited too long left on
+// the disk is taken back.
+static void complete(struct pen_spool *s, uint64_t to, int err)
 {
 	uint64_t released = 0;
-	int err = pen_spool_core_commit(s->core);
 
-	for (size_t at = s->batch_from; at < to;) {
-		struct request *r = request_at(s, at);
-		at += r->size;
+	while (s->done_to < to) {
+		struct request *r = request_at(s, s->done_to);
+		s->done_to += r->size;
 		released += r->bytes;
-		if (r->done != NULL)
+		if (r->answered && r->err == 0 && err == 0) {
+			pthread_mutex_lock(&s->core_lock);
+			pen_spool_core_take_back(s->core, r->id);
+			pthread_mutex_unlock(&s->core_lock);
+		}
+		if (r->done != NULL && !r->answered)
 			r->done(r->ctx, r->m, r->err != 0 ? r->err : err);
+		spool_request_fini(r);
 	}
-	s->batch_from = to;
+	size_t done = (size_t)(s->done_to - s->base);
+	if (done == s->taken.n) {
+		s->base = s->done_to;
+		pen_buf_reset(&s->taken);
+	} else if (done > TAKEN_KEEP && done > s->taken.n / 2) {
+		s->base = s->done_to;
+		pen_buf_consume(&s->taken, done);
+	}
 	pthread_mutex_lock(&s->lock);
 	s->queued_bytes -= released;
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void serve_taken(struct pen_spool *s)
+// What the flusher has done since the last look.
+static void complete_landed(struct pen_spool *s)
 {
-	s->batch_from = 0;
-	for (size_t at = 0; at < s->taken.n;) {
-		struct request *r = request_at(s, at);
+	struct landing landed[SPOOL_LANDINGS];
 
-		r->err = request_append(s, r);
-		if (r->err == -EAGAIN) {
-			commit_until(s, at);
-			r->err = request_append(s, r);
-		}
-		at += r->size;
-	}
-	commit_until(s, s->taken.n);
-	pen_buf_reset(&s->taken);
-	// After a burst of large updates the memory goes back.
-	if (s->taken.cap > QUEUE_KEEP)
-		pen_buf_fini(&s->taken);
-}
-
-static void wait_for_work(struct pen_spool *s)
-{
-	while (s->queue.n == 0 && !s->stop && s->prep_done == 0 && !s->more) {
-		s->writer_sleeps = true;
-		if (s->retry_at == 0) {
-			pthread_cond_wait(&s->wake, &s->lock);
-		} else {
-			struct timespec until = {.tv_sec = s->retry_at / PEN_US_PER_S,
-				.tv_nsec = s->retry_at % PEN_US_PER_S * 1000};
-			if (pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT)
-				s->more = true;
-		}
-	}
-	s->writer_sleeps = false;
-}
-
-// One bounded step of housekeeping; what the preparer made comes first.
-static void housekeep(struct pen_spool *s, uint32_t prep_done, int prep_err)
-{
-	bool due = s->retry_at == 0 || pen_clock_mono() >= s->retry_at;
-	int err = 0;
-
-	if (prep_done != 0) {
-		pen_spool_core_prepared(s->core, prep_done, prep_err);
-		s->preparing = false;
-		err = prep_err;
-	}
-	uint32_t slot = 0;
-	if (due) {
-		if (!s->preparing && err == 0)
-			slot = pen_spool_core_wanted(s->core);
-		int step = pen_spool_core_step(s->core);
-		s->more = step > 0;
-		err = step < 0 ? step : err;
-	}
-	bool full = pen_spool_core_full(s->core);
-	if (err != 0 || full)
-		s->retry_at = due || err != 0 ? pen_clock_mono() + RETRY_US : s->retry_at;
-	else if (due)
-		s->retry_at = 0;
-	if (slot == 0 && full == s->full)
-		return;
 	pthread_mutex_lock(&s->lock);
-	if (full != s->full)
-		pen_notice(
-			"the spool %s", full ? "is full: no new mail is taken" : "has room again");
-	s->full = full;
-	if (slot != 0) {
-		s->preparing = true;
-		s->prep_slot = slot;
-		pthread_cond_signal(&s->prep_wake);
+	uint32_t n = s->nlanded;
+	memcpy(landed, s->landed, n * sizeof(landed[0]));
+	s->nlanded = 0;
+	s->seen = s->events;
+	if (n > 0)
+		s->stuck = false;
+	pthread_mutex_unlock(&s->lock);
+	s->blocked = false;
+	for (uint32_t i = 0; i < n; i++)
+		complete(s, landed[i].to, landed[i].err);
+	if (n > 0 && s->after_commit != NULL)
+		s->after_commit(s->hook_ctx);
+}
+
+// Has the open batch written, unless one is under way.
+static void launch(struct pen_spool *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->busy) {
+		s->busy = true;
+		s->fly_since = pen_clock_mono();
+		pthread_cond_signal(&s->fly_wake);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void *writer_main(void *arg)
+// The disk is free: its batch goes before more is appended.
+static void let_flusher(struct pen_spool *s)
+{
+	pthread_mutex_unlock(&s->core_lock);
+	for (int i = 0; i < SPOOL_SPINS; i++) {
+		if (!__atomic_load_n(&s->flusher_waits, __ATOMIC_RELAXED))
+			break;
+		SPOOL_PAUSE();
+	}
+	pthread_mutex_lock(&s->core_lock);
+}
+
+static void append_waiting(struct pen_spool *s)
+{
+	uint64_t end = taken_end(s);
+
+	pthread_mutex_lock(&s->core_lock);
+	while (s->open_to < end) {
+		struct request *r = request_at(s, s->open_to);
+		if (!r->answered) {
+			int err = spool_request_append(s, r);
+			if (err == -EAGAIN) {
+				s->blocked = true;
+				break;
+			}
+			r->err = err;
+		}
+		s->open_to += r->size;
+		if (__atomic_load_n(&s->flusher_waits, __ATOMIC_RELAXED))
+			let_flusher(s);
+	}
+	bool open = s->open_to > s->flight_to;
+	pthread_mutex_unlock(&s->core_lock);
+	if (open)
+		launch(s);
+}
+
+// The disk has not answered for wait_limit: puts are told so, and taken back if
+// they become durable after all. Changes wait on; nobody waits for them.
+static void give_up_waiting(struct pen_spool *s)
+{
+	uint64_t released = 0;
+
+	pthread_mutex_lock(&s->core_lock);
+	pthread_mutex_lock(&s->lock);
+	bool over = s->nlanded > 0 || !s->flying;
+	if (!over) {
+		s->stuck = true;
+		spool_queue_take(s);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (over) {
+		pthread_mutex_unlock(&s->core_lock);
+		return;
+	}
+	// The open batch is filled again without them.
+	pen_spool_core_drop(s->core);
+	s->open_to = s->flight_to;
+	s->blocked = true;
+	uint64_t flight_to = s->flight_to;
+	// Answered ones are looked at again under the lock only.
+	for (uint64_t at = s->done_to; at < taken_end(s); at += request_at(s, at)->size) {
+		struct request *r = request_at(s, at);
+		if (r->m == NULL || r->answered || (at < flight_to && r->err != 0))
+			continue;
+		r->answered = true;
+		r->err = at < flight_to ? 0 : -ETIMEDOUT;
+		released += r->bytes;
+		r->bytes = 0;
+	}
+	pthread_mutex_unlock(&s->core_lock);
+	for (uint64_t at = s->done_to; at < taken_end(s); at += request_at(s, at)->size) {
+		struct request *r = request_at(s, at);
+		if (r->answered && r->done != NULL)
+			r->done(r->ctx, r->m, -ETIMEDOUT);
+		r->done = r->answered ? NULL : r->done;
+	}
+	if (s->after_commit != NULL)
+		s->after_commit(s->hook_ctx);
+	pthread_mutex_lock(&s->lock);
+	s->queued_bytes -= released;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void check_slowness(struct pen_spool *s)
+{
+	pen_time_us now = pen_clock_mono();
+
+	pthread_mutex_lock(&s->lock);
+	pen_time_us from = s->fly_since;
+	bool busy = s->busy;
+	pthread_mutex_unlock(&s->lock);
+	if (!busy)
+		return;
+	if (s->slow_since != from) {
+		s->slow_since = from;
+		s->slow_at = from + SLOW_US;
+	}
+	if (now >= s->slow_at) {
+		struct pen_spool_problem p = {
+			.kind = PEN_SPOOL_SLOW, .file = "", .length = (uint64_t)(now - from)};
+		pthread_mutex_lock(&s->core_lock);
+		pen_spool_core_report(s->core, &p);
+		pthread_mutex_unlock(&s->core_lock);
+		s->slow_at = now + (now - from);
+	}
+	if (now - from >= s->wait_limit && !s->stuck)
+		give_up_waiting(s);
+}
+
+// When to look again although nobody has signalled; 0: never.
+static pen_time_us next_look(const struct pen_spool *s)
+{
+	if (!s->busy)
+		return s->retry_at;
+	pen_time_us at = s->slow_since == s->fly_since ? s->slow_at : s->fly_since + SLOW_US;
+	if (!s->stuck && s->fly_since + s->wait_limit < at)
+		at = s->fly_since + s->wait_limit;
+	return at;
+}
+
+static bool has_work(const struct pen_spool *s)
+{
+	if (s->prep_done != 0 || s->events != s->seen)
+		return true;
+	if (s->blocked)
+		return false;
+	if (s->busy)
+		return s->fresh_bytes > 0;
+	return s->queue.n > 0 || s->stop || s->more;
+}
+
+static void wait_for_work(struct pen_spool *s)
+{
+	bool late = false;
+
+	while (!has_work(s) && !late) {
+		pen_time_us at = next_look(s);
+		s->writer_sleeps = true;
+		if (at == 0) {
+			pthread_cond_wait(&s->wake, &s->lock);
+		} else {
+			struct timespec until = {
+				.tv_sec = at / PEN_US_PER_S, .tv_nsec = at % PEN_US_PER_S * 1000};
+			late = pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
+		}
+	}
+	s->more |= late && !s->busy;
+	s->writer_sleeps = false;
+}
+
+static bool step_due(const struct pen_spool *s)
+{
+	return s->retry_at == 0 || pen_clock_mono() >= s->retry_at;
+}
+
+// With core_lock held: what the preparer made, and what it is to make next.
+static void prepare(struct pen_spool *s, uint32_t prep_done, int prep_err)
+{
+	if (prep_done != 0) {
+		pen_spool_core_prepared(s->core, prep_done, prep_err);
+		s->preparing = false;
+		if (prep_err != 0)
+			s->retry_at = pen_clock_mono() + RETRY_US;
+	}
+	if (s->preparing && pen_spool_core_short(s->core)) {
+		pthread_mutex_lock(&s->lock);
+		s->prep_hurry = true;
+		pthread_mutex_unlock(&s->lock);
+	}
+	uint32_t slot = 0;
+	if (!s->preparing && step_due(s))
+		slot = pen_spool_core_wanted(s->core);
+	if (slot == 0)
+		return;
+	s->preparing = true;
+	pthread_mutex_lock(&s->lock);
+	s->prep_slot = slot;
+	s->prep_hurry = pen_spool_core_short(s->core);
+	pthread_cond_signal(&s->prep_wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+// With core_lock held, and no batch open: one bounded step.
+static void housekeep(struct pen_spool *s)
+{
+	int err = 0;
+
+	if (!step_due(s))
+		return;
+	err = pen_spool_core_step(s->core);
+	s->more = err > 0;
+	bool full = pen_spool_core_full(s->core);
+	s->retry_at = err < 0 || full ? pen_clock_mono() + RETRY_US : 0;
+	if (full == s->full)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->full = full;
+	pthread_mutex_unlock(&s->lock);
+}
+
+// Housekeeping needs the log for itself: the batches in it end first. False:
+// requests have to wait for that.
+static bool keep_house(struct pen_spool *s, uint32_t prep_done, int prep_err)
+{
+	pthread_mutex_lock(&s->core_lock);
+	prepare(s, prep_done, prep_err);
+	if (s->more || (step_due(s) && pen_spool_core_wants_step(s->core)) ||
+		pen_spool_core_full(s->core) != s->full || s->retry_at != 0)
+		s->draining = step_due(s);
+	bool quiet = !s->flying && s->open_to == s->flight_to;
+	if (s->draining && quiet) {
+		housekeep(s);
+		s->draining = false;
+	}
+	bool wait = s->draining;
+	bool open = s->open_to > s->flight_to;
+	pthread_mutex_unlock(&s->core_lock);
+	if (wait && open)
+		launch(s);
+	return !wait;
+}
+
+void *spool_writer_main(void *arg)
 {
 	struct pen_spool *s = arg;
 
+	pthread_setname_np(pthread_self(), "spool-write");
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
 		wait_for_work(s);
-		struct pen_buf empty = s->taken;
-		s->taken = s->queue;
-		s->queue = empty;
-		bool stop = s->stop;
+		if (!s->blocked)
+			spool_queue_take(s);
+		bool stop = s->stop && s->queue.n == 0 && !s->busy && s->nlanded == 0;
 		uint32_t prep_done = s->prep_done;
 		int prep_err = s->prep_err;
 		s->prep_done = 0;
 		pthread_mutex_unlock(&s->lock);
-		if (s->taken.n > 0)
-			serve_taken(s);
-		else if (stop)
+		if (stop && s->taken.n == 0)
 			return NULL;
-		housekeep(s, prep_done, prep_err);
+		complete_landed(s);
+		check_slowness(s);
+		if (keep_house(s, prep_done, prep_err) && !s->stuck)
+			append_waiting(s);
+		else
+			s->blocked = true;
+	}
+}
+
+#define PACE_US 3000
+
+// Between the megabytes of a segment that nobody waits for, commits go first.
+void spool_prepare_pace(void *spool)
+{
+	struct pen_spool *s = spool;
+
+	pthread_mutex_lock(&s->lock);
+	bool wait = s->busy && !s->prep_hurry && !s->stop;
+	pthread_mutex_unlock(&s->lock);
+	if (wait) {
+		struct timespec t = {.tv_nsec = PACE_US * 1000};
+		nanosleep(&t, NULL);
 	}
 }
 
 // Zero-fills segments ahead of need, off the commit path: overwriting written
 // blocks is several times faster than extending a file.
-static void *preparer_main(void *arg)
+void *spool_preparer_main(void *arg)
 {
 	struct pen_spool *s = arg;
 
+	pthread_setname_np(pthread_self(), "spool-prepare");
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop) {
+	while (!s->ended) {
 		if (s->prep_slot == 0) {
 			pthread_cond_wait(&s->prep_wake, &s->lock);
 			continue;
@@ -361,89 +373,9 @@ static void *preparer_main(void *arg)
 		s->prep_slot = 0;
 		s->prep_done = slot;
 		s->prep_err = err;
-		queue_wake(s);
+		if (s->writer_sleeps)
+			pthread_cond_signal(&s->wake);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
-}
-
-static void spool_free(struct pen_spool *s)
-{
-	pen_buf_fini(&s->queue);
-	pen_buf_fini(&s->taken);
-	pthread_cond_destroy(&s->wake);
-	pthread_cond_destroy(&s->prep_wake);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
-}
-
-static void stop_threads(struct pen_spool *s, bool writer)
-{
-	pthread_mutex_lock(&s->lock);
-	s->stop = true;
-	pthread_cond_signal(&s->wake);
-	pthread_cond_signal(&s->prep_wake);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->preparer, NULL);
-	if (writer)
-		pthread_join(s->writer, NULL);
-}
-
-static int start_threads(struct pen_spool *s, char *error, size_t error_cap)
-{
-	int err = -pthread_create(&s->preparer, NULL, preparer_main, s);
-
-	if (err == 0) {
-		err = -pthread_create(&s->writer, NULL, writer_main, s);
-		if (err != 0)
-			stop_threads(s, false);
-	}
-	if (err != 0)
-		snprintf(error, error_cap, "cannot start the spool's threads: %s", strerror(-err));
-	return err;
-}
-
-int pen_spool_open(
-	const struct pen_spool_config *cfg, struct pen_spool **out, char *error, size_t error_cap)
-{
-	struct pen_spool *s = calloc(1, sizeof(*s));
-	struct pen_spool_config own = *cfg;
-	pthread_condattr_t mono;
-
-	if (s == NULL) {
-		snprintf(error, error_cap, "out of memory");
-		return -ENOMEM;
-	}
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->wake, &mono);
-	pthread_cond_init(&s->prep_wake, NULL);
-	pthread_condattr_destroy(&mono);
-	s->queue_limit = cfg->queue_limit_bytes != 0 ? cfg->queue_limit_bytes : QUEUE_LIMIT_DEFAULT;
-	own.prepare_elsewhere = true;
-	int err = pen_spool_core_open(&own, &s->core, error, error_cap);
-	if (err != 0) {
-		spool_free(s);
-		return err;
-	}
-	s->last_id = pen_spool_core_next_id(s->core, pen_clock_wall());
-	s->more = true;
-	err = start_threads(s, error, error_cap);
-	if (err != 0) {
-		pen_spool_core_close(s->core, false);
-		spool_free(s);
-		return err;
-	}
-	*out = s;
-	return 0;
-}
-
-void pen_spool_close(struct pen_spool *s)
-{
-	if (s == NULL)
-		return;
-	stop_threads(s, true);
-	pen_spool_core_close(s->core, true);
-	spool_free(s);
 }

@@ -10,12 +10,16 @@ def records(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def ends(path):
+    return [r for r in records(path) if "recipient_index" in r]
+
+
 def test_a_delivery_and_a_refusal_are_recorded_with_their_tls_field(pair, submit, folder):
     events = folder / "events.json"
     _sink, gateway = pair(event_log_file=events, transport_maps="inline:{{gone.test = error:5.1.1 no such domain}}")
     submit(gateway, sender="s@bulk.example", recipients=("r@example.test", "r@gone.test"))
-    run.wait_until(lambda: len(records(events)) >= 2, 20, "two records", gateway.alive)
-    by = {r["recipient"]: r for r in records(events)}
+    run.wait_until(lambda: len(ends(events)) >= 2, 20, "two records", gateway.alive)
+    by = {r["recipient"]: r for r in ends(events)}
     sent, refused = by["r@example.test"], by["r@gone.test"]
     assert (sent["type"], sent["tls"], sent["sender"]) == ("Delivery", "may:none", "s@bulk.example")
     assert sent["response"]["code"] == 250 and sent["response"]["enhanced_code"]["class"] == 2
@@ -54,3 +58,36 @@ def test_failures_are_classified_in_events_counters_and_status(pair, submit, fol
     assert gateway.json("status")["reply_classes"] == {k: n for k, n in counted.items() if n > 0}
     # The mail log stays as Postfix writes it.
     assert "quota-issues" not in gateway.log.read_text()
+
+
+def test_a_message_is_received_before_it_is_confirmed_and_then_delivered(pair, submit, folder):
+    events = folder / "events.json"
+    _sink, gateway = pair(event_log_file=events, event_log_sync="yes")
+    submit(gateway, sender="s@bulk.example", recipients=("r1@example.test", "r2@example.test"))
+    # The answer to the client comes after both.
+    received = [r for r in records(events) if r["type"] == "Reception"]
+    committed = [r for r in records(events) if r["type"] == "Commit"]
+    assert received[0]["recipient"] == ["r1@example.test", "r2@example.test"]
+    assert received[0]["size"] > 0 and received[0]["reception_protocol"] == "ESMTP"
+    assert committed[0]["ids"] == [received[0]["id"]]
+    run.wait_until(lambda: len(ends(events)) == 2, 20, "two deliveries", gateway.alive)
+    assert sorted(r["recipient_index"] for r in ends(events)) == [0, 1]
+    assert ends(events)[0]["egress_source"] == "s0"
+    gateway.stop()
+    types = [r["type"] for r in records(events)]
+    assert (types[0], types[-1]) == ("Start", "Stop")
+
+
+def test_a_rotation_loses_no_record(pair, submit, folder):
+    events = folder / "events.json"
+    _sink, gateway = pair(event_log_file=events)
+    submit(gateway)
+    run.wait_until(lambda: len(ends(events)) == 1, 20, "a delivery", gateway.alive)
+    events.rename(folder / "events.json.1")
+    gateway.process.send_signal(1)  # SIGHUP
+    run.wait_until(events.exists, 20, "a new file", gateway.alive)
+    submit(gateway)
+    run.wait_until(lambda: len(ends(events)) == 1, 20, "another delivery", gateway.alive)
+    found = gateway.json("audit")
+    assert found["balanced"] and found["totals"]["delivered"] == 2
+    assert [f["name"] for f in found["files"]] == [str(folder / "events.json.1"), str(events)]

@@ -109,7 +109,7 @@ static char *read_answer(size_t *len)
 	return NULL;
 }
 
-int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **result)
+static int ask(const struct cli *cli, const char *verb, json_t *args, json_t **result, bool quiet)
 {
 	size_t n;
 
@@ -132,11 +132,12 @@ int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **r
 	}
 	if (!json_is_true(json_object_get(root, "ok"))) {
 		const char *why = json_string_value(json_object_get(root, "error"));
-		if (cli->json) {
+		if (cli->json && !quiet) {
 			json_dumpf(root, stdout, JSON_COMPACT);
 			putchar('\n');
 		}
-		fprintf(stderr, "penstock: %s\n", why != NULL ? why : "the daemon refused");
+		if (!quiet)
+			fprintf(stderr, "penstock: %s\n", why != NULL ? why : "the daemon refused");
 		json_decref(root);
 		return EXIT_REFUSED;
 	}
@@ -145,4 +146,14 @@ int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **r
 	if (*result == NULL)
 		*result = json_object();
 	return EXIT_OK;
+}
+
+int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **result)
+{
+	return ask(cli, verb, args, result, false);
+}
+
+int client_try(const struct cli *cli, const char *verb, json_t *args, json_t **result)
+{
+	return ask(cli, verb, args, result, true);
 }

@@ -17,30 +17,129 @@ struct verb {
 	const char *more; // for --help
 };
 
+#define SELECTORS                                                                                  \
+	"  --site NAME        messages for a site, as site list names it, or one of its hosts\n"   \
+	"  --domain NAME      for recipients of a domain\n"                                        \
+	"  --tenant NAME, --campaign NAME, --pool NAME\n"                                          \
+	"  --sender ADDRESS   <> is the null sender\n"                                             \
+	"  --recipient ADDRESS\n"                                                                  \
+	"  --older-than TIME  since arrival: 90s, 10min, 1h, 2d\n"                                 \
+	"  --state LIST       active, waiting, deferred, hold, scheduled, bouncing\n"              \
+	"  --in-doubt         perhaps delivered: the final dot was never answered\n"               \
+	"  --id ID            one message\n"
+#define CHOICE                                                                                     \
+	"Give queue ids (- reads them from standard input), or conditions, all of which\n"         \
+	"must hold; without any, --everything is needed.\n" SELECTORS                              \
+	"  --everything       the whole queue\n"                                                   \
+	"  --dry-run          only say how many messages it would be\n"
+
 static const struct verb verbs[] = {
 	{NULL, "status", "", "what the daemon does: totals, queue, workers, spool", verb_status,
-		"Shows version and uptime, what became of all recipients since the start,\n"
-		"the queue's size, and the state of workers and spool.\n"},
+		"Shows version and uptime, what needs attention (lines with !), what became of\n"
+		"all recipients since the start, the queue's size, and the state of workers and\n"
+		"spool.\n"},
 	{NULL, "counters", "", "show every counter", verb_counters,
 		"Shows all counters of the daemon since its start, a group and a name each:\n"
 		"packets, segments, sessions, handshakes, lookups, and whatever was refused\n"
 		"or dropped.\n"},
-	{"queue", "list", "", "list the mail queue", verb_queue_list,
-		"Lists every message as mailq does: * is being delivered, ! is on hold.\n"
-		"With --json one object per line, with the names of postqueue -j.\n"},
+	{NULL, "why", "ID", "why a message does not move", verb_why,
+		"Says in one sentence what holds a message: which limit or state, who set it,\n"
+		"until when. With --json also as code, holder and until.\n"},
+	{"queue", "list", "[CONDITIONS] [--limit N] [--sort ORDER] [--count]",
+		"list the mail queue", verb_queue_list,
+		"Lists every message as mailq does: * is being delivered, ! is on hold, # is to\n"
+		"expire. With --json one object per line, with the names of postqueue "
+		"-j.\n" SELECTORS "  --limit N          at most so many\n"
+		"  --sort ORDER       the first of oldest, newest, largest or next (to be tried);\n"
+		"                     100 without --limit\n"
+		"  --count            only say how many there are\n"},
 	{"queue", "show", "ID", "show one message's envelope and fates", verb_queue_show,
 		"Shows the envelope, each recipient's fate, attempts and last error.\n"},
 	{"queue", "flush", "[ID]", "try deferred mail now", verb_queue_flush,
-		"Makes all deferred mail, or one message, due at once. Limits still hold.\n"},
-	{"queue", "delete", "ID...", "delete messages", verb_queue_delete,
-		"Deletes messages by queue id; ALL deletes the whole queue, - reads ids\n"
-		"from standard input. Senders are not told. Exit status 1 when an id is not\n"
-		"in the queue.\n"},
-	{"queue", "hold", "ID", "keep a message until it is released", verb_queue_hold,
-		"The message stays in the queue and is not tried. What is being delivered\n"
-		"ends as it ends.\n"},
-	{"queue", "release", "ID", "let a held message go", verb_queue_release,
-		"The message is tried at once; its lifetime still counts from its arrival.\n"},
+		"Makes all deferred mail, or one message, due at once, and sites that could not\n"
+		"be reached are tried again. Limits still hold.\n"},
+	{"queue", "hold", "ID...|CONDITIONS", "keep messages until they are released",
+		verb_queue_hold,
+		"The messages stay in the queue and are not tried. What is being delivered\n"
+		"ends as it ends.\n" CHOICE},
+	{"queue", "release", "ID...|CONDITIONS", "let held messages go", verb_queue_release,
+		"The messages are tried at once; their lifetime still counts from their "
+		"arrival.\n" CHOICE},
+	{"queue", "requeue", "ID...|CONDITIONS", "route messages anew", verb_queue_requeue,
+		"Looks up route, hosts and policy again, from the start. What is being delivered\n"
+		"ends as it ends.\n" CHOICE},
+	{"queue", "retry", "ID...|CONDITIONS", "make messages due now", verb_queue_retry,
+		"Makes the next attempt now instead of at its time. Limits still hold.\n" CHOICE},
+	{"queue", "delete", "ID...|CONDITIONS", "delete messages", verb_queue_delete,
+		"Deletes messages; ALL is the whole queue. Senders are not told. Conditions on\n"
+		"addresses touch only the recipients that meet them. Exit status 1 when an id\n"
+		"is not in the queue.\n" CHOICE},
+	{"queue", "bounce", "ID...|CONDITIONS --reason TEXT", "return messages to their senders",
+		verb_queue_bounce,
+		"Ends the delivery of messages, with a notification to their senders.\n" CHOICE
+		"  --reason TEXT      what the notification says\n"},
+	{"queue", "expire", "ID...|CONDITIONS", "end the lifetime of messages", verb_queue_expire,
+		"Returns messages as if they had been in the queue for too long.\n" CHOICE},
+	{"queue", "move", "ID...|CONDITIONS --pool P|--route R", "send messages another way",
+		verb_queue_move,
+		"Gives messages another egress pool, or another route.\n" CHOICE
+		"  --pool P           the new pool (--from-pool is the condition here)\n"
+		"  --route R          the new route, as transport:nexthop: "
+		"smtp:[mx.example.com]:25\n"},
+	{NULL, "mailq", "", "the queue as Postfix's mailq shows it", verb_mailq, ""},
+	{NULL, "postqueue", "-p|-j|-f|-i ID|-s SITE", "as Postfix's postqueue", verb_postqueue, ""},
+	{NULL, "postsuper", "-d|-e|-f|-h|-H|-r ID|ALL|- [QUEUE...]", "as Postfix's postsuper",
+		verb_postsuper, ""},
+	{NULL, "qshape", "[-s] [-p] [-l] [-b N] [-t MIN] [QUEUE...]", "as Postfix's qshape",
+		verb_qshape, ""},
+	{"site", "list", "[PART] [--sort ORDER] [--provider P] [--dead] [--blocked] [--limit N]",
+		"list where mail goes", verb_site_list,
+		"Lists sites (hosts that share limits): mail that waits and that is on its way,\n"
+		"connections and how many there may be, results, and what holds the rest.\n"
+		"  PART           only names that contain it\n"
+		"  --sort ORDER   queued (the default), connections, delivered, deferred, name\n"
+		"  --provider P   only of a provider\n"
+		"  --dead         only those that cannot be reached\n"
+		"  --blocked      only those that something holds\n"
+		"  --limit N      at most so many (50)\n"},
+	{"site", "show", "NAME", "show a site and its limits", verb_site_show,
+		"Shows each limit that holds for a site: who set it, what is used of it, and when\n"
+		"the next connection or message may begin; suspensions; and the site's parts.\n"},
+	{"suspend", "list", "", "list what is suspended", verb_suspend_list,
+		"Lists what operators and rules hold back, until when and why.\n"},
+	{NULL, "suspend", "SCOPE NAME --reason TEXT [--for TIME] [--at SITE]",
+		"hold back mail of or for something", verb_suspend,
+		"SCOPE is site, domain, tenant, campaign or source. What is being delivered ends\n"
+		"as it ends; the rest waits.\n"
+		"  --reason TEXT  why, for those who look later\n"
+		"  --for TIME     90s, 10min, 1h, 2d; without it until it is resumed\n"
+		"  --at SITE      only at a site or provider (tenant, campaign, source)\n"},
+	{NULL, "resume", "SCOPE NAME|NUMBER [--at SITE]", "end a suspension", verb_resume,
+		"Ends a suspension by what it holds or by its number in suspend list. For a site,\n"
+		"what rules set (back-off, limits) ends, too.\n"
+		"  --at SITE      only the suspension at this site or provider\n"},
+	{"source", "list", "", "list local addresses", verb_source_list,
+		"Lists sources: address, name in EHLO, limits, suspensions.\n"},
+	{"pool", "list", "[CONDITIONS]", "list egress pools and their mail", verb_pool_list,
+		"Lists pools: their sources with weights, limits, and the mail that "
+		"waits.\n" SELECTORS "  --limit N          at most so many\n"},
+	{"tenant", "list", "[CONDITIONS]", "list tenants and their mail", verb_tenant_list,
+		"Lists tenants by the mail that waits: recipients queued and in flight, messages\n"
+		"deferred and on hold, weight and limits.\n" SELECTORS
+		"  --limit N          at most so many\n"},
+	{"campaign", "list", "[CONDITIONS]", "list campaigns and their mail", verb_campaign_list,
+		"The same for campaigns, as TENANT/CAMPAIGN.\n" SELECTORS
+		"  --limit N          at most so many\n"},
+	{NULL, "audit", "[--offline] [--spool DIR] [--events FILE...] [--limit N]",
+		"prove that no mail was lost", verb_audit,
+		"Compares the spool with the event log, recipient by recipient: accepted = queued\n"
+		"+ in doubt + delivered + bounced + expired + deleted. Names each record that\n"
+		"breaks it. Exit status 1 when there is one.\n"
+		"  --offline          read the spool itself; no daemon may have it\n"
+		"  --spool DIR        that spool, offline (default: queue_directory)\n"
+		"  --events FILE      an event log (default: event_log_file); again for each\n"
+		"                     rotated one\n"
+		"  --limit N          name at most so many records of each kind (20)\n"},
 	{"config", "check", "", "check the configuration", verb_config_check,
 		"Reads main.cf and the files it names as the daemon does, and reports every\n"
 		"fault with file and line. Needs no daemon. Exit status 1 when it is bad.\n"},
@@ -157,6 +256,19 @@ static const struct verb *find_verb(int argc, char **argv, int *used)
 	return NULL;
 }
 
+// Postfix's commands, by the name that this one was called by, or as a verb: their
+// letters are their own.
+static bool is_postfix(const char *word)
+{
+	static const char *const names[] = {"mailq", "postqueue", "postsuper", "qshape"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], word) == 0)
+			return true;
+	}
+	return false;
+}
+
 // Options may stand anywhere; words stay in their order. False: usage.
 static bool parse(struct cli *cli, int argc, char **argv)
 {
@@ -165,10 +277,12 @@ static bool parse(struct cli *cli, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *a = argv[i];
 		bool has_next = i + 1 < argc;
-		if (words_only) {
+		bool raw = cli->argc > 0 && is_postfix(cli->argv[0]) && strcmp(a, "--help") != 0;
+		if (words_only || raw) {
 			cli->argv[cli->argc++] = argv[i];
 		} else if (strcmp(a, "--") == 0) {
 			words_only = true;
+			cli->fixed = cli->argc + 1;
 		} else if (strcmp(a, "-c") == 0 && has_next) {
 			cli->directory = argv[++i];
 		} else if (strcmp(a, "--socket") == 0 && has_next) {
@@ -192,8 +306,14 @@ static bool parse(struct cli *cli, int argc, char **argv)
 // Options that no verb knows; some verbs have their own.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tls_probe ||
-		v->fn == verb_tlsrpt_list || v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
+	static int (*const plain[])(struct cli *) = {verb_status, verb_counters, verb_why,
+		verb_queue_show, verb_queue_flush, verb_site_show, verb_suspend_list,
+		verb_source_list, verb_config_check, verb_stop};
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		found = found || plain[i] == v->fn;
+	if (!found)
 		return false;
 	if (v->group != NULL && strcmp(v->group, "suppression") == 0)
 		return false;
@@ -210,13 +330,21 @@ static bool stray_option(const struct verb *v, const struct cli *cli)
 int main(int argc, char **argv)
 {
 	struct cli cli = {.directory = PEN_TOOL_CONFIG_DIR};
-	char **words = calloc((size_t)argc + 1, sizeof(*words));
+	char **words = calloc((size_t)argc + 2, sizeof(*words));
 	int used, status;
 
 	if (words == NULL)
 		return EXIT_REFUSED;
 	signal(SIGPIPE, SIG_DFL);
 	cli.argv = words;
+	const char *slash = strrchr(argv[0], '/');
+	const char *name = slash != NULL ? slash + 1 : argv[0];
+	const char *env = getenv("MAIL_CONFIG");
+	if (is_postfix(name)) {
+		words[cli.argc++] = (char *)(uintptr_t)name;
+		if (env != NULL && *env != '\0')
+			cli.directory = env;
+	}
 	if (!parse(&cli, argc, argv)) {
 		free(words);
 		return EXIT_USAGE;
@@ -237,6 +365,8 @@ int main(int argc, char **argv)
 	} else {
 		cli.argv += used;
 		cli.argc -= used;
+		if (cli.fixed != 0)
+			cli.fixed = cli.fixed > used ? cli.fixed - used : 1;
 		status = stray_option(v, &cli) ? EXIT_USAGE : v->fn(&cli);
 	}
 	client_close();

@@ -16,7 +16,7 @@ static long long number_of(json_t *o, const char *key)
 }
 
 // Bytes from the network end up on a terminal.
-static void put_safe(FILE *out, const char *s)
+void put_safe(FILE *out, const char *s)
 {
 	for (; *s != '\0'; s++)
 		fputc((unsigned char)*s >= ' ' && *s != 0x7f ? *s : '?', out);
@@ -68,10 +68,16 @@ void show_status(FILE *out, json_t *r)
 	put_safe(out, text_of(r, "version"));
 	fputs(", up ", out);
 	put_uptime(out, number_of(r, "uptime"));
-	fputc('\n', out);
+	fputs(json_is_false(json_object_get(r, "accepting")) ? ", REFUSES NEW MAIL\n" : "\n", out);
+	json_array_foreach(json_object_get(r, "attention"), i, item)
+	{
+		fputs("! ", out);
+		put_safe(out, json_string_value(item));
+		fputc('\n', out);
+	}
 	json_object_foreach(r, key, v)
 	{
-		if (json_is_object(v))
+		if (json_is_object(v) && json_object_size(v) > 0)
 			put_group(out, key, v);
 		if (!json_is_array(v))
 			continue;
@@ -98,7 +104,7 @@ void show_counters(FILE *out, json_t *r)
 
 void show_queue_header(FILE *out)
 {
-	fputs("----Queue ID----- --Size-- ----Arrival Time---- --Sender/Recipient------\n", out);
+	fputs("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n", out);
 }
 
 static void put_recipients(FILE *out, json_t *list)
@@ -118,7 +124,7 @@ static void put_recipients(FILE *out, json_t *list)
 			fputs(")\n", out);
 		}
 		last = reason;
-		fprintf(out, "%48s", "");
+		fprintf(out, "%47s", "");
 		put_safe(out, text_of(r, "address"));
 		fputc('\n', out);
 	}
@@ -127,7 +133,11 @@ static void put_recipients(FILE *out, json_t *list)
 void show_queue_entry(FILE *out, json_t *e)
 {
 	const char *queue = text_of(e, "queue_name");
-	char mark = strcmp(queue, "active") == 0 ? '*' : strcmp(queue, "hold") == 0 ? '!' : ' ';
+	bool expired = json_is_true(json_object_get(e, "forced_expire"));
+	char mark = strcmp(queue, "active") == 0 ? '*'
+		    : strcmp(queue, "hold") == 0 ? '!'
+		    : expired                    ? '#'
+						 : ' ';
 	time_t t = (time_t)number_of(e, "arrival_time");
 	char id[64], stamp[40];
 	struct tm tm;
@@ -135,7 +145,7 @@ void show_queue_entry(FILE *out, json_t *e)
 	localtime_r(&t, &tm);
 	strftime(stamp, sizeof(stamp), "%a %b %e %H:%M:%S", &tm);
 	snprintf(id, sizeof(id), "%.40s%c", text_of(e, "queue_id"), mark);
-	fprintf(out, "%-17s %8lld %-20s ", id, number_of(e, "message_size"), stamp);
+	fprintf(out, "%-17s %8lld %19.19s ", id, number_of(e, "message_size"), stamp);
 	const char *sender = text_of(e, "sender");
 	put_safe(out, *sender != '\0' ? sender : "MAILER-DAEMON");
 	fputc('\n', out);

@@ -86,12 +86,6 @@ static void format_time(json_t *entry, char out[32])
 	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-static void put_safe(FILE *out, const char *s)
-{
-	for (; *s != '\0'; s++)
-		fputc((unsigned char)*s >= ' ' && *s != 0x7f ? *s : '?', out);
-}
-
 static void show_entry(FILE *out, json_t *e)
 {
 	char since[32];
