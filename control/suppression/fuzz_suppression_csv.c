@@ -21,7 +21,9 @@ static void again(const struct suppression_record *rec)
 	suppression_csv_put(&b, rec->address, false);
 	suppression_csv_put(&b, rec->reason, false);
 	suppression_csv_put(&b, rec->source, true);
-	if (b.n <= SUPPRESSION_CSV_LINE_MAX && rec->address.p[0] != '#') {
+	// A carriage return inside a field becomes a space.
+	bool same = pen_span_find(rec->source, '\r') < 0;
+	if (same && b.n <= SUPPRESSION_CSV_LINE_MAX && rec->address.p[0] != '#') {
 		PEN_ASSERT(suppression_csv_line(&r, pen_buf_span(&b), &copy, &why) ==
 			   SUPPRESSION_CSV_RECORD);
 		PEN_ASSERT(pen_span_eq(copy.source, rec->source));
