@@ -38,7 +38,7 @@ static pen_time_us cost(const struct pen_rate *r, uint64_t n)
 {
 	double v = (double)n * (double)r->period * FINE / (double)r->count;
 
-	return v < 4e18 ? (pen_time_us)v + 1 : (pen_time_us)4e18;
+	return v < 4e18 ? (pen_time_us)(v + 0.5) : (pen_time_us)4e18;
 }
 
 void pen_meter_init(struct pen_meter *m)
@@ -116,7 +116,7 @@ pen_time_us pen_meter_when(
 	if (spaced(r)) {
 		// A use larger than the burst passes when the bucket is empty.
 		pen_time_us slack = n < r->burst ? cost(r, r->burst - n) : 0;
-		pen_time_us free_at = (m->next - slack + FINE - 1) / FINE;
+		pen_time_us free_at = (m->next - slack) / FINE;
 		if (free_at > at)
 			at = free_at;
 	}
