@@ -127,10 +127,12 @@ bool pen_pattern_hit(struct pen_pattern_scratch *s, size_t i)
 	return s->set->pattern[i].engine == PEN_ENGINE_HYPERSCAN || confirm(s, i) > 0;
 }
 
-ptrdiff_t pen_pattern_first(struct pen_pattern_scratch *s)
+ptrdiff_t pen_pattern_next(struct pen_pattern_scratch *s, size_t from)
 {
-	for (size_t w = 0; w < s->set->words; w++) {
-		for (uint64_t bits = s->candidate[w]; bits != 0; bits &= bits - 1) {
+	uint64_t mask = ~0ull << (from % 64);
+
+	for (size_t w = from / 64; w < s->set->words; w++, mask = ~0ull) {
+		for (uint64_t bits = s->candidate[w] & mask; bits != 0; bits &= bits - 1) {
 			size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
 
 			if (pen_pattern_hit(s, i))
@@ -138,6 +140,11 @@ ptrdiff_t pen_pattern_first(struct pen_pattern_scratch *s)
 		}
 	}
 	return -1;
+}
+
+ptrdiff_t pen_pattern_first(struct pen_pattern_scratch *s)
+{
+	return pen_pattern_next(s, 0);
 }
 
 size_t pen_pattern_capture(

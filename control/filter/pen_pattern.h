@@ -82,6 +82,8 @@ int pen_pattern_scan(struct pen_pattern_scratch *s, struct pen_span text, bool p
 bool pen_pattern_hit(struct pen_pattern_scratch *s, size_t i);
 // The first pattern that matches, or -1.
 ptrdiff_t pen_pattern_first(struct pen_pattern_scratch *s);
+// The first from pattern `from` on, or -1.
+ptrdiff_t pen_pattern_next(struct pen_pattern_scratch *s, size_t from);
 // pen_pattern_capture writes $0, $1... of pattern i and returns how many (0: no
 // match). A group that took no part is empty. Spans point into the text.
 size_t pen_pattern_capture(

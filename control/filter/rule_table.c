@@ -28,18 +28,31 @@ static bool read_file(const char *file, struct pen_buf *into)
 	return ok && !into->failed;
 }
 
-struct pen_rule_table *pen_rule_table_load(
-	const char *file, enum pen_rule_syntax syntax, char *err, size_t err_cap)
+struct pen_rule_table *rule_table_load(const char *file, enum pen_rule_syntax syntax,
+	const struct pen_pattern *extra, size_t nextra, char *err, size_t err_cap)
 {
 	struct pen_buf text = PEN_BUF_INIT;
 	struct pen_rule_table *t = NULL;
 
 	if (read_file(file, &text))
-		t = pen_rule_table_parse(file, pen_buf_span(&text), syntax, err, err_cap);
+		t = rule_table_parse(
+			file, pen_buf_span(&text), syntax, extra, nextra, err, err_cap);
 	else
 		snprintf(err, err_cap, "%s: %s", file, strerror(errno));
 	pen_buf_fini(&text);
 	return t;
+}
+
+struct pen_rule_table *pen_rule_table_load(
+	const char *file, enum pen_rule_syntax syntax, char *err, size_t err_cap)
+{
+	return rule_table_load(file, syntax, NULL, 0, err, err_cap);
+}
+
+struct pen_rule_table *pen_rule_table_parse(const char *name, struct pen_span text,
+	enum pen_rule_syntax syntax, char *err, size_t err_cap)
+{
+	return rule_table_parse(name, text, syntax, NULL, 0, err, err_cap);
 }
 
 void pen_rule_table_free(struct pen_rule_table *t)
@@ -84,8 +97,10 @@ ptrdiff_t pen_rule_table_find(const struct pen_rule_table *t, struct pen_pattern
 
 	if (rc != 0)
 		return rc == -ENOMEM ? rc : -1;
-	if (t->plain)
-		return pen_pattern_first(s);
+	if (t->plain) {
+		ptrdiff_t first = pen_pattern_first(s);
+		return first < (ptrdiff_t)t->npatterns ? first : -1;
+	}
 	for (size_t i = 0; i < t->n; i++) {
 		const struct rule *r = &t->rule[i];
 

@@ -19,7 +19,9 @@ struct parser {
 	struct pen_rule_table *t;
 	struct pen_pattern *pattern; // one per rule or if, in order
 	size_t npatterns;
-	size_t cap; // of both arrays
+	size_t cap;                      // of both arrays
+	const struct pen_pattern *extra; // behind them in the set
+	size_t nextra;
 	uint32_t open_if[NESTING_MAX];
 	unsigned depth;
 	unsigned line; // where the current logical line began
@@ -70,26 +72,39 @@ static struct rule *add_rule(struct parser *p, enum rule_kind kind)
 	return r;
 }
 
-static bool flag(struct parser *p, uint8_t c, unsigned *flags)
-{
-	static const struct {
-		char letter;
-		unsigned toggles;
-	} pcre[] = {{'i', PEN_PATTERN_CASELESS}, {'m', PEN_PATTERN_MULTILINE},
-		{'s', PEN_PATTERN_DOTALL}, {'x', PEN_PATTERN_EXTENDED}, {'A', PEN_PATTERN_ANCHORED},
-		{'E', PEN_PATTERN_DOLLAR_END}, {'U', PEN_PATTERN_UNGREEDY}, {'X', 0}},
-	  posix[] = {{'i', PEN_PATTERN_CASELESS},
-		  // A newline is then special in every way.
-		  {'m', PEN_PATTERN_MULTILINE | PEN_PATTERN_DOTALL}};
-	bool is_pcre = p->syntax == PEN_RULES_PCRE;
-	size_t n = is_pcre ? sizeof(pcre) / sizeof(pcre[0]) : sizeof(posix) / sizeof(posix[0]);
+static const struct flag_letter {
+	char letter;
+	unsigned toggles;
+} pcre_flags[] = {{'i', PEN_PATTERN_CASELESS}, {'m', PEN_PATTERN_MULTILINE},
+	{'s', PEN_PATTERN_DOTALL}, {'x', PEN_PATTERN_EXTENDED}, {'A', PEN_PATTERN_ANCHORED},
+	{'E', PEN_PATTERN_DOLLAR_END}, {'U', PEN_PATTERN_UNGREEDY}, {'X', 0}},
+  posix_flags[] = {{'i', PEN_PATTERN_CASELESS},
+	  // A newline is then special in every way.
+	  {'m', PEN_PATTERN_MULTILINE | PEN_PATTERN_DOTALL}};
 
+static bool toggle(const struct flag_letter *f, size_t n, uint8_t c, unsigned *flags)
+{
 	for (size_t i = 0; i < n; i++) {
-		if ((is_pcre ? pcre : posix)[i].letter == (char)c) {
-			*flags ^= (is_pcre ? pcre : posix)[i].toggles;
+		if (f[i].letter == (char)c) {
+			*flags ^= f[i].toggles;
 			return true;
 		}
 	}
+	return false;
+}
+
+bool rule_flag(uint8_t c, unsigned *flags)
+{
+	return toggle(pcre_flags, sizeof(pcre_flags) / sizeof(pcre_flags[0]), c, flags);
+}
+
+static bool flag(struct parser *p, uint8_t c, unsigned *flags)
+{
+	bool is_pcre = p->syntax == PEN_RULES_PCRE;
+
+	if (is_pcre ? rule_flag(c, flags)
+		    : toggle(posix_flags, sizeof(posix_flags) / sizeof(posix_flags[0]), c, flags))
+		return true;
 	if (!is_pcre && c == 'x')
 		return fail(p, "flag \"x\" (basic regular expressions) is not offered");
 	return fail(p, "unknown flag \"%c\" after the pattern", isprint(c) ? c : '?');
@@ -273,13 +288,30 @@ static bool check_macros(struct parser *p, const struct rule *r)
 	return true;
 }
 
+// The patterns of the table, and those that share its set.
+static bool compile_set(struct parser *p)
+{
+	size_t n = p->npatterns + p->nextra;
+	struct pen_pattern *all = calloc(n + 1, sizeof(*all));
+
+	if (all == NULL)
+		return fail(p, "out of memory");
+	if (p->npatterns > 0)
+		memcpy(all, p->pattern, p->npatterns * sizeof(*all));
+	if (p->nextra > 0)
+		memcpy(all + p->npatterns, p->extra, p->nextra * sizeof(*all));
+	p->t->set = pen_pattern_set_new(all, n, COMPILE_LIMIT, p->err, p->err_cap);
+	free(all);
+	return p->t->set != NULL;
+}
+
 static bool compile(struct parser *p)
 {
 	struct pen_rule_table *t = p->t;
 
-	t->set = pen_pattern_set_new(p->pattern, p->npatterns, COMPILE_LIMIT, p->err, p->err_cap);
-	if (t->set == NULL)
+	if (!compile_set(p))
 		return false;
+	t->npatterns = p->npatterns;
 	t->plain = true;
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->rule[i].kind == RULE_RESULT && !check_macros(p, &t->rule[i]))
@@ -289,12 +321,15 @@ static bool compile(struct parser *p)
 	return true;
 }
 
-struct pen_rule_table *pen_rule_table_parse(const char *name, struct pen_span text,
-	enum pen_rule_syntax syntax, char *err, size_t err_cap)
+struct pen_rule_table *rule_table_parse(const char *name, struct pen_span text,
+	enum pen_rule_syntax syntax, const struct pen_pattern *extra, size_t nextra, char *err,
+	size_t err_cap)
 {
 	struct parser p = {.name = name,
 		.syntax = syntax,
 		.t = calloc(1, sizeof(*p.t)),
+		.extra = extra,
+		.nextra = nextra,
 		.err = err,
 		.err_cap = err_cap};
 
