@@ -3,6 +3,7 @@
 
 #include "pen_mail_class.h"
 #include "pen_main_cf.h"
+#include "pen_provider_rules.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -389,7 +390,7 @@ static int read_shaping(
 	struct pen_ucl_node *rules = NULL;
 
 	if (rd->shipped_rules && shipped.n > 0) {
-		rules = pen_ucl_parse(shipped, PEN_SHIPPED_RULES, rd->report);
+		rules = pen_ucl_parse(shipped, PEN_PROVIDER_RULES_NAME, rd->report);
 		if (rules == NULL)
 			return -EINVAL;
 	}
@@ -437,7 +438,7 @@ int pen_egress_parse_with(struct pen_egress *e, struct pen_span text, const char
 int pen_egress_parse(
 	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r)
 {
-	return pen_egress_parse_with(e, text, file, pen_span_cstr(pen_shipped_rules), r);
+	return pen_egress_parse_with(e, text, file, pen_provider_rules_text(), r);
 }
 
 struct pen_shape_config *pen_egress_take_shape(struct pen_egress *e)

@@ -8,6 +8,7 @@
 #include "egress_priv.h"
 
 #include "pen_params.h"
+#include "pen_provider_rules.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -258,7 +259,7 @@ static void read_shipped(struct egress_reader *rd, const struct pen_ucl_node *ro
 	struct pen_shape_config *c = sh->c;
 	struct egress_reader own = *rd;
 
-	own.file = PEN_SHIPPED_RULES;
+	own.file = PEN_PROVIDER_RULES_NAME;
 	sh->shipped = true;
 	sh->rule_at = rules;
 	c->provider += providers;

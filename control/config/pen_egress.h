@@ -20,12 +20,7 @@
 #include "pen_shape_config.h"
 
 #define PEN_SOURCES_MAX 16384
-#define PEN_SECTIONS_MAX 10000                  // of one kind
-#define PEN_SHIPPED_RULES "provider-rules.conf" // what reports call the shipped file
-
-// The rules for large providers that come with Penstock, in the syntax of
-// egress.conf: providers with rules, no limits.
-extern const char pen_shipped_rules[];
+#define PEN_SECTIONS_MAX 10000 // of one kind
 
 struct pen_egress {
 	struct pen_dataplane_config dataplane; // every field is set

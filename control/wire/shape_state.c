@@ -89,8 +89,8 @@ static void *writer_main(void *arg)
 static int make_text(struct pen_shape_state *st)
 {
 	pen_buf_reset(&st->text);
-	int err = pen_shape_save(st->g->shape, pen_clock_mono(), pen_clock_wall(), &st->text,
-		&st->generation);
+	int err = pen_shape_save(
+		st->g->shape, pen_clock_mono(), pen_clock_wall(), &st->text, &st->generation);
 	return err == 0 && st->text.failed ? -ENOMEM : err;
 }
 
@@ -127,8 +127,7 @@ static void load(struct pen_shape_state *st)
 	if (err != 0 && err != -ENOENT) {
 		pen_error("%s/%s: %s%s%s: all limits begin as if they were used up, and "
 			  "suspensions are gone",
-			st->directory, FILE_NAME,
-			err == -EBADMSG ? "is damaged" : strerror(-err),
+			st->directory, FILE_NAME, err == -EBADMSG ? "is damaged" : strerror(-err),
 			kept[0] != '\0' ? " and was moved to " : "", kept);
 		text.n = 0;
 	}
