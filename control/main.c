@@ -7,7 +7,8 @@
 // folders of a fresh machine; they are dropped before any mail is touched.
 //
 // Diagnostics: a start that cannot succeed exits with 1 and names the file, the
-// line and the fix. SIGTERM and SIGINT stop in order, SIGHUP reopens the log.
+// line and the fix. SIGTERM and SIGINT stop in order, SIGHUP reopens the log and
+// reads the configuration again.
 
 #include "daemon_policy.h"
 #include "daemon_setup.h"
@@ -145,79 +146,29 @@ static void bind_submission(struct pen_gateway *g)
 	free(listen);
 }
 
-static struct pen_feedback_rate feedback(const char *name, const char *value)
+// The scheduler owns nothing of it; config is ours until the threads start.
+static void make_shape(struct pen_gateway *g)
 {
-	struct pen_feedback_rate rate;
+	struct pen_egress *egress = &g->live->config->egress;
+	char err[512];
 
-	if (!pen_feedback_rate_parse(pen_span_cstr(value), &rate))
-		pen_warning("%s = %s: give a number from 0 to 1, alone or as number/concurrency or "
-			    "number/sqrt_concurrency; 1 is used",
-			name, value);
-	return rate;
-}
-
-static bool has_word(const char *list, const char *word)
-{
-	while (*(list += strspn(list, ", \t")) != '\0') {
-		size_t n = strcspn(list, ", \t");
-		if (pen_span_ieq(pen_span(list, n), pen_span_cstr(word)))
-			return true;
-		list += n;
-	}
-	return false;
-}
-
-static struct pen_sched_config sched_config(const struct pen_gateway *g)
-{
-	const struct pen_params *p = &g->config->params;
-	struct pen_sched_config c;
-
-	pen_sched_config_init(&c);
-	snprintf(c.myhostname, sizeof(c.myhostname), "%s", p->myhostname);
-	c.retry = (struct pen_retry_policy){
-		.minimal_backoff_time = p->minimal_backoff_time,
-		.maximal_backoff_time = p->maximal_backoff_time,
-		.maximal_queue_lifetime = p->maximal_queue_lifetime,
-		.bounce_queue_lifetime = p->bounce_queue_lifetime,
-	};
-	c.soft_bounce = p->soft_bounce;
-	c.bounce_size_limit = (uint32_t)p->bounce_size_limit;
-	c.concurrency_limit = (uint32_t)p->default_destination_concurrency_limit;
-	c.initial_concurrency = (uint32_t)p->initial_destination_concurrency;
-	c.recipient_limit = (uint32_t)p->default_destination_recipient_limit;
-	c.connection_message_limit = (uint32_t)p->smtp_connection_reuse_count_limit;
-	c.hold_dots = p->smtp_result_barrier;
-	c.connection_age_limit = p->smtp_connection_reuse_time_limit;
-	c.timeouts = pen_params_timeouts(p);
-	c.rules = g->smtp_rules;
-	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
-	c.shuffle_hosts = p->smtp_randomize_addresses;
-	c.preempt = (struct pen_preempt_rules){
-		.slot_cost = (uint32_t)p->default_delivery_slot_cost,
-		.loan = (uint32_t)p->default_delivery_slot_loan,
-		.discount = (uint32_t)p->default_delivery_slot_discount,
-		.minimum = (uint32_t)p->default_minimum_delivery_slots,
-	};
-	c.redact_dsn = p->requiretls_redact_dsn;
-	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;
-	c.positive_feedback = feedback("default_destination_concurrency_positive_feedback",
-		p->default_destination_concurrency_positive_feedback);
-	c.negative_feedback = feedback("default_destination_concurrency_negative_feedback",
-		p->default_destination_concurrency_negative_feedback);
-	c.notify_double_bounce =
-		has_word(p->notify_classes, "bounce") || has_word(p->notify_classes, "2bounce");
-	snprintf(c.error_notice_recipient, sizeof(c.error_notice_recipient), "%s",
-		p->error_notice_recipient);
-	c.workers = pen_dataplane_workers(g->dataplane);
-	c.lease_limit = g->config->egress.dataplane.max_connections * c.workers;
-	c.seed = (uint64_t)pen_clock_mono();
-	return c;
+	g->rules =
+		pen_reply_rules_new(NULL, g->config->egress_file, egress->shape, err, sizeof(err));
+	if (g->rules == NULL)
+		pen_fatal("%s", err);
+	g->rules_scratch = pen_reply_rules_scratch(g->rules);
+	struct pen_shape_config *cfg = pen_egress_take_shape(egress);
+	g->shape = pen_shape_new(cfg, pen_clock_mono(), pen_clock_wall());
+	if (g->rules_scratch == NULL || g->shape == NULL ||
+		pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
+		pen_fatal("out of memory for shaping");
 }
 
 static void make_scheduler(struct pen_gateway *g)
 {
 	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
-	struct pen_sched_config c = sched_config(g);
+	struct pen_sched_transport transport[2];
+	struct pen_sched_config c;
 	struct pen_sched_source *source = calloc(dp->nsources, sizeof(*source));
 
 	for (uint32_t i = 0; i < dp->nsources; i++) {
@@ -226,6 +177,12 @@ static void make_scheduler(struct pen_gateway *g)
 		snprintf(source[i].helo, sizeof(source[i].helo), "%s",
 			helo[0] != '\0' ? helo : g->config->params.smtp_helo_name);
 	}
+	pen_gateway_sched_config(&g->config->params, transport, &c);
+	c.rules = g->smtp_rules;
+	c.workers = pen_dataplane_workers(g->dataplane);
+	c.lease_limit = dp->max_connections * c.workers;
+	c.seed = (uint64_t)pen_clock_mono();
+	c.shape = g->shape;
 	c.nsources = dp->nsources;
 	c.source = source;
 	g->sched = pen_sched_new(&c, &pen_queue_ops, g, pen_clock_mono(), pen_clock_wall());
@@ -339,10 +296,12 @@ static void start(struct pen_gateway *g)
 	open_control(g); // its calls wait in the inbox until the queue thread runs
 	daemon_drop_privileges(&g->config->params);
 	daemon_open_policy(g);
+	make_shape(g);
 	make_scheduler(g);
 	open_spool(g);
 	if (pen_dns_start(g->dns) != 0 || (g->tlsrpt != NULL && pen_tlsrpt_start(g->tlsrpt) != 0) ||
-		pen_queue_thread_start(g) != 0 || pen_submission_start(g->submission) != 0)
+		pen_shape_state_start(g) != 0 || pen_queue_thread_start(g) != 0 ||
+		pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));
 	daemon_log_to(g->maillog);
 	pen_notice("penstockd " PENSTOCK_VERSION " is ready");
@@ -353,6 +312,7 @@ static void stop(struct pen_gateway *g)
 {
 	pen_submission_stop(g->submission, STOP_GRACE);
 	pen_queue_thread_stop(g, STOP_GRACE);
+	pen_shape_state_stop(g);
 	pen_tlsrpt_free(g->tlsrpt); // waits for the spool and for DNS
 	pen_spool_close(g->spool);
 	pen_dns_free(g->dns);
@@ -365,6 +325,8 @@ static void stop(struct pen_gateway *g)
 	pen_dataplane_stop(g->dataplane);
 	pen_submission_free(g->submission);
 	pen_sched_free(g->sched);
+	pen_shape_state_free(g);
+	pen_shape_free(g->shape);
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
@@ -375,6 +337,8 @@ static void stop(struct pen_gateway *g)
 	pen_header_hook_free(g->headers);
 	pen_pattern_scratch_free(g->replies.scratch);
 	pen_reply_classes_free(g->replies.classes);
+	pen_pattern_scratch_free(g->rules_scratch);
+	pen_reply_rules_free(g->rules);
 }
 
 static void serve(struct pen_gateway *g, const sigset_t *signals)
@@ -382,11 +346,29 @@ static void serve(struct pen_gateway *g, const sigset_t *signals)
 	for (int sig;;) {
 		if (sigwait(signals, &sig) != 0)
 			continue;
-		if (sig != SIGHUP)
+		if (sig != SIGHUP && sig != PEN_RELOAD_SIGNAL)
 			return;
-		pen_maillog_reopen(g->maillog);
-		pen_maillog_reopen(g->events);
+		if (sig == SIGHUP) {
+			pen_maillog_reopen(g->maillog);
+			pen_maillog_reopen(g->events);
+		}
+		pen_reload_serve(g, sig == SIGHUP);
 	}
+}
+
+// What starts with the first configuration may point into it until the end: the caller has a
+// reference of its own.
+static struct pen_live *hold_config(struct pen_gateway *g, struct pen_config *config)
+{
+	struct pen_live *boot = pen_live_new(config);
+
+	if (boot == NULL)
+		pen_fatal("out of memory");
+	pthread_mutex_init(&g->lock, NULL);
+	g->main_thread = pthread_self();
+	g->boot = config;
+	pen_live_set(g, boot);
+	return pen_live_get(g);
 }
 
 int main(int argc, char **argv)
@@ -398,22 +380,23 @@ int main(int argc, char **argv)
 
 	if (config == NULL)
 		return 1;
-	gateway.config = config;
 	if (o.check) {
-		load_filter(&gateway);
-		pen_header_hook_free(gateway.headers);
 		pen_config_free(config);
 		return 0;
 	}
+	struct pen_live *boot = hold_config(&gateway, config);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, PEN_RELOAD_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); // every thread inherits it
 	start(&gateway);
 	serve(&gateway, &signals);
 	stop(&gateway);
-	pen_config_free(config);
+	gateway.boot = NULL;
+	pen_live_put(&gateway, boot);
+	pen_live_fini(&gateway);
 	return 0;
 }

@@ -417,6 +417,16 @@ static int read_all(
 	return read_shaping(rd, root, shipped);
 }
 
+// FNV-1a.
+static uint64_t hash_text(struct pen_span s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ s.p[i]) * 0x100000001b3u;
+	return h;
+}
+
 int pen_egress_parse_with(struct pen_egress *e, struct pen_span text, const char *file,
 	struct pen_span shipped, struct pen_report *r)
 {
@@ -424,7 +434,7 @@ int pen_egress_parse_with(struct pen_egress *e, struct pen_span text, const char
 		.e = e, .file = file, .report = r, .shipped_rules = true, .within = ""};
 	unsigned errors = r->errors;
 
-	*e = (struct pen_egress){0};
+	*e = (struct pen_egress){.text_hash = hash_text(text)};
 	set_defaults(&e->dataplane);
 	struct pen_ucl_node *root = pen_ucl_parse(text, file, r);
 	if (root == NULL)

@@ -7,9 +7,6 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-#define RATE_TEXT_MAX 128
 
 const struct egress_key egress_flow_keys[] = {EGRESS_FLOW_LIMITS(0), {0}};
 const struct egress_key egress_all_keys[] = {EGRESS_ALL_LIMITS(0), {0}};
@@ -103,113 +100,29 @@ void egress_read_duration(struct egress_reader *rd, const struct egress_key *k,
 
 // ---- rates
 
-// Where a byte of the text that was parsed stands in the text that was written.
-struct rewrite {
-	char text[RATE_TEXT_MAX];
-	uint8_t from[RATE_TEXT_MAX];
-	size_t n;
-};
-
-static void rewrite_add(struct rewrite *w, char c, size_t from)
+bool egress_rate(struct egress_reader *rd, const struct pen_ucl_node *n, struct pen_rate *out)
 {
-	if (w->n + 1 < sizeof(w->text)) {
-		w->from[w->n] = (uint8_t)from;
-		w->text[w->n++] = c;
-	}
-}
-
-// The factor of a size's unit at `s`, with its length; 0: none is there.
-static uint64_t size_unit(const char *s, size_t *len)
-{
-	static const char letters[] = "kmg";
-	const char *hit = *s != '\0' ? strchr(letters, tolower((unsigned char)*s)) : NULL;
-	uint64_t by = 1;
-
-	if (hit == NULL)
-		return 0;
-	bool binary = tolower((unsigned char)s[1]) == 'b';
-	*len = binary ? 2 : 1;
-	if (isalnum((unsigned char)s[*len]))
-		return 0;
-	for (ptrdiff_t i = 0; i <= hit - letters; i++)
-		by *= binary ? 1024 : 1000;
-	return by;
-}
-
-// "10M/s" as the parser of rates has it: "10000000/s". Units of size stand behind the count and
-// the burst; behind "/" an "m" is a minute.
-static void expand_sizes(const char *text, struct rewrite *w)
-{
-	bool sizes = true;
-
-	*w = (struct rewrite){.n = 0};
-	for (size_t i = 0; text[i] != '\0' && i < RATE_TEXT_MAX;) {
-		char number[24];
-		size_t len = 0, digits = 0;
-		if (text[i] == '/' || text[i] == '=')
-			sizes = text[i] == '=';
-		while (isdigit((unsigned char)text[i + len]) ||
-			(len > 0 && (text[i + len] == ',' || text[i + len] == '_') &&
-				isdigit((unsigned char)text[i + len + 1]))) {
-			if (isdigit((unsigned char)text[i + len]) && digits < 12)
-				number[digits++] = text[i + len];
-			len++;
-		}
-		number[digits] = '\0';
-		size_t unit = 0;
-		uint64_t by =
-			sizes && len > 0 && digits < 12 ? size_unit(text + i + len, &unit) : 0;
-		if (by != 0) {
-			uint64_t value = strtoull(number, NULL, 10) * by;
-			snprintf(number, sizeof(number), "%" PRIu64, value);
-			for (size_t d = 0; number[d] != '\0'; d++)
-				rewrite_add(w, number[d], i);
-			i += len + unit;
-			continue;
-		}
-		for (size_t end = i + (len > 0 ? len : 1); i < end; i++)
-			rewrite_add(w, text[i], i);
-	}
-	w->text[w->n] = '\0';
-}
-
-static bool parse_rate(
-	struct egress_reader *rd, const struct pen_ucl_node *n, bool bytes, struct pen_rate *out)
-{
-	struct rewrite w;
 	const char *why = "";
 	size_t at = 0;
 
-	if (n->text == NULL || strlen(n->text) >= RATE_TEXT_MAX / 2) {
-		egress_refuse(rd, n,
-			bytes ? "bytes per time, such as \"10M/s\""
-			      : "a number per time, such as \"100/s\" or \"1,000/h\"");
+	if (n->text == NULL) {
+		egress_refuse(rd, n, "a number per time, such as \"100/s\" or \"1,000/h\"");
 		return false;
 	}
-	if (bytes)
-		expand_sizes(n->text, &w);
-	if (pen_rate_parse(pen_span_cstr(bytes ? w.text : n->text), out, &why, &at))
+	if (pen_rate_parse(pen_span_cstr(n->text), out, &why, &at))
 		return true;
-	if (bytes)
-		at = at < w.n ? w.from[at] : strlen(n->text);
 	pen_report_error(rd->report, rd->file, n->line, "%s = %.120s: at position %zu: %s",
 		n->key != NULL ? n->key : "value", n->text, at + 1, why);
 	return false;
 }
 
-bool egress_rate(struct egress_reader *rd, const struct pen_ucl_node *n, struct pen_rate *out)
-{
-	return parse_rate(rd, n, false, out);
-}
-
 // ---- limits
 
-static void read_rate(
-	struct egress_reader *rd, const struct pen_ucl_node *n, bool bytes, struct pen_rate *out)
+static void read_rate(struct egress_reader *rd, const struct pen_ucl_node *n, struct pen_rate *out)
 {
 	struct pen_rate rate;
 
-	if (!parse_rate(rd, n, bytes, &rate))
+	if (!egress_rate(rd, n, &rate))
 		return;
 	if (pen_rate_limited(&rate) && rate.count == 0)
 		pen_report_error(rd->report, rd->file, n->line,
@@ -241,13 +154,13 @@ void egress_read_limit(struct egress_reader *rd, const struct egress_key *k,
 		read_count(rd, k, n, &l->connections);
 		break;
 	case PEN_LIMIT_CONNECTION_RATE:
-		read_rate(rd, n, false, &l->connection_rate);
+		read_rate(rd, n, &l->connection_rate);
 		break;
 	case PEN_LIMIT_MESSAGE_RATE:
-		read_rate(rd, n, false, &l->message_rate);
+		read_rate(rd, n, &l->message_rate);
 		break;
 	case PEN_LIMIT_BYTE_RATE:
-		read_rate(rd, n, true, &l->byte_rate);
+		read_rate(rd, n, &l->byte_rate);
 		break;
 	case PEN_LIMIT_CONNECTION_MESSAGES:
 		read_count(rd, k, n, &l->connection_messages);

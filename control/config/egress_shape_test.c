@@ -72,7 +72,7 @@ static void every_limit_of_a_site_is_read_with_its_unit(void **state)
 		     "  retry { steps = [\"5min\", 15min, \"1h\"]; jitter = 20; lifetime = 3d;\n"
 		     "          greylisted = 90s }\n"
 		     "}\n"
-		     "site other { mx = 192.0.2.1; byte_rate = \"2,048kb/s\" }\n");
+		     "site other { mx = 192.0.2.1; byte_rate = \"2,048k/s\" }\n");
 	assert_int_equal(c->defaults.limits.given,
 		PEN_LIMIT_CONNECTIONS | PEN_LIMIT_CONNECTION_MESSAGES | PEN_LIMIT_RECIPIENTS |
 			PEN_LIMIT_CONNECTION_TIME | PEN_LIMIT_MESSAGE_RATE);
@@ -98,7 +98,7 @@ static void every_limit_of_a_site_is_read_with_its_unit(void **state)
 	assert_int_equal(s->retry.lifetime, 3 * 86400 * PEN_US_PER_S);
 	assert_int_equal(s->retry.greylisted, 90 * PEN_US_PER_S);
 	assert_string_equal(c->site[1].match.mx[0], "192.0.2.1");
-	assert_int_equal(c->site[1].limits.byte_rate.count, 2048 * 1024);
+	assert_int_equal(c->site[1].limits.byte_rate.count, 2048000);
 	assert_false(c->site[1].has_retry);
 }
 

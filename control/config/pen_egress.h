@@ -27,6 +27,7 @@ struct pen_egress {
 	struct pen_source_config *sources;     // dataplane.source points here
 	char *eal_text[PEN_EAL_OPTIONS_MAX];   // dataplane.eal_option points here
 	struct pen_shape_config *shape;        // never NULL after a parse without errors
+	uint64_t text_hash;                    // of the file, to see whether it changed
 };
 
 // pen_egress_parse reads the text of egress.conf. Reports every fault and every

@@ -150,6 +150,7 @@ const struct pen_sched_ops pen_queue_ops = {
 	.record = op_record,
 	.submit = op_submit,
 	.content = op_content,
+	.match = pen_match_op,
 	.log = op_log,
 	.removed = op_removed,
 	.forget = op_forget,

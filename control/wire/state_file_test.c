@@ -30,7 +30,7 @@ static int end(void **state)
 
 static const char *path(const char *name)
 {
-	static char p[128];
+	static char p[512];
 
 	snprintf(p, sizeof(p), "%s/%s", dir, name);
 	return p;

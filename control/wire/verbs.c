@@ -438,7 +438,7 @@ int pen_verbs_register(struct pen_gateway *g)
 	} verbs[] = {{"status", on_status}, {"stop", on_stop}, {"queue.list", on_list},
 		{"queue.show", on_show}, {"queue.flush", on_flush}, {"queue.delete", on_delete},
 		{"queue.hold", on_hold}, {"counters", pen_counters_verb},
-		{"queue.release", on_release}};
+		{"queue.release", on_release}, {"reload", pen_reload_verb}};
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		int err = pen_control_register(g->control, verbs[i].verb, verbs[i].fn, g);
