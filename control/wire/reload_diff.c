@@ -75,6 +75,11 @@ bool reload_is_live(const char *name)
 	return false;
 }
 
+size_t reload_live_count(void)
+{
+	return sizeof(live) / sizeof(live[0]);
+}
+
 static const char *value_of(const struct pen_config *c, size_t i)
 {
 	return c->params.expanded[i] != NULL ? c->params.expanded[i] : "";

@@ -23,3 +23,4 @@ bool reload_compare(const struct pen_config *boot, const struct pen_config *now,
 	struct pen_report *r);
 // Whether a parameter takes effect at run time.
 bool reload_is_live(const char *name);
+size_t reload_live_count(void); // for tests

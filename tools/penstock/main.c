@@ -49,6 +49,11 @@ static const struct verb verbs[] = {
 		"Shows parameters as \"name = value\", all or those named.\n"
 		"  -n, --non-default  only those that main.cf sets\n"
 		"  -x, --expanded     with $names replaced\n"},
+	{NULL, "reload", "[--check]", "read the configuration again", verb_reload,
+		"The daemon reads main.cf and egress.conf. With a fault anywhere nothing\n"
+		"changes and every fault is shown with file and line. Else what can change\n"
+		"at run time does, and what needs a restart is named.\n"
+		"  --check   only say what would happen\n"},
 	{NULL, "explain", "ADDRESS [--sender S] [--requiretls] [--tls-optional]",
 		"show where mail would go, and why", verb_explain,
 		"Performs the whole decision for a recipient without sending: route, hosts\n"
@@ -158,8 +163,9 @@ static bool parse(struct cli *cli, int argc, char **argv)
 // Options that no verb knows; some verbs have their own.
 static bool stray_option(const struct verb *v, const struct cli *cli)
 {
-	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tls_probe ||
-		v->fn == verb_tlsrpt_list || v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
+	if (v->fn == verb_config_show || v->fn == verb_reload || v->fn == verb_explain ||
+		v->fn == verb_tls_probe || v->fn == verb_tlsrpt_list || v->fn == verb_tlsrpt_show ||
+		v->fn == verb_tlsrpt_send)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {
