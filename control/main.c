@@ -14,7 +14,6 @@
 #include "daemon_setup.h"
 #include "pen_err.h"
 #include "pen_gateway.h"
-#include "pen_header_checks.h"
 #include "pen_log.h"
 #include "pen_tls.h"
 #include "pen_wire_tls.h"
@@ -27,7 +26,6 @@
 
 PEN_LOG_TYPE("control.main");
 
-#define SUBMISSION_LOOPS 1
 #define STOP_GRACE (10 * PEN_US_PER_S)
 
 static void usage(FILE *out)
@@ -130,7 +128,7 @@ static void bind_submission(struct pen_gateway *g)
 		.max_connections = 4096,
 		.client_connections = (uint32_t)p->smtpd_client_connection_count_limit,
 		.max_in_flight = 512u << 20,
-		.loops = SUBMISSION_LOOPS,
+		.loops = PEN_SUBMISSION_LOOPS,
 		.maillog = g->maillog,
 		.tls = (enum pen_submission_tls)p->smtpd_tls_security_level,
 		.tls_cert_file = p->smtpd_tls_cert_file,
@@ -257,18 +255,6 @@ static void open_log(struct pen_gateway *g)
 		pen_fatal("event_log_file = %s: %s", p->event_log_file, strerror(-err));
 }
 
-static void load_filter(struct pen_gateway *g)
-{
-	const char *spec = g->config->params.header_checks;
-	char err[512];
-
-	if (*spec == '\0')
-		return;
-	g->headers = pen_header_hook_new(spec, SUBMISSION_LOOPS, err, sizeof(err));
-	if (g->headers == NULL)
-		pen_fatal("%s", err);
-}
-
 static void load_reply_classes(struct pen_gateway *g)
 {
 	char err[512];
@@ -286,7 +272,6 @@ static void start(struct pen_gateway *g)
 	pen_inbox_init(&g->inbox);
 	daemon_set_rules(g);
 	g->started_at = pen_clock_mono();
-	load_filter(g);
 	load_reply_classes(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
@@ -334,7 +319,6 @@ static void stop(struct pen_gateway *g)
 	pen_tls_settings_free(g->tls_settings);
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
-	pen_header_hook_free(g->headers);
 	pen_pattern_scratch_free(g->replies.scratch);
 	pen_reply_classes_free(g->replies.classes);
 	pen_pattern_scratch_free(g->rules_scratch);
@@ -360,10 +344,11 @@ static void serve(struct pen_gateway *g, const sigset_t *signals)
 // reference of its own.
 static struct pen_live *hold_config(struct pen_gateway *g, struct pen_config *config)
 {
-	struct pen_live *boot = pen_live_new(config);
+	char err[512];
+	struct pen_live *boot = pen_live_new(config, err, sizeof(err));
 
 	if (boot == NULL)
-		pen_fatal("out of memory");
+		pen_fatal("%s", err);
 	pthread_mutex_init(&g->lock, NULL);
 	g->main_thread = pthread_self();
 	g->boot = config;

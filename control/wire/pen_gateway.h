@@ -54,7 +54,10 @@ struct pen_reply_counts {
 // One configuration in use, read-only, counted.
 struct pen_live {
 	uint32_t refs;
+	struct pen_live *older; // of `retired`
+	pen_time_us retired_at;
 	struct pen_config *config;
+	struct pen_header_hook *headers; // NULL without header_checks
 	struct pen_routing routing;      // over config's tables
 	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
 };
@@ -76,13 +79,12 @@ struct pen_gateway {
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
 	struct pen_control *control;
-	struct pen_header_hook *headers; // NULL without header_checks
-	struct pen_routing routing;      // queue thread; read-only tables
+	struct pen_routing routing; // queue thread; read-only tables
 	pen_time_us started_at;
 
-	pthread_mutex_t lock;       // of the next four
+	pthread_mutex_t lock;       // of the next three
 	struct pen_live *live;      // what config and routing are of
-	struct pen_live *before;    // the one before, kept until the next reload
+	struct pen_live *retired;   // those before, kept for a minute
 	struct pen_reload *reloads; // asked for, and not begun
 	pthread_t main_thread;      // which reloads
 
@@ -116,8 +118,12 @@ int pen_queue_thread_start(struct pen_gateway *g);
 // thread is gone.
 void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace);
 
-// live.c: a configuration taken over, with one reference; NULL: no memory, and it is the caller's.
-struct pen_live *pen_live_new(struct pen_config *config);
+// How many loops submission has: each has a scratch of its own for header_checks.
+#define PEN_SUBMISSION_LOOPS 1
+
+// live.c: a configuration taken over, with one reference and what is made of it. NULL with one
+// sentence in err; then it is the caller's.
+struct pen_live *pen_live_new(struct pen_config *config, char *err, size_t cap);
 // The one in use, for a thread that is not the queue thread.
 struct pen_live *pen_live_get(struct pen_gateway *g);
 void pen_live_put(struct pen_gateway *g, struct pen_live *live); // the last frees it

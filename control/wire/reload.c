@@ -144,8 +144,8 @@ static void post_and_wait(struct apply *a)
 // Takes over `next`. False after a report.
 static bool take_over(struct pen_gateway *g, struct pen_config *next, struct pen_report *r)
 {
-	struct apply a = {.g = g, .live = pen_live_new(next), .err = -ENOMEM};
 	char err[512] = "out of memory";
+	struct apply a = {.g = g, .live = pen_live_new(next, err, sizeof(err)), .err = -ENOMEM};
 
 	if (a.live == NULL) {
 		pen_config_free(next);

@@ -25,6 +25,7 @@ static const char *const live[] = {
 	"egress_config",
 	"error_notice_recipient",
 	"greylist_retry_time",
+	"header_checks",
 	"in_doubt_delay",
 	"in_doubt_policy",
 	"initial_destination_concurrency",

@@ -2,6 +2,7 @@
 """A reload takes effect as a whole, or not at all, and says what is wrong or has to wait for a restart."""
 
 import signal
+import smtplib
 
 import penstock_run as run
 import pytest
@@ -68,6 +69,22 @@ def test_a_route_is_another_one_after_a_reload(gateway, submit):
     gateway.cli("reload")
     submit(gateway, recipients=["r@gone.test"])
     run.wait_until(lambda: "no more" in gateway.log.read_text(), 20, "a bounce", gateway.alive)
+
+
+def test_header_checks_are_other_ones_after_a_reload(gateway, submit):
+    checks = gateway.base / "checks"
+    checks.write_text("/^Subject: never/ REJECT no\n")
+    set_main(gateway, header_checks=f"pcre:{checks}")
+    assert "header_checks" in gateway.json("reload")["changed"]
+    with pytest.raises(smtplib.SMTPDataError):
+        submit(gateway, text="Subject: never\r\n\r\nx\r\n")
+    # The same file with other rules: the tables are read too.
+    checks.write_text("/^Subject: (always/ REJECT no\n")
+    done = gateway.cli("reload", check=False)
+    assert done.returncode == 1 and str(checks) in done.stderr
+    checks.write_text("/^Subject: always/ REJECT no\n")
+    gateway.cli("reload")
+    submit(gateway, text="Subject: never\r\n\r\nx\r\n")
 
 
 def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(gateway):
