@@ -304,6 +304,7 @@ static void stop(struct pen_gateway *g)
 	pen_sts_service_free(g->sts);
 	// What was posted since the queue thread ended; all it touches is still there.
 	pen_inbox_run(&g->inbox);
+	pen_reload_fini(g);
 	pen_control_free(g->control);
 	g->control = NULL;
 	pen_inbox_run(&g->inbox);

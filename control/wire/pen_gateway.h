@@ -140,6 +140,7 @@ void pen_reload_verb(void *ctx, struct pen_control *c, const struct pen_control_
 // Main thread, while the queue thread runs: does what was asked for. `reload`: also without
 // anybody having asked (SIGHUP); faults then go to the log.
 void pen_reload_serve(struct pen_gateway *g, bool reload);
+void pen_reload_fini(struct pen_gateway *g); // refuses what is left
 
 // sched_config.c: all that main.cf says; workers, sources, shape, rules, lease_limit and seed are
 // left to the caller. `transport` has to live as long as *c is used.

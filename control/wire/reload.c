@@ -263,3 +263,12 @@ void pen_reload_verb(void *ctx, struct pen_control *c, const struct pen_control_
 	pthread_mutex_unlock(&g->lock);
 	pthread_kill(g->main_thread, PEN_RELOAD_SIGNAL);
 }
+
+void pen_reload_fini(struct pen_gateway *g)
+{
+	for (struct pen_reload *q = take_requests(g), *next; q != NULL; q = next) {
+		next = q->next;
+		pen_control_done_error(g->control, q->token, "the daemon is stopping");
+		free(q);
+	}
+}

@@ -6,13 +6,11 @@
 #include "pen_gateway.h"
 
 #include "pen_log.h"
+#include "site_hosts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 PEN_LOG_TYPE("control.resolve");
-
-#define SITE_HOSTS_MAX 256 // of one set; names beyond are left out of its name
 
 struct resolve {
 	struct pen_call call; // first: the callback casts back
@@ -34,36 +32,6 @@ static void fill_hosts(struct pen_route_result *out, const struct pen_hop_answer
 			.preference = h->preference,
 		};
 	}
-}
-
-// The receiving hosts, from "b.example,a.example:25": what limits hold for. Mail to another port
-// is another service.
-struct site_hosts {
-	struct pen_span mx[SITE_HOSTS_MAX];
-	uint32_t n;
-	char name[PEN_SITE_NAME_MAX + 8];
-};
-
-static void find_site_hosts(const struct pen_hop_answer *a, struct site_hosts *out)
-{
-	struct pen_span rest = pen_span_cstr(a->hosts->site);
-	uint16_t port = a->hosts->host[0].port;
-	const uint8_t *colon = rest.n > 0 ? memrchr(rest.p, ':', rest.n) : NULL;
-	char name[PEN_SITE_NAME_MAX + 1];
-
-	if (colon != NULL)
-		rest.n = (size_t)(colon - rest.p);
-	for (out->n = 0; rest.n > 0 && out->n < SITE_HOSTS_MAX;) {
-		ptrdiff_t comma = pen_span_find(rest, ',');
-		size_t n = comma < 0 ? rest.n : (size_t)comma;
-		if (n > 0)
-			out->mx[out->n++] = pen_span(rest.p, n);
-		rest = pen_span_from(rest, n + 1);
-	}
-	size_t n = pen_site_rollup(out->mx, out->n, name);
-	snprintf(out->name, sizeof(out->name), "%.*s", (int)n, name);
-	if (port != PEN_NEXTHOP_PORT)
-		snprintf(out->name + n, sizeof(out->name) - n, ":%u", port);
 }
 
 static void warn(const struct pen_hop_answer *a)
@@ -93,7 +61,7 @@ static void answered(struct pen_call *call)
 		if (result.site_key.n > PEN_SITE_KEY_MAX)
 			result.site_key.n = PEN_SITE_KEY_MAX;
 		fill_hosts(&result, a);
-		find_site_hosts(a, &hosts);
+		site_hosts_find(&hosts, a->hosts->site, a->hosts->host[0].port);
 		result.site_name = pen_span_cstr(hosts.name);
 		result.mx = hosts.mx;
 		result.nmx = hosts.n;
