@@ -289,6 +289,61 @@ static void append_shipped(struct egress_shape *sh)
 			sh->nshipped_rules * sizeof(*c->rule));
 }
 
+// ---- a pattern that can never be reached
+
+#define COMPARED_MAX 4096 // patterns; beyond, the comparison costs more than it is worth
+
+struct pattern {
+	const char *text;
+	const struct pen_shape_section *section;
+	bool mx;
+};
+
+static uint32_t list_patterns(const struct pen_shape_config *c, struct pattern *out)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->nproviders; i++) {
+		const struct pen_shape_section *s = &c->provider[i];
+		if (n + s->match.nmx + s->match.ndomains > COMPARED_MAX)
+			return n;
+		for (uint32_t k = 0; k < s->match.nmx; k++)
+			out[n++] = (struct pattern){s->match.mx[k], s, true};
+		for (uint32_t k = 0; k < s->match.ndomains; k++)
+			out[n++] = (struct pattern){s->match.domains[k], s, false};
+	}
+	return n;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	const struct pattern *x = a, *y = b;
+	int order = strcmp(x->text, y->text);
+
+	if (order == 0)
+		order = x->mx - y->mx;
+	return order != 0 ? order : (x->section > y->section) - (x->section < y->section);
+}
+
+static void warn_unreachable(struct egress_reader *rd)
+{
+	struct pattern *list = calloc(COMPARED_MAX, sizeof(*list));
+	uint32_t n = list != NULL ? list_patterns(rd->shape->c, list) : 0;
+
+	if (n > 0)
+		qsort(list, n, sizeof(*list), by_text);
+	for (uint32_t i = 1; i < n; i++) {
+		const struct pattern *a = &list[i - 1], *b = &list[i];
+		if (strcmp(a->text, b->text) == 0 && a->mx == b->mx && a->section != b->section)
+			pen_report_warning(rd->report, rd->file, b->section->line,
+				"provider %s: %s = %s is of provider %s in line %u already, which "
+				"counts",
+				b->section->name, b->mx ? "mx" : "domains", b->text,
+				a->section->name, a->section->line);
+	}
+	free(list);
+}
+
 // ---- the whole
 
 static void read_sources(struct egress_reader *rd)
@@ -389,6 +444,7 @@ int egress_shape_build(struct egress_reader *rd, const struct pen_ucl_node *root
 	read_defaults(rd, root);
 	egress_each(rd, root, "site", false, read_site);
 	egress_each(rd, root, "provider", false, read_provider);
+	warn_unreachable(rd);
 	egress_rules_read(rd, root);
 	append_shipped(&sh);
 	egress_owners_read(rd, root);

@@ -186,6 +186,18 @@ static void rules_keep_their_section_and_their_line(void **state)
 	assert_string_equal(c->rule[5].pattern, "/a\\.b/");
 }
 
+static void a_match_of_an_earlier_provider_is_warned_about(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("provider b { mx = [b.example, \"*.x.example\"] }\n"
+			       "provider a { mx = [\"*.X.example\"]; domains = [b.example] }\n",
+				 ""),
+		0);
+	assert_string_equal(report_lines_text(&lines),
+		"egress.conf:5: warning: provider a: mx = *.x.example is of provider b in line 4 "
+		"already, which counts\n");
+}
+
 static const char shipped[] = "provider google { mx = [\"*.google.com\"]\n"
 			      "  rule { reply = \"/rate/\"; action = backoff } }\n"
 			      "provider yahoo { mx = [\"*.yahoodns.net\"]\n"
@@ -466,6 +478,7 @@ int main(void)
 		TEST(an_unlimited_rate_lifts_a_limit),
 		TEST(providers_pools_tenants_campaigns_and_warmups_refer_to_each_other),
 		TEST(rules_keep_their_section_and_their_line),
+		TEST(a_match_of_an_earlier_provider_is_warned_about),
 		TEST(the_shipped_rules_are_there_unless_they_are_switched_off),
 		TEST(a_provider_of_the_same_name_is_merged_over_the_shipped_one),
 		TEST(the_rules_that_come_with_penstock_are_without_fault),
