@@ -155,7 +155,9 @@ struct pen_lease {
 	bool dsn;            // the server offers DSN (RFC 3461)
 	uint64_t size_limit; // the server's SIZE; 0 = none given
 	uint32_t messages;   // transactions that were begun
-	// What TCP saw (PEN_SIGNAL_ in queue/shape): filled in at READY, each DONE and ENDED.
+	// What TCP saw (PEN_SIGNAL_ in queue/shape): filled in at READY, each DONE and ENDED, and
+	// read while the session may go on: each field is stored whole. Numbers are those of the
+	// connection tried last, flags those of any connection of the lease.
 	struct pen_transport_signs {
 		uint32_t segments, retransmitted; // data segments sent; of these, again
 		uint16_t syn_retries, zero_windows;

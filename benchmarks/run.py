@@ -29,7 +29,7 @@ sys.path.insert(0, str(TOP / "tools/lib"))
 import penstock_run as run  # noqa: E402
 import peer_postfix  # noqa: E402
 
-PARTS = ["dataplane", "tls", "idle", "whole", "postfix", "ceiling", "policy", "engine", "dns"]
+PARTS = ["dataplane", "tls", "idle", "whole", "postfix", "ceiling", "policy", "engine", "rules", "dns"]
 
 
 def arguments():
@@ -187,6 +187,7 @@ def main():
     r.measure("policy", "policy decisions", "decisions_per_second", lambda f: policy_decisions(build))
     args.rounds = 1  # these take the median themselves, or run for a time
     r.measure("engine", "TLS engine", "lines", lambda f: program(build, "bench_tls_engine"))
+    r.measure("rules", "reply rules", "lines", lambda f: program(build, "bench_reply_rules"))
     r.measure("dns", "dns", "lines", lambda f: program(build, "bench_dns", "--rate", "20000", "--json"))
     r.out["ratios"] = r.print()
     r.out["machine"] = {"cpu": next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")

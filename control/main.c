@@ -15,6 +15,7 @@
 #include "pen_err.h"
 #include "pen_gateway.h"
 #include "pen_log.h"
+#include "pen_reply_rules.h"
 #include "pen_tls.h"
 #include "pen_wire_tls.h"
 
@@ -147,18 +148,10 @@ static void bind_submission(struct pen_gateway *g)
 // The scheduler owns nothing of it; config is ours until the threads start.
 static void make_shape(struct pen_gateway *g)
 {
-	struct pen_egress *egress = &g->live->config->egress;
-	char err[512];
+	struct pen_shape_config *cfg = pen_egress_take_shape(&g->live->config->egress);
 
-	g->rules =
-		pen_reply_rules_new(NULL, g->config->egress_file, egress->shape, err, sizeof(err));
-	if (g->rules == NULL)
-		pen_fatal("%s", err);
-	g->rules_scratch = pen_reply_rules_scratch(g->rules);
-	struct pen_shape_config *cfg = pen_egress_take_shape(egress);
 	g->shape = pen_shape_new(cfg, pen_clock_mono(), pen_clock_wall());
-	if (g->rules_scratch == NULL || g->shape == NULL ||
-		pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
+	if (g->shape == NULL || pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
 		pen_fatal("out of memory for shaping");
 }
 
@@ -255,15 +248,17 @@ static void open_log(struct pen_gateway *g)
 		pen_fatal("event_log_file = %s: %s", p->event_log_file, strerror(-err));
 }
 
-static void load_reply_classes(struct pen_gateway *g)
+static void load_reply_rules(struct pen_gateway *g)
 {
 	char err[512];
+	struct pen_reply_rules *rules = pen_reply_rules_new(
+		NULL, g->config->egress_file, g->config->egress.shape, err, sizeof(err));
 
-	g->replies.classes = pen_reply_classes_load(NULL, err, sizeof(err));
-	if (g->replies.classes == NULL)
+	if (rules == NULL)
 		pen_fatal("%s", err);
-	g->replies.scratch = pen_reply_scratch_new(g->replies.classes);
-	if (g->replies.scratch == NULL)
+	struct pen_match_set *set = pen_match_set_new(rules);
+	g->match = set != NULL ? pen_match_new(set) : NULL;
+	if (g->match == NULL)
 		pen_fatal("out of memory for the reply classes");
 }
 
@@ -272,7 +267,7 @@ static void start(struct pen_gateway *g)
 	pen_inbox_init(&g->inbox);
 	daemon_set_rules(g);
 	g->started_at = pen_clock_mono();
-	load_reply_classes(g);
+	load_reply_rules(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
 	start_ports(g);
@@ -320,10 +315,7 @@ static void stop(struct pen_gateway *g)
 	pen_tls_settings_free(g->tls_settings);
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
-	pen_pattern_scratch_free(g->replies.scratch);
-	pen_reply_classes_free(g->replies.classes);
-	pen_pattern_scratch_free(g->rules_scratch);
-	pen_reply_rules_free(g->rules);
+	pen_match_free(g->match);
 }
 
 static void serve(struct pen_gateway *g, const sigset_t *signals)

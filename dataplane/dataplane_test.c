@@ -296,6 +296,8 @@ static void everything_comes_back_from_a_host_that_does_not_answer(struct pen_wo
 	assert_int_equal(l.result.scope, PEN_SCOPE_SITE);
 	assert_string_equal(
 		l.result.text, "connect to mx.example.net[10.0.0.3]:25: Connection timed out");
+	assert_true(l.signs.connect_timeout);
+	assert_false(l.signs.refused || l.signs.reset);
 }
 
 static void the_source_is_of_the_family_of_the_host(struct pen_worker *w)

@@ -144,6 +144,7 @@ static void on_ready(void *ctx, pen_time_us now)
 
 	(void)now;
 	pen_attempt_ready(&s->attempt);
+	session_signs(s, s->conn);
 	s->post_ready = true;
 	session_post_later(s);
 }
@@ -163,6 +164,8 @@ static void on_delivery_done(void *ctx, struct pen_delivery *d, pen_time_us now)
 	struct session_hold *h = &s->hold[0];
 
 	(void)now;
+	if (s->conn != NULL)
+		session_signs(s, s->conn);
 	session_post_later(s);
 	if (s->conn == NULL || pen_tcp_acked(s->conn) >= pen_tcp_queued(s->conn)) {
 		push(&s->done, &s->done_tail, d);
@@ -234,6 +237,7 @@ static void open_lease(struct session_worker *sw, struct pen_lease *l, pen_time_
 
 	pen_attempt_init(&attempt, l);
 	l->messages = 0;
+	l->signs = (struct pen_transport_signs){0};
 	l->opened_at = l->ready_at = now;
 	l->tls_protocol[0] = l->tls_cipher[0] = '\0';
 	if (s == NULL) {

@@ -132,6 +132,11 @@ void session_post_later(struct session *s);
 // session.c: every delivery and the lease go back.
 void session_finish(struct session *s, pen_time_us now);
 
+// session_signs.c: what TCP has seen of `c` goes into the lease.
+void session_signs(struct session *s, const struct pen_tcp_conn *c);
+// The same at its end, which may be a sign itself.
+void session_signs_closed(struct session *s, const struct pen_tcp_conn *c, enum pen_tcp_close why);
+
 // session_connect.c: tries hosts until one SYN leaves.
 void session_connect(struct session *s, pen_time_us now);
 // CONNECTING: a time limit has passed, or the race is to begin.

@@ -245,16 +245,19 @@ static void on_closed(void *ctx, struct pen_tcp_conn *c, enum pen_tcp_close why,
 		// Our own deadline aborts the attempt: for the log it is a time-out.
 		if (why == PEN_TCP_CLOSED_ABORTED)
 			why = PEN_TCP_CLOSED_TIMEOUT;
+		session_signs_closed(s, c, why);
 		connection_failed(s, rival, why, now);
 		break;
 	case SESSION_TALKING:
 	case SESSION_HANDSHAKE:
+		session_signs_closed(s, c, why);
 		// The SMTP client says what was lost; the pump goes on from there.
 		s->conn = NULL;
 		pen_smtp_client_eof(&s->smtp, now);
 		session_mark(s);
 		break;
 	case SESSION_CLOSING:
+		session_signs_closed(s, c, why);
 		s->conn = NULL;
 		session_disconnected(s, now);
 		break;

@@ -360,6 +360,116 @@ static void an_end_from_outside_ends_both(void **state)
 	world_tear_down();
 }
 
+// ---- signs for the scheduler
+
+static void the_signs_of_a_lease_are_those_of_its_connections(void **state)
+{
+	(void)state;
+	world_set_up(3, PEN_TLS_NONE);
+	lease.signs.reset = true; // of another life of the object
+	world_command(PEN_CMD_LEASE_OPEN, &lease);
+	assert_false(lease.signs.reset);
+	w.conn[0].signs.syn_retries = 4;
+	world_closed(&w.conn[0], PEN_TCP_CLOSED_TIMEOUT);
+	world_settle();
+	assert_true(lease.signs.connect_timeout);
+	assert_int_equal(lease.signs.syn_retries, 4);
+	world_fails(1);
+	assert_true(lease.signs.refused);
+	world_answers(2);
+	world_says(2, "220 mx\r\n");
+	w.conn[2].signs = (struct pen_tcp_signs){
+		.segments = 10, .retransmitted = 2, .zero_windows = 1, .srtt_us = 30000};
+	world_says(2, "250 mx\r\n");
+	assert_int_equal(w.ready, 1);
+	// The numbers are of this connection, the flags of the whole lease.
+	assert_int_equal(lease.signs.segments, 10);
+	assert_int_equal(lease.signs.retransmitted, 2);
+	assert_int_equal(lease.signs.zero_windows, 1);
+	assert_int_equal(lease.signs.syn_retries, 0);
+	assert_int_equal(lease.signs.srtt_us, 30000);
+	assert_true(lease.signs.connect_timeout && lease.signs.refused);
+	assert_false(lease.signs.reset);
+	w.conn[2].signs.segments = 99;
+	world_closed(&w.conn[2], PEN_TCP_CLOSED_RESET);
+	world_settle();
+	assert_int_equal(w.ended, 1);
+	assert_true(lease.signs.reset);
+	assert_int_equal(lease.signs.segments, 99);
+	world_tear_down();
+}
+
+static void our_own_deadline_for_a_connection_is_a_timeout(void **state)
+{
+	(void)state;
+	world_set_up(1, PEN_TLS_NONE);
+	world_command(PEN_CMD_LEASE_OPEN, &lease);
+	world_pass(lease.timeouts.connect + PEN_US_PER_S);
+	assert_int_equal(w.ended, 1);
+	assert_true(lease.signs.connect_timeout);
+	assert_false(lease.signs.refused || lease.signs.reset);
+	world_tear_down();
+}
+
+static void a_reset_after_quit_and_an_abort_of_ours_are_no_signs(void **state)
+{
+	(void)state;
+	world_set_up(1, PEN_TLS_NONE);
+	world_command(PEN_CMD_LEASE_OPEN, &lease);
+	world_answers(0);
+	world_says(0, "220 mx\r\n");
+	world_says(0, "250 mx\r\n");
+	world_command(PEN_CMD_LEASE_CLOSE, &lease);
+	world_says(0, "221 bye\r\n");
+	if (w.conn[0].open)
+		world_closed(&w.conn[0], PEN_TCP_CLOSED_RESET);
+	world_settle();
+	assert_int_equal(w.ended, 1);
+	assert_false(lease.signs.reset);
+	world_tear_down();
+
+	world_set_up(1, PEN_TLS_NONE);
+	world_command(PEN_CMD_LEASE_OPEN, &lease);
+	world_command(PEN_CMD_LEASE_ABORT, &lease);
+	assert_int_equal(w.ended, 1);
+	assert_false(lease.signs.connect_timeout || lease.signs.refused || lease.signs.reset);
+	world_tear_down();
+}
+
+static void a_done_delivery_knows_when_its_dot_left(void **state)
+{
+	struct {
+		struct pen_delivery d;
+		struct pen_delivery_rcpt rcpt[1];
+	} mail = {.d = {.lease = &lease,
+			  .sender = PEN_SPAN_LIT("s@a"),
+			  .content = PEN_SPAN_LIT("x\r\n"),
+			  .nrcpt = 1,
+			  .dot_at = 4711},
+		.rcpt = {{.addr = PEN_SPAN_LIT("r@b")}}};
+
+	(void)state;
+	world_set_up(1, PEN_TLS_NONE);
+	world_command(PEN_CMD_LEASE_OPEN, &lease);
+	world_command(PEN_CMD_DELIVERY, &mail);
+	world_answers(0);
+	world_says(0, "220 mx\r\n");
+	world_says(0, "250 mx\r\n");
+	assert_int_equal(mail.d.dot_at, 0);
+	world_says(0, "250 ok\r\n");
+	world_says(0, "250 ok\r\n");
+	world_says(0, "354 go\r\n");
+	pen_time_us dot = w.now;
+	world_pass(3 * PEN_US_PER_S);
+	w.conn[0].signs.segments = 5;
+	world_says(0, "250 2.0.0 stored\r\n");
+	assert_int_equal(w.done, 1);
+	assert_int_equal(mail.d.dot_at, dot);
+	assert_int_equal(mail.d.done_at - mail.d.dot_at, 3 * PEN_US_PER_S);
+	assert_int_equal(lease.signs.segments, 5); // filled in at each DONE
+	world_tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +490,10 @@ int main(void)
 		cmocka_unit_test(the_loser_of_a_race_is_tried_again_when_the_winner_is_of_no_use),
 		cmocka_unit_test(a_rival_that_we_have_no_means_for_is_no_failure),
 		cmocka_unit_test(an_end_from_outside_ends_both),
+		cmocka_unit_test(the_signs_of_a_lease_are_those_of_its_connections),
+		cmocka_unit_test(our_own_deadline_for_a_connection_is_a_timeout),
+		cmocka_unit_test(a_reset_after_quit_and_an_abort_of_ours_are_no_signs),
+		cmocka_unit_test(a_done_delivery_knows_when_its_dot_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,11 @@ const char *pen_tcp_close_name(enum pen_tcp_close why)
 					       : "gone";
 }
 
+void pen_tcp_get_signs(const struct pen_tcp_conn *c, struct pen_tcp_signs *out)
+{
+	*out = c->signs;
+}
+
 uint32_t pen_tcp_room(const struct pen_tcp_conn *c)
 {
 	return (uint32_t)(sizeof(c->sent) - c->n);

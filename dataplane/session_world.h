@@ -12,6 +12,7 @@ struct pen_tcp_conn {
 	struct pen_addr local, remote;
 	void *ctx;
 	bool open, closing;
+	struct pen_tcp_signs signs;
 	char sent[4096]; // what we said on it; TLS records in angle brackets
 	size_t n;
 };

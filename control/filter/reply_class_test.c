@@ -4,6 +4,10 @@
 
 #include "pen_reply_class.h"
 
+static const char table[] =
+#include "reply_table.inc"
+	;
+
 static struct pen_reply_classes *classes;
 static struct pen_pattern_scratch *scratch;
 
@@ -28,82 +32,137 @@ static int teardown(void **state)
 	return 0;
 }
 
+static struct pen_span take(struct pen_span *s, uint8_t end)
+{
+	ptrdiff_t at = pen_span_find(*s, end);
+	struct pen_span head = pen_span(s->p, at >= 0 ? (size_t)at : s->n);
+
+	*s = pen_span_from(*s, head.n + (at >= 0));
+	return head;
+}
+
 static void replies_get_the_class_a_postmaster_would_give(void **state)
 {
-	static const struct {
-		const char *reply, *name;
-	} cases[] = {
-		{"550 5.1.1 <a@b.test>: Recipient address rejected: User unknown in virtual "
-		 "mailbox "
-		 "table",
-			"bad-mailbox"},
-		{"550 5.1.1 The email account that you tried to reach does not exist.",
-			"bad-mailbox"},
-		{"550 No such user here", "bad-mailbox"},
-		{"550 Requested action not taken: mailbox unavailable", "bad-mailbox"},
-		{"554 delivery error: This user doesn't have an account here", "bad-mailbox"},
-		{"550 5.1.10 RESOLVER.ADR.RecipientNotFound; nobody", "bad-mailbox"},
-		{"556 5.1.10 null MX", "bad-domain"},
-		{"550 5.4.4 unrouteable domain", "bad-domain"},
-		{"550 5.1.2 Host unknown (Name server: x.test: host not found)", "bad-domain"},
-		{"452 4.2.2 The recipient's inbox is full", "quota-issues"},
-		{"552 5.2.2 Mailbox size limit exceeded, over quota", "quota-issues"},
-		{"452 4.3.1 Insufficient system storage", "quota-issues"},
-		{"550 5.2.1 The account you tried to reach is disabled.", "inactive-mailbox"},
-		{"554 This mailbox has been inactive; account suspended", "inactive-mailbox"},
-		{"550 5.1.6 address no longer in use", "inactive-mailbox"},
-		{"554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using Spamhaus",
-			"spam-related"},
-		{"550 5.7.1 Message looks like spam to us", "spam-related"},
-		{"421 4.7.0 Our system has detected that your IP reputation is too low",
-			"spam-related"},
-		{"450 4.2.0 Greylisted, please try again later", "greylisted"},
-		{"451 4.7.1 Greylisting in action, come back in 300 seconds", "greylisted"},
-		{"421 4.7.0 Too many connections from your IP", "rate-limited"},
-		{"450 4.7.1 You are sending too fast, slow down", "rate-limited"},
-		{"452 4.5.3 Too many recipients", "rate-limited"},
-		{"550 5.7.26 Unauthenticated email from x.test is not accepted due to domain's "
-		 "DMARC "
-		 "policy",
-			"auth-failed"},
-		{"550 5.7.23 SPF validation failed", "auth-failed"},
-		{"550 5.7.20 no passing DKIM signature found", "auth-failed"},
-		{"554 5.7.1 <a@b.test>: Relay access denied", "relaying-issues"},
-		{"550 5.7.54 unable to relay recipient in non-accepted domain", "relaying-issues"},
-		{"552 5.3.4 Message size exceeds fixed maximum message size", "message-too-big"},
-		{"552 5.2.3 Your message is too large", "message-too-big"},
-		{"554 5.7.1 Virus found in message: EICAR", "virus-related"},
-		{"552 5.7.0 attachments of this file type are not allowed", "content-related"},
-		{"550 5.6.0 message body contains bare LF", "content-related"},
-		{"550 5.7.1 Rejected for policy reasons", "policy-related"},
-		{"554 5.7.1 Access denied", "policy-related"},
-		{"550 5.1.8 Sender address rejected: Domain not found", "bad-domain"},
-		{"550 5.7.25 no reverse DNS for your address", "bad-configuration"},
-		{"530 5.7.0 Must issue a STARTTLS command first", "bad-configuration"},
-		{"503 5.5.1 bad sequence of commands", "protocol-errors"},
-		{"500 command unrecognized", "protocol-errors"},
-		{"421 4.4.2 Connection timed out", "bad-connection"},
-		{"451 4.4.1 no answer from host while connecting", "no-answer-from-host"},
-		{"554 5.4.6 Too many hops", "routing-errors"},
-		{"550 5.4.7 gave up", "message-expired"},
-		{"550 5.7.1 xyzzy", "policy-related"},
-		{"554 transaction failed", "other"},
-		{"", "other"},
-	};
-	unsigned wrong = 0;
+	struct pen_span rest = pen_span_cstr(table);
+	unsigned wrong = 0, seen = 0;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const char *name =
-			pen_reply_classify(classes, scratch, pen_span_cstr(cases[i].reply));
-
-		if (strcmp(name, cases[i].name) != 0) {
-			print_message(
-				"%s: \"%s\" is not \"%s\"\n", cases[i].reply, name, cases[i].name);
+	while (rest.n > 0) {
+		struct pen_span reply = pen_span_trim(take(&rest, '\n'));
+		if (reply.n == 0 || reply.p[0] == '#')
+			continue;
+		struct pen_span want = take(&reply, ' ');
+		reply = pen_span_trim(reply);
+		const char *name = pen_reply_classify(classes, scratch, reply);
+		seen++;
+		if (!pen_span_eq(want, pen_span_cstr(name))) {
+			print_message("%.*s\n  is %s, not %.*s\n", PEN_SPAN_ARG(reply), name,
+				PEN_SPAN_ARG(want));
 			wrong++;
 		}
 	}
+	assert_true(seen > 150);
 	assert_int_equal(wrong, 0);
+	assert_string_equal(pen_reply_classify(classes, scratch, pen_span("", 0)), "other");
+}
+
+static void every_class_has_two_replies_in_the_table(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; pen_failure_class_name(i) != NULL; i++) {
+		const char *name = pen_failure_class_name(i);
+		struct pen_span rest = pen_span_cstr(table);
+		unsigned n = 0;
+
+		while (rest.n > 0) {
+			struct pen_span line = take(&rest, '\n');
+			n += pen_span_eq(take(&line, ' '), pen_span_cstr(name));
+		}
+		if (n < 2 && strcmp(name, "tls-failed") != 0) // only we can say that
+			fail_msg("%s has %u replies", name, n);
+	}
+}
+
+static const char *class_of(unsigned klass, unsigned subject, unsigned detail,
+	enum pen_dsn_origin origin, enum pen_smtp_stage stage, const char *text)
+{
+	struct pen_dsn d;
+
+	pen_dsn_set(&d, klass, subject, detail, PEN_SCOPE_SITE, origin, stage, "%s", text);
+	assert_false(pen_failure_is_reply(&d));
+	return pen_failure_class(&d);
+}
+
+static void failures_without_a_reply_have_a_class_too(void **state)
+{
+	static const struct {
+		unsigned klass, subject, detail;
+		enum pen_dsn_origin origin;
+		enum pen_smtp_stage stage;
+		const char *text, *name;
+	} cases[] = {
+		{4, 4, 1, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
+			"connect to mx[192.0.2.1]:25: Connection timed out", "no-answer-from-host"},
+		{4, 4, 1, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
+			"connect to mx[192.0.2.1]:25: Connection refused", "bad-connection"},
+		{4, 4, 1, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection "
+			"timed out",
+			"no-answer-from-host"},
+		{4, 4, 2, PEN_ORIGIN_LOCAL, PEN_STAGE_MAIL,
+			"lost connection with mx[192.0.2.1] while sending MAIL FROM",
+			"bad-connection"},
+		{4, 4, 2, PEN_ORIGIN_LOCAL, PEN_STAGE_DOT,
+			"conversation with mx[192.0.2.1] timed out while sending end of data",
+			"no-answer-from-host"},
+		{4, 4, 2, PEN_ORIGIN_LOCAL, PEN_STAGE_TLS, "TLS connection with mx failed: alert",
+			"tls-failed"},
+		{4, 7, 5, PEN_ORIGIN_LOCAL, PEN_STAGE_TLS,
+			"Cannot start TLS with mx[192.0.2.1]: handshake failure", "tls-failed"},
+		{4, 7, 4, PEN_ORIGIN_POLICY, PEN_STAGE_STARTTLS,
+			"TLS is required, but was not offered by host mx[192.0.2.1]",
+			"tls-required"},
+		{5, 7, 30, PEN_ORIGIN_POLICY, PEN_STAGE_STARTTLS, "REQUIRETLS", "tls-required"},
+		{5, 7, 10, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, "REQUIRETLS needs encryption",
+			"tls-required"},
+		{4, 7, 5, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, "TLSA lookup error for mx",
+			"tls-failed"},
+		{5, 4, 4, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"Host or domain name not found. Name service error for name=x.test "
+			"type=MX: Host not found",
+			"bad-domain"},
+		{4, 4, 3, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"Host or domain name not found. Name service error for name=x.test "
+			"type=MX: Host not found, try again",
+			"routing-errors"},
+		{4, 4, 3, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "the resolver did not answer in time",
+			"no-answer-from-host"},
+		{5, 1, 10, PEN_ORIGIN_PEER, PEN_STAGE_NONE,
+			"Domain x.test does not accept mail (nullMX)", "bad-domain"},
+		{5, 1, 0, PEN_ORIGIN_PEER, PEN_STAGE_NONE,
+			"Domain x.test does not accept mail (nullMX)", "bad-domain"},
+		{5, 1, 2, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, "bad recipient domain", "bad-domain"},
+		{5, 1, 1, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, "no such address", "bad-mailbox"},
+		{5, 4, 6, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "mail for x loops back to myself",
+			"routing-errors"},
+		{4, 4, 7, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "too old", "message-expired"},
+		{5, 3, 4, PEN_ORIGIN_LOCAL, PEN_STAGE_MAIL,
+			"message size 9 exceeds size limit 8 of server mx", "message-too-big"},
+		{4, 3, 5, PEN_ORIGIN_POLICY, PEN_STAGE_NONE, "server configuration error",
+			"bad-configuration"},
+		{4, 5, 0, PEN_ORIGIN_PEER, PEN_STAGE_MAIL,
+			"host mx[192.0.2.1] sent a malformed reply while sending MAIL FROM",
+			"protocol-errors"},
+		{4, 3, 0, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "out of memory", "other"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *name = class_of(cases[i].klass, cases[i].subject, cases[i].detail,
+			cases[i].origin, cases[i].stage, cases[i].text);
+		if (strcmp(name, cases[i].name) != 0)
+			fail_msg("%s: %s, not %s", cases[i].text, name, cases[i].name);
+	}
 }
 
 static void the_first_pattern_in_the_file_wins(void **state)
@@ -138,6 +197,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies_get_the_class_a_postmaster_would_give),
+		cmocka_unit_test(every_class_has_two_replies_in_the_table),
+		cmocka_unit_test(failures_without_a_reply_have_a_class_too),
 		cmocka_unit_test(the_first_pattern_in_the_file_wins),
 		cmocka_unit_test(a_bad_class_name_is_refused_with_its_line),
 	};

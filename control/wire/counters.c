@@ -45,6 +45,7 @@ void pen_counters_verb(void *ctx, struct pen_control *c, const struct pen_contro
 		add(all, pen_tls_counters_of(i));
 	}
 	add(all, pen_dns_counters_of(g->dns));
+	add(all, pen_match_counters_of(g->match));
 	if (g->sts != NULL)
 		add(all, pen_sts_counters_of(g->sts));
 	if (g->tlsrpt != NULL)

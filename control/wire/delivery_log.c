@@ -20,23 +20,20 @@ static enum pen_maillog_status status_of(enum pen_sched_status st)
 	return PEN_MAILLOG_BOUNCED;
 }
 
-// Names the kind of a failure and counts it.
-static void count_class(struct pen_reply_counts *r, const struct pen_dsn *d)
+// The class of a failure, counted; NULL for a success. Mail that expired is
+// counted as that: what went wrong last is in the text.
+static const char *classify(struct pen_gateway *g, const struct pen_sched_log *line)
 {
-	char reply[PEN_DSN_TEXT_MAX + 32];
-	size_t n = pen_trouble_reply(d, reply, sizeof(reply));
-	const char *name = pen_reply_classify(r->classes, r->scratch, pen_span(reply, n));
+	const char *klass = line->klass;
 
-	for (uint32_t i = 0; i < r->n; i++) {
-		if (strcmp(r->seen[i].name, name) == 0) {
-			r->seen[i].count++;
-			return;
-		}
-	}
-	if (r->n < PEN_REPLY_CLASSES_MAX) {
-		r->seen[r->n].name = name;
-		r->seen[r->n++].count = 1;
-	}
+	if (pen_dsn_ok(line->dsn))
+		return NULL;
+	if (line->status == PEN_STATUS_EXPIRED)
+		klass = PEN_REPLY_CLASS_EXPIRED;
+	else if (klass == NULL) // it failed before there was a session
+		klass = pen_match_ask(g->match, line->dsn, "", pen_span("", 0), NULL);
+	pen_match_count(g->match, klass);
+	return klass;
 }
 
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
@@ -49,8 +46,7 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 		g->expired_id = m->id;
 		pen_maillog_expired(g->maillog, m->queue_id, m->sender);
 	}
-	if (!pen_dsn_ok(line->dsn))
-		count_class(&g->replies, line->dsn);
+	const char *klass = classify(g, line);
 	// A whole sentence, which the log takes as it is.
 	shown.text_len = (uint16_t)pen_sched_log_text(line, shown.text, sizeof(shown.text));
 	shown.origin = PEN_ORIGIN_LOCAL;
@@ -74,5 +70,5 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 		d.relay_addr = *line->relay_addr;
 	pen_maillog_delivery(g->maillog, &d);
 	if (g->events != NULL)
-		pen_event_log(g, line);
+		pen_event_log(g, line, klass);
 }

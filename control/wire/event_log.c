@@ -79,7 +79,7 @@ static void add_tls(json_t *o, const struct pen_sched_log *line)
 	json_object_set_new(o, "tls_protocol_version", json_string(line->tls_protocol));
 }
 
-void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line)
+void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, const char *klass)
 {
 	const struct pen_message *m = line->message;
 	json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:o,s:I,s:I,s:i,s:b}", "type",
@@ -92,6 +92,8 @@ void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line)
 
 	if (o == NULL)
 		return;
+	if (klass != NULL)
+		json_object_set_new(o, "bounce_classification", json_string(klass));
 	add_peer(o, line);
 	add_tls(o, line);
 	char *text = json_dumps(o, JSON_COMPACT);

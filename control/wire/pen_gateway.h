@@ -21,6 +21,7 @@
 #include "pen_hop.h"
 #include "pen_inbox.h"
 #include "pen_maillog.h"
+#include "pen_match.h"
 #include "pen_route.h"
 #include "pen_sched.h"
 #include "pen_spool.h"
@@ -29,27 +30,11 @@
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
 
-#include "pen_reply_class.h"
-#include "pen_reply_rules.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 
 struct pen_header_hook;
-
-#define PEN_REPLY_CLASSES_MAX 64
-
-// What kinds of failures receivers reported, since the start.
-struct pen_reply_counts {
-	struct pen_reply_classes *classes;
-	struct pen_pattern_scratch *scratch;
-	struct {
-		const char *name;
-		uint64_t count;
-	} seen[PEN_REPLY_CLASSES_MAX];
-	uint32_t n;
-};
 
 // One configuration in use, read-only, counted.
 struct pen_live {
@@ -98,8 +83,6 @@ struct pen_gateway {
 	struct pen_sched *sched;
 	struct pen_shape *shape;
 	struct pen_shape_state *shape_state;
-	struct pen_reply_rules *rules; // of the shaping in use
-	struct pen_pattern_scratch *rules_scratch;
 	bool stopping;
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full;                 // less free than queue_minfree
@@ -107,8 +90,8 @@ struct pen_gateway {
 	uint64_t expired_id;    // the last message that was logged as expired
 	struct pen_route route; // of the last recipient
 	struct tls_hosts *tls_hosts;
-	uint32_t probes; // under way
-	struct pen_reply_counts replies;
+	uint32_t probes;         // under way
+	struct pen_match *match; // its counts: any thread
 };
 
 // queue_thread.c: 0 or -errno. The scheduler must be there, with all that was
@@ -175,10 +158,6 @@ void pen_counters_verb(void *ctx, struct pen_control *c, const struct pen_contro
 int pen_tlsrpt_mail(
 	void *ctx, const char *sender, const char *rcpt, uint8_t *content, uint32_t len);
 
-// reply_match.c: the scheduler's match op.
-void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
-	struct pen_sched_match *out);
-
 // queue_ops.c
 extern const struct pen_sched_ops pen_queue_ops;
 
@@ -188,8 +167,15 @@ extern const struct pen_submission_ops pen_intake_ops;
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);
 
-// event_log.c: a record of the attempt, for programs.
-void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line);
+// queue_ops.c: the scheduler's match op, and a reload's rules (queue thread): takes over
+// `set`, returns the one before for another thread to free.
+void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out);
+struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set);
+
+// event_log.c: a record of the attempt, for programs. `klass`: of the failure,
+// NULL without one.
+void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, const char *klass);
 
 // delivery_log.c
 void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line);

@@ -122,6 +122,19 @@ static int op_content(void *ctx, struct pen_message *m)
 	return pen_spool_read(g->spool, m);
 }
 
+void pen_match_op(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out)
+{
+	struct pen_gateway *g = ctx;
+
+	pen_match_ask(g->match, d, provider, site, out);
+}
+
+struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_match_set *set)
+{
+	return pen_match_replace(g->match, set);
+}
+
 static void op_log(void *ctx, const struct pen_sched_log *line)
 {
 	pen_delivery_log(ctx, line);

@@ -77,8 +77,7 @@ struct apply {
 	struct pen_gateway *g;
 	struct pen_live *live;
 	struct pen_shape_config *shape;
-	struct pen_reply_rules *rules;
-	struct pen_pattern_scratch *scratch;
+	struct pen_match_set *match;
 	struct pen_sched_config sched;
 	struct pen_sched_transport transport[2];
 	int err;
@@ -103,12 +102,7 @@ static int replace(struct apply *a)
 		return err;
 	}
 	a->shape = NULL;
-	struct pen_reply_rules *rules = g->rules;
-	struct pen_pattern_scratch *scratch = g->rules_scratch;
-	g->rules = a->rules;
-	g->rules_scratch = a->scratch;
-	a->rules = rules; // for the main thread to free
-	a->scratch = scratch;
+	a->match = pen_wire_match_replace(g, a->match); // the one before, for the main thread
 	pen_live_set(g, a->live);
 	a->live = NULL;
 	return 0;
@@ -152,19 +146,18 @@ static bool take_over(struct pen_gateway *g, struct pen_config *next, struct pen
 		pen_report_error(r, NULL, 0, "%s", err);
 		return false;
 	}
-	a.rules =
+	struct pen_reply_rules *rules =
 		pen_reply_rules_new(NULL, next->egress_file, next->egress.shape, err, sizeof(err));
-	if (a.rules != NULL)
-		a.scratch = pen_reply_rules_scratch(a.rules);
-	if (a.scratch != NULL) {
+	if (rules != NULL)
+		a.match = pen_match_set_new(rules);
+	if (a.match != NULL) {
 		a.shape = pen_egress_take_shape(&next->egress);
 		pen_gateway_sched_config(&next->params, a.transport, &a.sched);
 		post_and_wait(&a);
 	}
 	if (a.err != 0)
-		pen_report_error(r, NULL, 0, "%s", a.rules == NULL ? err : "out of memory");
-	pen_pattern_scratch_free(a.scratch);
-	pen_reply_rules_free(a.rules);
+		pen_report_error(r, NULL, 0, "%s", rules == NULL ? err : "out of memory");
+	pen_match_set_free(a.match);
 	pen_shape_config_free(a.shape);
 	pen_live_put(g, a.live);
 	return a.err == 0;

@@ -258,13 +258,17 @@ static json_t *spool_json(struct pen_gateway *g)
 		(json_int_t)st.counters.corrupt, "full", (int)st.full);
 }
 
+// The classes that occurred.
 static json_t *reply_classes_json(struct pen_gateway *g)
 {
+	struct pen_counter_set set = pen_match_counters_of(g->match);
 	json_t *classes = json_object();
 
-	for (uint32_t i = 0; i < g->replies.n; i++)
-		json_object_set_new(classes, g->replies.seen[i].name,
-			json_integer((json_int_t)g->replies.seen[i].count));
+	for (uint32_t i = 0; i < set.n; i++) {
+		json_int_t n = (json_int_t)pen_counter_read(&set.value[i]);
+		if (n > 0)
+			json_object_set_new(classes, set.desc[i].name, json_integer(n));
+	}
 	return classes;
 }
 

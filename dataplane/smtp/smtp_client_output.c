@@ -185,6 +185,7 @@ static bool txn_begin(struct pen_smtp_client *c, pen_time_us now)
 		}
 		d->attempted = true;
 		d->dot = PEN_DOT_NOT_SENT;
+		d->dot_at = 0;
 		d->conn_use = (uint16_t)(c->lease->messages + 1);
 		d->started_at = now;
 		for (uint32_t i = 0; i < d->nrcpt; i++)
@@ -293,8 +294,8 @@ static void fill_out(struct pen_smtp_client *c, pen_time_us now)
 
 // The line that ends the content; with a line end of its own if the content
 // lacks one.
-static bool dot_pull(
-	struct pen_smtp_client *c, struct pen_span content, size_t max, struct pen_smtp_out *out)
+static bool dot_pull(struct pen_smtp_client *c, struct pen_span content, size_t max,
+	struct pen_smtp_out *out, pen_time_us now)
 {
 	struct pen_smtp_client_txn *t = &c->cur;
 	struct pen_span line = PEN_SPAN_LIT(".\r\n");
@@ -313,19 +314,21 @@ static bool dot_pull(
 	if (t->d != NULL) {
 		out->final_dot = true;
 		t->d->dot = PEN_DOT_SENT;
+		t->d->dot_at = now;
 		c->old_dot = ++c->dots_sent;
 	}
 	memset(t, 0, sizeof(*t));
 	return true;
 }
 
-static bool content_pull(struct pen_smtp_client *c, size_t max, struct pen_smtp_out *out)
+static bool content_pull(
+	struct pen_smtp_client *c, size_t max, struct pen_smtp_out *out, pen_time_us now)
 {
 	struct pen_smtp_client_txn *t = &c->cur;
 	struct pen_span content = t->d != NULL ? t->d->content : (struct pen_span){0};
 
 	if (t->off == content.n)
-		return dot_pull(c, content, max, out);
+		return dot_pull(c, content, max, out, now);
 	struct pen_span left = pen_span_from(content, t->off);
 	if (left.p[0] == '.' && !t->stuffed && (t->off == 0 || left.p[-1] == '\n')) {
 		t->stuffed = true;
@@ -368,7 +371,7 @@ bool pen_smtp_client_pull(
 		out->bytes = pen_span(c->out + c->out_at, n);
 		c->out_at = (uint16_t)(c->out_at + n);
 	} else if (c->state == SMTP_READY && c->cur.content && !dot_held(c)) {
-		some = content_pull(c, max, out);
+		some = content_pull(c, max, out, now);
 		smtp_client_arm(c, now);
 	} else {
 		some = false;

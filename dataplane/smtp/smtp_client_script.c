@@ -79,6 +79,8 @@ static void on_delivery_done(void *ctx, struct pen_delivery *d, pen_time_us now)
 	CHECK(s, !s->ended, "done after the end");
 	CHECK(s, d->message != NULL, "delivery reported twice");
 	CHECK(s, d->done_at == now, "done_at");
+	CHECK(s, !d->attempted || (d->dot != PEN_DOT_NOT_SENT) == (d->dot_at != 0), "dot_at");
+	CHECK(s, d->dot_at == 0 || (d->dot_at >= d->started_at && d->dot_at <= now), "dot_at");
 	note(s, "done %s tried=%d dot=%d use=%u", (char *)d->message, d->attempted, d->dot,
 		d->conn_use);
 	d->message = NULL;

@@ -145,6 +145,16 @@ struct pen_tcp_info {
 };
 void pen_tcp_get_info(const struct pen_tcp_conn *c, struct pen_tcp_info *info);
 
+// What the connection has seen of trouble, since its begin; also inside on_closed.
+struct pen_tcp_signs {
+	uint32_t segments;      // data segments sent, window probes left out
+	uint32_t retransmitted; // of these, again
+	uint16_t syn_retries;
+	uint16_t zero_windows; // times that the peer shut its window on waiting data
+	uint32_t srtt_us;      // 0: nothing was measured yet
+};
+void pen_tcp_get_signs(const struct pen_tcp_conn *c, struct pen_tcp_signs *out);
+
 // pen_tcp_poll sends pending ACKs and runs at most `most` timers. Call it once
 // per loop, after a burst of input. Returns the next deadline.
 pen_time_us pen_tcp_poll(struct pen_tcp *t, uint32_t most, pen_time_us now);

@@ -283,6 +283,17 @@ void pen_tcp_get_info(const struct pen_tcp_conn *c, struct pen_tcp_info *info)
 	};
 }
 
+void pen_tcp_get_signs(const struct pen_tcp_conn *c, struct pen_tcp_signs *out)
+{
+	*out = (struct pen_tcp_signs){
+		.segments = c->data_segs,
+		.retransmitted = c->data_again,
+		.syn_retries = c->syn_retries,
+		.zero_windows = c->zero_windows,
+		.srtt_us = c->srtt,
+	};
+}
+
 const char *pen_tcp_close_name(enum pen_tcp_close why)
 {
 	switch (why) {

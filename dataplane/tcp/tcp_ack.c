@@ -41,6 +41,7 @@ static void window_take(struct pen_tcp_conn *c, const struct tcp_seg *s, uint32_
 	if (seq_lt(s->seq, c->snd_wl1) || (s->seq == c->snd_wl1 && seq_lt(s->ack, c->snd_wl2)))
 		return;
 	c->snd_wnd = wnd;
+	c->shut &= wnd == 0;
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
 	c->max_wnd = max_u32(c->max_wnd, wnd);

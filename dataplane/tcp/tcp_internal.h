@@ -116,6 +116,7 @@ struct pen_tcp_conn {
 	uint8_t dupacks;
 	uint8_t retries; // expiries in a row: the exponent of the back-off
 	uint8_t probes;  // window probes in a row that nobody answered
+	bool shut;       // this closing of the peer's window is counted
 	bool ts_on : 1, ws_on : 1;
 	bool passive : 1;      // from a listener
 	bool told : 1;         // the application knows it: on_closed is due
@@ -156,9 +157,11 @@ struct pen_tcp_conn {
 	// Colder.
 	uint32_t iss, irs;
 	uint32_t recover;
-	uint32_t max_wnd;   // largest window the peer ever offered
-	uint32_t snd_right; // highest right edge the peer ever offered
-	uint32_t retransmits;
+	uint32_t max_wnd;               // largest window the peer ever offered
+	uint32_t snd_right;             // highest right edge the peer ever offered
+	uint32_t retransmits;           // of any kind
+	uint32_t data_segs, data_again; // segments with data: all, and sent again
+	uint16_t syn_retries, zero_windows;
 	uint32_t cc_wmax, cc_west, cc_k_ms, cc_prior; // CUBIC (RFC 9438)
 	pen_time_us cc_epoch, challenged_at;
 	struct tcp_link starve;

@@ -117,9 +117,11 @@ static bool send_next(struct pen_tcp_conn *c, uint32_t len, pen_time_us now)
 	if (!segment_send(c, seq, flags, &c->tx_pos, len, now))
 		return false;
 	uint32_t used = len + fin;
+	c->data_segs += len > 0;
 	if (seq_lt(seq, c->snd_max)) {
 		PEN_COUNT(ctr->retransmit_segments);
 		c->retransmits++;
+		c->data_again += len > 0;
 	} else {
 		PEN_COUNT_N(ctr->tx_bytes, len);
 		if (!c->timing) {
@@ -173,6 +175,17 @@ static bool may_send_data(const struct pen_tcp_conn *c)
 	}
 }
 
+// Data waits and the window is closed. A probe that the peer takes brings us here
+// again without the window having opened.
+static void note_shut(struct pen_tcp_conn *c)
+{
+	if (c->snd_wnd > 0 || c->shut)
+		return;
+	c->shut = true;
+	if (c->zero_windows < UINT16_MAX)
+		c->zero_windows++;
+}
+
 static void output_data(struct pen_tcp_conn *c, pen_time_us now)
 {
 	uint32_t end = conn_data_end(c);
@@ -186,8 +199,10 @@ static void output_data(struct pen_tcp_conn *c, pen_time_us now)
 		uint32_t len = next_len(c, unsent, &by_cwnd);
 		if (len == 0) {
 			// The window may stay shut and its opening be lost: probe.
-			if (!by_cwnd && c->snd_nxt == c->snd_una && c->rtx_mode == RTX_OFF)
+			if (!by_cwnd && c->snd_nxt == c->snd_una && c->rtx_mode == RTX_OFF) {
+				note_shut(c);
 				tcp_rtx_set(c, RTX_PERSIST, now + tcp_rto_backed_off(c));
+			}
 			break;
 		}
 		if (!c->recovering && c->dupacks > 0 && c->dupacks < 3 &&
@@ -234,6 +249,8 @@ void tcp_retransmit_one(struct pen_tcp_conn *c, pen_time_us now)
 		return;
 	PEN_COUNT(c->t->ctr->retransmit_segments);
 	c->retransmits++;
+	c->data_segs += len > 0;
+	c->data_again += len > 0;
 	c->last_send = now;
 	if (seq_lt(c->snd_nxt, c->snd_una + len + fin)) {
 		c->snd_nxt = c->snd_una + len + fin;

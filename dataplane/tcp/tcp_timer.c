@@ -44,6 +44,7 @@ static void syn_expired(struct pen_tcp_conn *c, pen_time_us now)
 	c->timing = false;
 	PEN_COUNT(c->t->ctr->retransmit_syn);
 	c->retransmits++;
+	c->syn_retries++;
 	tcp_send_syn(c, now);
 	tcp_rtx_set(c, RTX_DATA, now + tcp_rto_backed_off(c));
 }
