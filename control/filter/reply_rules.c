@@ -114,8 +114,8 @@ static bool copy_rule(struct pen_reply_rules *r, const struct pen_shape_rule *fr
 	return true;
 }
 
-// Hosts of a set, one after the other: "(a|b)?.mx.example." has the common part,
-// then a and b with it. Returns false at the end.
+// Hosts of a set, one after the other. Of "(a|b)?.mx.example." first the common part,
+// which may itself be a host, then a and b with it.
 struct hosts {
 	struct pen_span rest;   // of the name of the set
 	struct pen_span labels; // of "(a|b|c)?" not given yet
@@ -141,11 +141,10 @@ static bool next_host(struct hosts *h, struct pen_span *label, struct pen_span *
 	*rest = one;
 	if (close > 0) {
 		h->labels = pen_span(one.p + 1, (size_t)close - 1);
-		*rest = pen_span_from(one, (size_t)close + 1);
-		if (rest->n > 0 && rest->p[0] == '?')
-			*rest = pen_span_from(*rest, 1);
-		h->common = *rest;
-		return next_host(h, label, rest);
+		h->common = pen_span_from(one, (size_t)close + 1);
+		if (h->common.n > 0 && h->common.p[0] == '?')
+			h->common = pen_span_from(h->common, 1);
+		*rest = pen_span_from(h->common, h->common.n > 0 && h->common.p[0] == '.');
 	}
 	return true;
 }

@@ -142,6 +142,7 @@ static void a_rule_in_a_section_matches_only_replies_from_there(void **state)
 	assert_string_equal(hits(r, "421 x", "", "MX.one.test."), "0,2,3");
 	assert_string_equal(hits(r, "421 x", "", "a.test.,mx.one.test."), "0,2,3");
 	assert_string_equal(hits(r, "421 x", "", "(mail|mx)?.one.test."), "0,2,3");
+	assert_string_equal(hits(r, "421 x", "", "(alt1|alt2)?.mx.one.test."), "0,2,3");
 	assert_string_equal(hits(r, "421 x", "", "(mail|mx1)?.one.test."), "0,3");
 	assert_string_equal(hits(r, "421 x", "", "notgoogle.com."), "0,3");
 	pen_reply_rules_free(r);
