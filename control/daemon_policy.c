@@ -71,16 +71,7 @@ void daemon_load_tls_policy(struct pen_gateway *g)
 void daemon_set_rules(struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
-	struct pen_nexthop relay;
 
-	g->routing = (struct pen_routing){
-		.transport_maps = &g->config->transport_maps,
-		.relayhost = p->relayhost,
-		.myorigin = p->myorigin,
-	};
-	if (p->relayhost[0] != '\0' &&
-		pen_nexthop_parse(&relay, pen_span_cstr(p->relayhost)) == NULL)
-		pen_nexthop_str(&relay, g->relayhost);
 	g->smtp_rules = (struct pen_smtp_rules){
 		.session_limit = (uint32_t)p->smtp_mx_session_limit,
 		.last_error_wins = p->smtp_last_error_wins,

@@ -2,9 +2,8 @@
 #include "daemon_setup.h"
 
 #include "pen_err.h"
+#include "pen_gateway.h"
 #include "pen_log.h"
-#include "pen_route.h"
-#include "pen_tls_decide.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -25,36 +24,11 @@ static void print_fault(void *ctx, const struct pen_report_entry *e)
 	fprintf(stderr, "penstockd: %s\n", pen_report_format(e, line, sizeof(line)));
 }
 
-static void print_error(void *ctx, const struct pen_report_entry *e)
-{
-	if (e->level == PEN_REPORT_ERROR)
-		print_fault(ctx, e);
-}
-
 struct pen_config *daemon_load_config(const char *directory)
 {
 	struct pen_report report = {.fn = print_fault};
-	struct pen_config *c = pen_config_load(directory, &report);
 
-	if (c == NULL)
-		return NULL;
-	const struct pen_routing routing = {
-		&c->transport_maps, c->params.relayhost, c->params.myorigin};
-	char main_cf[4096];
-	snprintf(main_cf, sizeof(main_cf), "%s/main.cf", c->directory);
-	struct pen_map_where where = {
-		main_cf, pen_params_line(&c->params, "relayhost"), "relayhost"};
-	pen_routing_check(&routing, &where, &report);
-	// Only for its errors; the daemon loads it again with what makes contexts, and
-	// gives the warnings then.
-	struct pen_report errors = {.fn = print_error};
-	pen_tls_settings_free(pen_tls_settings_new(c, NULL, NULL, &errors));
-	report.errors += errors.errors;
-	if (report.errors > 0) {
-		pen_config_free(c);
-		return NULL;
-	}
-	return c;
+	return pen_gateway_load(directory, &report);
 }
 
 static const struct passwd *owner_entry(const char *owner)

@@ -7,14 +7,15 @@
 // folders of a fresh machine; they are dropped before any mail is touched.
 //
 // Diagnostics: a start that cannot succeed exits with 1 and names the file, the
-// line and the fix. SIGTERM and SIGINT stop in order, SIGHUP reopens the log.
+// line and the fix. SIGTERM and SIGINT stop in order, SIGHUP reopens the log and
+// reads the configuration again.
 
 #include "daemon_policy.h"
 #include "daemon_setup.h"
 #include "pen_err.h"
 #include "pen_gateway.h"
-#include "pen_header_checks.h"
 #include "pen_log.h"
+#include "pen_reply_rules.h"
 #include "pen_tls.h"
 #include "pen_wire_tls.h"
 
@@ -26,7 +27,6 @@
 
 PEN_LOG_TYPE("control.main");
 
-#define SUBMISSION_LOOPS 1
 #define STOP_GRACE (10 * PEN_US_PER_S)
 
 static void usage(FILE *out)
@@ -140,7 +140,7 @@ static void bind_submission(struct pen_gateway *g)
 		.max_connections = 4096,
 		.client_connections = (uint32_t)p->smtpd_client_connection_count_limit,
 		.max_in_flight = 512u << 20,
-		.loops = SUBMISSION_LOOPS,
+		.loops = PEN_SUBMISSION_LOOPS,
 		.maillog = g->maillog,
 		.tls = (enum pen_submission_tls)p->smtpd_tls_security_level,
 		.tls_cert_file = p->smtpd_tls_cert_file,
@@ -166,70 +166,21 @@ static void bind_submission(struct pen_gateway *g)
 	free(listen);
 }
 
-static struct pen_feedback_rate feedback(const char *name, const char *value)
+// The scheduler owns nothing of it; config is ours until the threads start.
+static void make_shape(struct pen_gateway *g)
 {
-	struct pen_feedback_rate rate;
+	struct pen_shape_config *cfg = pen_egress_take_shape(&g->live->config->egress);
 
-	if (!pen_feedback_rate_parse(pen_span_cstr(value), &rate))
-		pen_warning("%s = %s: give a number from 0 to 1, alone or as number/concurrency or "
-			    "number/sqrt_concurrency; 1 is used",
-			name, value);
-	return rate;
-}
-
-static struct pen_sched_config sched_config(const struct pen_gateway *g)
-{
-	const struct pen_params *p = &g->config->params;
-	struct pen_sched_config c;
-
-	pen_sched_config_init(&c);
-	snprintf(c.myhostname, sizeof(c.myhostname), "%s", p->myhostname);
-	c.retry = (struct pen_retry_policy){
-		.minimal_backoff_time = p->minimal_backoff_time,
-		.maximal_backoff_time = p->maximal_backoff_time,
-		.maximal_queue_lifetime = p->maximal_queue_lifetime,
-		.bounce_queue_lifetime = p->bounce_queue_lifetime,
-	};
-	c.soft_bounce = p->soft_bounce;
-	c.bounce_size_limit = (uint32_t)p->bounce_size_limit;
-	c.concurrency_limit = (uint32_t)p->default_destination_concurrency_limit;
-	c.initial_concurrency = (uint32_t)p->initial_destination_concurrency;
-	c.recipient_limit = (uint32_t)p->default_destination_recipient_limit;
-	c.connection_message_limit = (uint32_t)p->smtp_connection_reuse_count_limit;
-	c.hold_dots = p->smtp_result_barrier;
-	c.connection_age_limit = p->smtp_connection_reuse_time_limit;
-	c.timeouts = pen_params_timeouts(p);
-	c.rules = g->smtp_rules;
-	c.tls_fallback_delay = p->smtp_tls_fallback_delay;
-	c.shuffle_hosts = p->smtp_randomize_addresses;
-	c.preempt = (struct pen_preempt_rules){
-		.slot_cost = (uint32_t)p->default_delivery_slot_cost,
-		.loan = (uint32_t)p->default_delivery_slot_loan,
-		.discount = (uint32_t)p->default_delivery_slot_discount,
-		.minimum = (uint32_t)p->default_minimum_delivery_slots,
-	};
-	c.redact_dsn = p->requiretls_redact_dsn;
-	c.templates = pen_bounce_templates_get(g->config->bounce_templates);
-	c.lmtp_assume_final = p->lmtp_assume_final;
-	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;
-	c.positive_feedback = feedback("default_destination_concurrency_positive_feedback",
-		p->default_destination_concurrency_positive_feedback);
-	c.negative_feedback = feedback("default_destination_concurrency_negative_feedback",
-		p->default_destination_concurrency_negative_feedback);
-	c.notify_double_bounce =
-		has_word(p->notify_classes, "bounce") || has_word(p->notify_classes, "2bounce");
-	snprintf(c.error_notice_recipient, sizeof(c.error_notice_recipient), "%s",
-		p->error_notice_recipient);
-	c.workers = pen_dataplane_workers(g->dataplane);
-	c.lease_limit = g->config->egress.dataplane.max_connections * c.workers;
-	c.seed = (uint64_t)pen_clock_mono();
-	return c;
+	g->shape = pen_shape_new(cfg, pen_clock_mono(), pen_clock_wall());
+	if (g->shape == NULL || pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
+		pen_fatal("out of memory for shaping");
 }
 
 static void make_scheduler(struct pen_gateway *g)
 {
 	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
-	struct pen_sched_config c = sched_config(g);
+	struct pen_sched_transport transport[2];
+	struct pen_sched_config c;
 	struct pen_sched_source *source = calloc(dp->nsources, sizeof(*source));
 
 	for (uint32_t i = 0; i < dp->nsources; i++) {
@@ -238,6 +189,12 @@ static void make_scheduler(struct pen_gateway *g)
 		snprintf(source[i].helo, sizeof(source[i].helo), "%s",
 			helo[0] != '\0' ? helo : g->config->params.smtp_helo_name);
 	}
+	pen_gateway_sched_config(g->config, transport, &c);
+	c.rules = g->smtp_rules;
+	c.workers = pen_dataplane_workers(g->dataplane);
+	c.lease_limit = dp->max_connections * c.workers;
+	c.seed = (uint64_t)pen_clock_mono();
+	c.shape = g->shape;
 	c.nsources = dp->nsources;
 	c.source = source;
 	g->zones = pen_zones_new(PEN_ZONES_FOLDER); // NULL: all is UTC
@@ -330,23 +287,11 @@ static void open_log(struct pen_gateway *g)
 		pen_fatal("event_log_file = %s: %s", p->event_log_file, strerror(-err));
 }
 
-static void load_filter(struct pen_gateway *g)
-{
-	const char *spec = g->config->params.header_checks;
-	char err[512];
-
-	if (*spec == '\0')
-		return;
-	g->headers = pen_header_hook_new(spec, SUBMISSION_LOOPS, err, sizeof(err));
-	if (g->headers == NULL)
-		pen_fatal("%s", err);
-}
-
 static void load_reply_rules(struct pen_gateway *g)
 {
 	char err[512];
-	struct pen_reply_rules *rules =
-		pen_reply_rules_new(NULL, "egress.conf", NULL, err, sizeof(err));
+	struct pen_reply_rules *rules = pen_reply_rules_new(
+		NULL, g->config->egress_file, g->config->egress.shape, err, sizeof(err));
 
 	if (rules == NULL)
 		pen_fatal("%s", err);
@@ -361,7 +306,6 @@ static void start(struct pen_gateway *g)
 	pen_inbox_init(&g->inbox);
 	daemon_set_rules(g);
 	g->started_at = pen_clock_mono();
-	load_filter(g);
 	load_reply_rules(g);
 	open_log(g);
 	daemon_make_folders(&g->config->params);
@@ -371,11 +315,13 @@ static void start(struct pen_gateway *g)
 	open_control(g); // its calls wait in the inbox until the queue thread runs
 	daemon_drop_privileges(&g->config->params);
 	daemon_open_policy(g);
+	make_shape(g);
 	make_scheduler(g);
 	open_spool(g);
 	open_suppression(g);
 	if (pen_dns_start(g->dns) != 0 || (g->tlsrpt != NULL && pen_tlsrpt_start(g->tlsrpt) != 0) ||
-		pen_queue_thread_start(g) != 0 || pen_submission_start(g->submission) != 0)
+		pen_shape_state_start(g) != 0 || pen_queue_thread_start(g) != 0 ||
+		pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));
 	daemon_log_to(g->maillog);
 	pen_notice("penstockd " PENSTOCK_VERSION " is ready");
@@ -388,6 +334,7 @@ static void stop(struct pen_gateway *g)
 
 	pen_submission_stop(g->submission, STOP_GRACE);
 	pen_queue_thread_stop(g, STOP_GRACE);
+	pen_shape_state_stop(g);
 	pen_tlsrpt_free(g->tlsrpt); // waits for the spool and for DNS
 	pen_spool_stats(g->spool, &st);
 	pen_spool_close(g->spool);
@@ -398,6 +345,7 @@ static void stop(struct pen_gateway *g)
 	// What was posted since the queue thread ended; all it touches is still there.
 	pen_inbox_run(&g->inbox);
 	pen_suppression_desk_stop(g); // answers what it was asked
+	pen_reload_fini(g);
 	pen_control_free(g->control);
 	g->control = NULL;
 	pen_suppression_desk_free(g);
@@ -406,6 +354,8 @@ static void stop(struct pen_gateway *g)
 	pen_submission_free(g->submission);
 	pen_suppression_close(g->suppression);
 	pen_sched_free(g->sched);
+	pen_shape_state_free(g);
+	pen_shape_free(g->shape);
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);
@@ -414,7 +364,6 @@ static void stop(struct pen_gateway *g)
 	pen_wire_tls_profiles_free(g->tls_profiles);
 	tls_hosts_free(g->tls_hosts);
 	pen_zones_free(g->zones);
-	pen_header_hook_free(g->headers);
 	pen_match_free(g->match);
 }
 
@@ -423,11 +372,30 @@ static void serve(struct pen_gateway *g, const sigset_t *signals)
 	for (int sig;;) {
 		if (sigwait(signals, &sig) != 0)
 			continue;
-		if (sig != SIGHUP)
+		if (sig != SIGHUP && sig != PEN_RELOAD_SIGNAL)
 			return;
-		pen_maillog_reopen(g->maillog);
-		pen_events_reopen(g->events);
+		if (sig == SIGHUP) {
+			pen_maillog_reopen(g->maillog);
+			pen_events_reopen(g->events);
+		}
+		pen_reload_serve(g, sig == SIGHUP);
 	}
+}
+
+// What starts with the first configuration may point into it until the end: the caller has a
+// reference of its own.
+static struct pen_live *hold_config(struct pen_gateway *g, struct pen_config *config)
+{
+	char err[512];
+	struct pen_live *boot = pen_live_new(config, err, sizeof(err));
+
+	if (boot == NULL)
+		pen_fatal("%s", err);
+	pthread_mutex_init(&g->lock, NULL);
+	g->main_thread = pthread_self();
+	g->boot = config;
+	pen_live_set(g, boot);
+	return pen_live_get(g);
 }
 
 int main(int argc, char **argv)
@@ -439,22 +407,23 @@ int main(int argc, char **argv)
 
 	if (config == NULL)
 		return 1;
-	gateway.config = config;
 	if (o.check) {
-		load_filter(&gateway);
-		pen_header_hook_free(gateway.headers);
 		pen_config_free(config);
 		return 0;
 	}
+	struct pen_live *boot = hold_config(&gateway, config);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, PEN_RELOAD_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); // every thread inherits it
 	start(&gateway);
 	serve(&gateway, &signals);
 	stop(&gateway);
-	pen_config_free(config);
+	gateway.boot = NULL;
+	pen_live_put(&gateway, boot);
+	pen_live_fini(&gateway);
 	return 0;
 }

@@ -173,14 +173,13 @@ static void load_tables(struct pen_config *c, const char *file, struct pen_repor
 {
 	const struct pen_map_where where = {
 		file, pen_params_line(&c->params, "transport_maps"), "transport_maps"};
-	char *egress = join(c->directory, c->params.egress_config);
 
+	c->egress_file = join(c->directory, c->params.egress_config);
 	pen_maps_open_plain(&c->transport_maps, c->params.transport_maps, &where, r);
 	load_sender_tenants(c, file, r);
 	load_templates(c, file, r);
-	if (egress == NULL || pen_egress_read(&c->egress, egress, r) == -ENOMEM)
+	if (c->egress_file == NULL || pen_egress_read(&c->egress, c->egress_file, r) == -ENOMEM)
 		pen_report_error(r, file, 0, "out of memory");
-	free(egress);
 }
 
 static void load_all(struct pen_config *c, const char *file, struct pen_report *r)
@@ -235,6 +234,7 @@ void pen_config_free(struct pen_config *c)
 	pen_bounce_templates_free(c->bounce_templates);
 	pen_egress_fini(&c->egress);
 	pen_params_fini(&c->params);
+	free(c->egress_file);
 	free(c->directory);
 	free(c);
 }

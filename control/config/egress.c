@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "egress_priv.h"
 
+#include "pen_mail_class.h"
 #include "pen_main_cf.h"
+#include "pen_provider_rules.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,100 +12,130 @@
 
 #define CORE_MAX 1023
 
+static void read_shipped_rules(struct egress_reader *rd, const struct egress_key *k,
+	const struct pen_ucl_node *n, void *out)
+{
+	(void)out;
+	egress_read_bool(rd, k, n, &rd->shipped_rules);
+}
+
 #define TOP(f) offsetof(struct pen_dataplane_config, f)
 static const struct egress_key top_keys[] = {
-	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX},
-	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX},
-	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0},
-	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576},
-	{"eal_options", egress_read_eal, 0, 0, 0},
-	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64},
-	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000},
-	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576},
-	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20},
-	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24},
-	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26},
+	{"workers", egress_read_u32, TOP(nworkers), 1, PEN_WORKERS_MAX, NULL},
+	{"cores", egress_read_cores, TOP(worker_core), 0, CORE_MAX, NULL},
+	{"hugepages", egress_read_hugepages, TOP(hugepages), 0, 0, NULL},
+	{"memory_mb", egress_read_u32, TOP(memory_mb), 16, 1048576, NULL},
+	{"eal_options", egress_read_eal, 0, 0, 0, NULL},
+	{"file_prefix", egress_read_text, TOP(file_prefix), 0, 64, NULL},
+	{"connections", egress_read_u32, TOP(max_connections), 1, 4000000, NULL},
+	{"buffer_mb", egress_read_u32, TOP(buffer_mb), 1, 1048576, NULL},
+	{"ring_depth", egress_read_power, TOP(ring_depth), 64, 1 << 20, NULL},
+	{"rx_window", egress_read_u32, TOP(rx_window), 2048, 1 << 24, NULL},
+	{"tx_limit", egress_read_u32, TOP(tx_limit), 4096, 1 << 26, NULL},
+	{"shipped_rules", read_shipped_rules, 0, 0, 0, NULL},
 	{0},
 };
+static const char *const top_sections[] = {"port", "source", "default", "site", "provider", "pool",
+	"tenant", "campaign", "warmup", "rule", NULL};
 
 #define PORT(f) offsetof(struct pen_port_config, f)
 static const struct egress_key port_keys[] = {
-	{"device", egress_read_text, PORT(device), 0, 256},
-	{"mtu", egress_read_u16, PORT(mtu), 576, 9216},
-	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 32},
-	{"gateway", egress_read_addr_of, PORT(gateway), PEN_FAMILY_IP4, 0},
-	{"prefix6", egress_read_u8, PORT(prefix6_bits), 1, 128},
-	{"gateway6", egress_read_addr_of, PORT(gateway6), PEN_FAMILY_IP6, 0},
-	{"mac", egress_read_mac, PORT(mac), 0, 0},
-	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0},
+	{"device", egress_read_text, PORT(device), 0, 256, NULL},
+	{"mtu", egress_read_u16, PORT(mtu), 576, 9216, NULL},
+	{"prefix", egress_read_u8, PORT(prefix_bits), 1, 32, NULL},
+	{"gateway", egress_read_addr_of, PORT(gateway), PEN_FAMILY_IP4, 0, NULL},
+	{"prefix6", egress_read_u8, PORT(prefix6_bits), 1, 128, NULL},
+	{"gateway6", egress_read_addr_of, PORT(gateway6), PEN_FAMILY_IP6, 0, NULL},
+	{"mac", egress_read_mac, PORT(mac), 0, 0, NULL},
+	{"trust_rx_checksum", egress_read_bool, PORT(trust_rx_checksum), 0, 0, NULL},
 	{0},
 };
 
-#define SOURCE(f) offsetof(struct pen_source_config, f)
+// A source of the dataplane, and what shaping knows of it.
+struct both {
+	struct pen_source_config source;
+	struct pen_limits limits;
+};
+
+#define SOURCE(f) offsetof(struct both, source.f)
 static const struct egress_key source_keys[] = {
-	{"port", egress_read_port_ref, SOURCE(port), 0, 0},
-	{"address", egress_read_addr, SOURCE(addr), 0, 0},
-	{"helo", egress_read_helo, SOURCE(helo), 0, 256},
+	{"port", egress_read_port_ref, SOURCE(port), 0, 0, NULL},
+	{"address", egress_read_addr, SOURCE(addr), 0, 0, NULL},
+	{"helo", egress_read_helo, SOURCE(helo), 0, 256, NULL},
+	EGRESS_FLOW_LIMITS(offsetof(struct both, limits)),
 	{0},
+};
+
+// The names that an object may have: keys, then sections.
+struct known {
+	const struct egress_key *keys;
+	const char *const *skip;
 };
 
 static const char *next_key(void *ctx, size_t index)
 {
-	const struct egress_key *keys = ctx;
+	const struct known *k = ctx;
+	size_t n = 0;
 
-	if (keys[index].name != NULL)
-		return keys[index].name;
-	return NULL;
+	while (k->keys[n].name != NULL)
+		n++;
+	if (index < n)
+		return k->keys[index].name;
+	return k->skip != NULL ? k->skip[index - n] : NULL;
 }
 
 static void refuse_unknown(struct egress_reader *rd, const struct egress_key *keys,
-	const struct pen_ucl_node *n, const char *within)
+	const char *const *skip, const struct pen_ucl_node *n, const char *within)
 {
-	union {
-		const struct egress_key *in;
-		void *out;
-	} ctx = {.in = keys};
-	const char *like = pen_closest_name(n->key, next_key, ctx.out);
-	char list[256] = "";
+	struct known known = {keys, skip};
+	const char *like = pen_closest_name(n->key, next_key, &known), *name;
+	char list[512] = "";
 
-	for (size_t i = 0, used = 0; keys[i].name != NULL && used < sizeof(list); i++)
-		used += (size_t)snprintf(
-			list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "", keys[i].name);
-	if (like != NULL)
+	if (like != NULL) {
 		pen_report_error(rd->report, rd->file, n->line,
 			"unknown key \"%.60s\"%s: did you mean \"%s\"?", n->key, within, like);
-	else
-		pen_report_error(rd->report, rd->file, n->line,
-			"unknown key \"%.60s\"%s: accepted are %s", n->key, within, list);
+		return;
+	}
+	for (size_t i = 0, used = 0; (name = next_key(&known, i)) != NULL && used < sizeof(list);
+		i++)
+		used += (size_t)snprintf(
+			list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "", name);
+	pen_report_error(rd->report, rd->file, n->line, "unknown key \"%.60s\"%s: accepted are %s",
+		n->key, within, list);
 }
 
-// read_keys reads the members of one object that `keys` names; those named in
-// `sections` are left to the caller.
-static void read_keys(struct egress_reader *rd, const struct egress_key *keys,
-	const struct pen_ucl_node *object, void *out, bool sections, const char *within)
+static bool is_in(const char *const *list, const char *name)
+{
+	for (; list != NULL && *list != NULL; list++) {
+		if (strcmp(*list, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void egress_read_keys(struct egress_reader *rd, const struct egress_key *keys,
+	const struct pen_ucl_node *object, void *out, const char *const *skip, const char *within)
 {
 	for (const struct pen_ucl_node *n = object->child; n != NULL; n = n->next) {
-		if (sections && (strcmp(n->key, "port") == 0 || strcmp(n->key, "source") == 0))
+		if (is_in(skip, n->key))
 			continue;
 		const struct egress_key *k = keys;
 		while (k->name != NULL && strcmp(k->name, n->key) != 0)
 			k++;
 		if (k->name == NULL) {
-			refuse_unknown(rd, keys, n, within);
+			refuse_unknown(rd, keys, skip, n, within);
 			continue;
 		}
-		for (const struct pen_ucl_node *b = object->child; b != n; b = b->next) {
-			if (strcmp(b->key, n->key) == 0) {
-				pen_report_error(rd->report, rd->file, n->line,
-					"%s is given in line %u already", n->key, b->line);
-				break;
-			}
-		}
+		const struct pen_ucl_node *first = egress_member(object, n->key);
+		if (first != n)
+			pen_report_error(rd->report, rd->file, n->line,
+				"%s is given in line %u already", n->key, first->line);
+		rd->within = within; // a nested object has changed it
 		k->read(rd, k, n, (char *)out + k->offset);
 	}
 }
 
-static const struct pen_ucl_node *member(const struct pen_ucl_node *object, const char *key)
+const struct pen_ucl_node *egress_member(const struct pen_ucl_node *object, const char *key)
 {
 	const struct pen_ucl_node *n = object->child;
 
@@ -112,15 +144,28 @@ static const struct pen_ucl_node *member(const struct pen_ucl_node *object, cons
 	return n;
 }
 
-static bool name_check(struct egress_reader *rd, const struct pen_ucl_node *n, const char *what)
+static bool section_name(const char *name)
 {
-	size_t len = strlen(n->key);
+	size_t len = strlen(name);
 	bool good = len > 0 && len < 32;
 
 	for (size_t i = 0; i < len; i++)
-		good = good &&
-		       (isalnum((unsigned char)n->key[i]) || strchr("_-.", n->key[i]) != NULL);
-	if (!good)
+		good = good && (isalnum((unsigned char)name[i]) || strchr("_-.", name[i]) != NULL);
+	return good;
+}
+
+static bool name_check(
+	struct egress_reader *rd, const struct pen_ucl_node *n, const char *what, bool owner)
+{
+	bool good = owner ? strcmp(n->key, "*") == 0 || pen_class_name_valid(pen_span_cstr(n->key))
+			  : section_name(n->key);
+
+	if (!good && owner)
+		pen_report_error(rd->report, rd->file, n->line,
+			"%s name \"%.80s\": accepted are 1 to %d letters, digits and \"._-@+\", or "
+			"\"*\" for all others",
+			what, n->key, PEN_CLASS_NAME_MAX);
+	else if (!good)
 		pen_report_error(rd->report, rd->file, n->line,
 			"%s name \"%.60s\": accepted are 1 to 31 letters, digits, \"_\", \"-\" and "
 			"\".\"",
@@ -131,9 +176,8 @@ static bool name_check(struct egress_reader *rd, const struct pen_ucl_node *n, c
 	return good && n->type == PEN_UCL_OBJECT;
 }
 
-// each_section calls fn for every `what NAME { }`.
-static void each_section(struct egress_reader *rd, const struct pen_ucl_node *root,
-	const char *what, void (*fn)(struct egress_reader *rd, const struct pen_ucl_node *n))
+void egress_each(struct egress_reader *rd, const struct pen_ucl_node *root, const char *what,
+	bool owner, void (*fn)(struct egress_reader *rd, const struct pen_ucl_node *n))
 {
 	for (const struct pen_ucl_node *group = root->child; group != NULL; group = group->next) {
 		if (strcmp(group->key, what) != 0)
@@ -145,10 +189,22 @@ static void each_section(struct egress_reader *rd, const struct pen_ucl_node *ro
 			continue;
 		}
 		for (const struct pen_ucl_node *n = group->child; n != NULL; n = n->next) {
-			if (name_check(rd, n, what))
+			if (name_check(rd, n, what, owner))
 				fn(rd, n);
 		}
 	}
+}
+
+uint32_t egress_count(const struct pen_ucl_node *root, const char *what)
+{
+	uint32_t count = 0;
+
+	for (const struct pen_ucl_node *g = root->child; g != NULL; g = g->next) {
+		for (const struct pen_ucl_node *n = g->child;
+			strcmp(g->key, what) == 0 && n != NULL; n = n->next)
+			count++;
+	}
+	return count;
 }
 
 static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
@@ -172,8 +228,8 @@ static void read_port(struct egress_reader *rd, const struct pen_ucl_node *n)
 	*port = (struct pen_port_config){.mtu = 1500, .prefix_bits = 24, .prefix6_bits = 64};
 	strcpy(port->name, n->key);
 	snprintf(within, sizeof(within), " in port %s", n->key);
-	read_keys(rd, port_keys, n, port, false, within);
-	if (member(n, "device") == NULL)
+	egress_read_keys(rd, port_keys, n, port, NULL, within);
+	if (egress_member(n, "device") == NULL)
 		pen_report_error(rd->report, rd->file, n->line,
 			"port %s has no device: write device = \"net_af_packet0,iface=eth1\", or "
 			"the PCI "
@@ -245,16 +301,18 @@ static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 	struct pen_source_config *s = &rd->e->sources[d->nsources];
+	struct both both = {0};
 	char within[64], text[PEN_ADDR_STR_MAX];
 
-	*s = (struct pen_source_config){0};
-	strcpy(s->name, n->key);
+	strcpy(both.source.name, n->key);
 	snprintf(within, sizeof(within), " in source %s", n->key);
-	read_keys(rd, source_keys, n, s, false, within);
-	if (member(n, "address") == NULL)
+	egress_read_keys(rd, source_keys, n, &both, NULL, within);
+	*s = both.source;
+	rd->source_limits[d->nsources] = both.limits;
+	if (egress_member(n, "address") == NULL)
 		pen_report_error(rd->report, rd->file, n->line,
 			"source %s has no address: write address = \"10.0.0.2\"", n->key);
-	if (member(n, "port") == NULL && d->nports > 1)
+	if (egress_member(n, "port") == NULL && d->nports > 1)
 		pen_report_error(rd->report, rd->file, n->line,
 			"source %s does not say which port it is on: write port = %s", n->key,
 			d->port[0].name);
@@ -272,23 +330,11 @@ static void read_source(struct egress_reader *rd, const struct pen_ucl_node *n)
 	d->nsources++;
 }
 
-static uint32_t count_sections(const struct pen_ucl_node *root, const char *what)
-{
-	uint32_t count = 0;
-
-	for (const struct pen_ucl_node *g = root->child; g != NULL; g = g->next) {
-		for (const struct pen_ucl_node *n = g->child;
-			strcmp(g->key, what) == 0 && n != NULL; n = n->next)
-			count++;
-	}
-	return count;
-}
-
 static void check_cores(struct egress_reader *rd, const struct pen_ucl_node *root)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
-	const struct pen_ucl_node *cores = member(root, "cores"),
-				  *workers = member(root, "workers");
+	const struct pen_ucl_node *cores = egress_member(root, "cores"),
+				  *workers = egress_member(root, "workers");
 	uint32_t n = 0;
 
 	if (!rd->cores_given) {
@@ -325,10 +371,10 @@ static void read_root(struct egress_reader *rd, const struct pen_ucl_node *root)
 {
 	struct pen_dataplane_config *d = &rd->e->dataplane;
 
-	read_keys(rd, top_keys, root, d, true, "");
+	egress_read_keys(rd, top_keys, root, d, top_sections, "");
 	check_cores(rd, root);
-	each_section(rd, root, "port", read_port);
-	each_section(rd, root, "source", read_source);
+	egress_each(rd, root, "port", false, read_port);
+	egress_each(rd, root, "source", false, read_source);
 	d->source = rd->e->sources;
 	if (d->nports == 0)
 		pen_report_error(
@@ -338,31 +384,79 @@ static void read_root(struct egress_reader *rd, const struct pen_ucl_node *root)
 			"no source: write source s0 { port = p0; address = \"...\" }");
 }
 
-int pen_egress_parse(
-	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r)
+static int read_shaping(
+	struct egress_reader *rd, const struct pen_ucl_node *root, struct pen_span shipped)
 {
-	struct egress_reader rd = {.e = e, .file = file, .report = r};
+	struct pen_ucl_node *rules = NULL;
+
+	if (rd->shipped_rules && shipped.n > 0) {
+		rules = pen_ucl_parse(shipped, PEN_PROVIDER_RULES_NAME, rd->report);
+		if (rules == NULL)
+			return -EINVAL;
+	}
+	int err = egress_shape_build(rd, root, rules);
+	pen_ucl_free(rules);
+	return err;
+}
+
+static int read_all(
+	struct egress_reader *rd, const struct pen_ucl_node *root, struct pen_span shipped)
+{
+	uint32_t n = egress_count(root, "source");
+
+	if (n > PEN_SOURCES_MAX) {
+		pen_report_error(rd->report, rd->file, 0, "%u sources: accepted are at most %d", n,
+			PEN_SOURCES_MAX);
+		return -EINVAL;
+	}
+	rd->e->sources = calloc(n + 1, sizeof(*rd->e->sources));
+	rd->source_limits = calloc(n + 1, sizeof(*rd->source_limits));
+	if (rd->e->sources == NULL || rd->source_limits == NULL)
+		return -ENOMEM;
+	read_root(rd, root);
+	return read_shaping(rd, root, shipped);
+}
+
+// FNV-1a.
+static uint64_t hash_text(struct pen_span s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ s.p[i]) * 0x100000001b3u;
+	return h;
+}
+
+int pen_egress_parse_with(struct pen_egress *e, struct pen_span text, const char *file,
+	struct pen_span shipped, struct pen_report *r)
+{
+	struct egress_reader rd = {
+		.e = e, .file = file, .report = r, .shipped_rules = true, .within = ""};
 	unsigned errors = r->errors;
 
-	*e = (struct pen_egress){0};
+	*e = (struct pen_egress){.text_hash = hash_text(text)};
 	set_defaults(&e->dataplane);
 	struct pen_ucl_node *root = pen_ucl_parse(text, file, r);
 	if (root == NULL)
 		return -EINVAL;
-	uint32_t n = count_sections(root, "source");
-	if (n > PEN_SOURCES_MAX) {
-		pen_report_error(
-			r, file, 0, "%u sources: accepted are at most %d", n, PEN_SOURCES_MAX);
-	} else {
-		e->sources = calloc(n > 0 ? n : 1, sizeof(*e->sources));
-		if (e->sources == NULL) {
-			pen_ucl_free(root);
-			return -ENOMEM;
-		}
-		read_root(&rd, root);
-	}
+	int err = read_all(&rd, root, shipped);
+	free(rd.source_limits);
 	pen_ucl_free(root);
-	return r->errors > errors ? -EINVAL : 0;
+	return err == 0 && r->errors > errors ? -EINVAL : err;
+}
+
+int pen_egress_parse(
+	struct pen_egress *e, struct pen_span text, const char *file, struct pen_report *r)
+{
+	return pen_egress_parse_with(e, text, file, pen_provider_rules_text(), r);
+}
+
+struct pen_shape_config *pen_egress_take_shape(struct pen_egress *e)
+{
+	struct pen_shape_config *c = e->shape;
+
+	e->shape = NULL;
+	return c;
 }
 
 int pen_egress_read(struct pen_egress *e, const char *file, struct pen_report *r)
@@ -390,5 +484,6 @@ void pen_egress_fini(struct pen_egress *e)
 	for (size_t i = 0; i < PEN_EAL_OPTIONS_MAX; i++)
 		free(e->eal_text[i]);
 	free(e->sources);
+	pen_shape_config_free(e->shape);
 	*e = (struct pen_egress){0};
 }

@@ -126,7 +126,9 @@ static void all_bad_values_are_reported_with_line_and_range(void **state)
 		"hugepages, "
 		"memory_mb, eal_options, file_prefix, connections, buffer_mb, ring_depth, "
 		"rx_window, "
-		"tx_limit\n"
+		"tx_limit, shipped_rules, port, source, default, site, provider, pool, tenant, "
+		"campaign, "
+		"warmup, rule\n"
 		"egress.conf:15: error: memory_mb is given in line 15 already\n"
 		"egress.conf:8: error: mtu = 100: accepted is a number from 576 to 9216\n"
 		"egress.conf:10: error: mac = 01:00:00:00:00:01: accepted is a unicast Ethernet "
@@ -204,6 +206,7 @@ static void syntax_errors_name_their_line(void **state)
 		{"x = \"\\q\"",
 			"egress.conf:1: error: unknown escape in a quoted text: accepted are "
 			"\\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\uXXXX\n"},
+		{"x = \"/a\\", "egress.conf:1: error: the file ends inside a quoted text\n"},
 		{"x = a b\n",
 			"egress.conf:1: error: expected \";\" or a new line after the value (put "
 			"a text with spaces or commas in quotes)\n"},

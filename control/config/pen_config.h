@@ -15,6 +15,7 @@
 
 struct pen_config {
 	char *directory;
+	char *egress_file; // path of egress_config
 	struct pen_params params;
 	struct pen_egress egress;
 	struct pen_maps transport_maps;

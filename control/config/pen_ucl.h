@@ -7,6 +7,8 @@
 //   key { ... }   key name { ... }            objects; a name makes one more level
 //   [a, b, c]                                 arrays
 //   "text\n"  'text'  word  10  512kb  yes    values
+//   "/a\.b\d/i"  a text that begins with "/" is a pattern: of the escapes only \" and
+//                 \\ are undone, the others are the pattern's
 //   # comment   /* comment, may be nested */
 //
 // Left out of UCL on purpose: macros (.include), variables and here-documents.

@@ -139,14 +139,18 @@ static bool add_utf8(struct pen_buf *out, struct pen_span hex)
 	return true;
 }
 
-// parse_escape takes what follows a backslash.
-static bool parse_escape(struct parser *p, struct pen_buf *out)
+// parse_escape takes what follows a backslash. A pattern keeps its own escapes.
+static bool parse_escape(struct parser *p, bool pattern, struct pen_buf *out)
 {
 	static const char from[] = "\"\\/bfnrt";
 	static const char to[] = "\"\\/\b\f\n\r\t";
 
 	if (p->in.n == 0)
 		return fault(p, "the file ends inside a quoted text");
+	if (pattern && !at(p, '"') && !at(p, '\\')) {
+		pen_buf_add(out, "\\", 1);
+		return true;
+	}
 	const char *hit = memchr(from, p->in.p[0], sizeof(from) - 1);
 	if (hit != NULL) {
 		pen_buf_add(out, &to[hit - from], 1);
@@ -169,6 +173,7 @@ static char *parse_quoted(struct parser *p)
 	bool ok = true;
 
 	take(p, 1);
+	bool pattern = at(p, '/');
 	while (ok && p->in.n > 0 && p->in.p[0] != quote) {
 		uint8_t c = p->in.p[0];
 		if (c == '\0' || (c == '\n' && quote == '"')) {
@@ -176,7 +181,7 @@ static char *parse_quoted(struct parser *p)
 						: "a quoted text ends in the line it begins");
 		} else if (c == '\\' && quote == '"') {
 			take(p, 1);
-			ok = parse_escape(p, &out);
+			ok = parse_escape(p, pattern, &out);
 		} else {
 			pen_buf_add(&out, &c, 1);
 			take(p, 1);
@@ -262,8 +267,9 @@ static bool parse_value(struct parser *p, struct pen_ucl_node *n, int depth)
 	return n->text != NULL;
 }
 
-// end_value wants ";", ",", a closing brace or a new line after a value.
-static bool end_value(struct parser *p, unsigned line)
+// end_value wants ";", ",", a closing brace or a new line after a value; what ends with a
+// brace of its own needs none.
+static bool end_value(struct parser *p, const struct pen_ucl_node *n, unsigned line)
 {
 	if (!skip_space(p))
 		return false;
@@ -271,7 +277,7 @@ static bool end_value(struct parser *p, unsigned line)
 		take(p, 1);
 		return true;
 	}
-	if (p->in.n == 0 || at(p, '}') || p->line > line)
+	if (p->in.n == 0 || at(p, '}') || p->line > line || n->type == PEN_UCL_OBJECT)
 		return true;
 	return fault(p, "expected \";\" or a new line after the value (put a text with spaces or "
 			"commas in quotes)");
@@ -298,7 +304,7 @@ static bool parse_member(struct parser *p, struct pen_ucl_node *object, int dept
 	if (sign || at(p, '{') || at(p, '[')) {
 		if (!parse_value(p, n, depth))
 			return false;
-		return end_value(p, p->line);
+		return end_value(p, n, p->line);
 	}
 	unsigned line = p->line;
 	bool quoted = at(p, '"') || at(p, '\'');
@@ -311,12 +317,12 @@ static bool parse_member(struct parser *p, struct pen_ucl_node *object, int dept
 		n->type = quoted ? PEN_UCL_STRING : PEN_UCL_WORD;
 		n->line = line;
 		n->text = word;
-		return end_value(p, line);
+		return end_value(p, n, line);
 	}
 	n->type = PEN_UCL_OBJECT;
 	n->line = line;
 	struct pen_ucl_node *named = node_new(p, n, word, PEN_UCL_OBJECT);
-	return named != NULL && parse_value(p, named, depth + 1) && end_value(p, p->line);
+	return named != NULL && parse_value(p, named, depth + 1) && end_value(p, n, p->line);
 }
 
 static bool parse_members(struct parser *p, struct pen_ucl_node *object, bool braced, int depth)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // `penstock explain`: the whole way of a recipient's mail, without mail. Routing
-// is done on the control thread over read-only tables; the lookups are those of
+// is done on the control thread over the tables in use; the lookups are those of
 // a delivery, and the answer is given from the resolver's thread.
 
 #include "pen_gateway.h"
@@ -13,6 +13,7 @@
 
 struct explain {
 	struct pen_gateway *g;
+	struct pen_live *live;
 	struct pen_control *control;
 	uint64_t token;
 	json_t *result;
@@ -20,7 +21,7 @@ struct explain {
 
 static json_t *sources_json(const struct pen_gateway *g)
 {
-	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
+	const struct pen_dataplane_config *dp = &g->boot->egress.dataplane;
 	json_t *list = json_array();
 	char addr[PEN_ADDR_STR_MAX];
 
@@ -29,14 +30,14 @@ static json_t *sources_json(const struct pen_gateway *g)
 		json_array_append_new(list,
 			json_pack("{s:s,s:s,s:s}", "name", s->name, "address",
 				pen_addr_str(&s->addr, addr), "helo",
-				s->helo[0] != '\0' ? s->helo : g->config->params.smtp_helo_name));
+				s->helo[0] != '\0' ? s->helo : g->boot->params.smtp_helo_name));
 	}
 	return json_pack("{s:i,s:o}", "count", (int)dp->nsources, "first", list);
 }
 
-static json_t *limits_json(const struct pen_gateway *g)
+static json_t *limits_json(const struct pen_live *live)
 {
-	const struct pen_params *p = &g->config->params;
+	const struct pen_params *p = &live->config->params;
 
 	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "connections_per_site",
 		(json_int_t)p->default_destination_concurrency_limit, "initial_connections",
@@ -51,13 +52,14 @@ static void on_answer(void *ctx, struct pen_hop_answer *a)
 {
 	struct explain *e = ctx;
 	struct pen_tls_rules rules = {
-		.plain_retry = e->g->config->params.smtp_tls_fallback_delay == 0};
+		.plain_retry = e->live->config->params.smtp_tls_fallback_delay == 0};
 
 	json_object_set_new(e->result, "hop", pen_hop_json(a, &rules));
 	json_object_set_new(e->result, "sources", sources_json(e->g));
-	json_object_set_new(e->result, "limits", limits_json(e->g));
+	json_object_set_new(e->result, "limits", limits_json(e->live));
 	pen_control_done_ok(e->control, e->token, e->result);
 	pen_hop_answer_free(a);
+	pen_live_put(e->g, e->live);
 	free(e);
 }
 
@@ -94,7 +96,8 @@ void pen_explain_verb(void *ctx, struct pen_control *c, const struct pen_control
 		pen_control_done_error(c, req->token, "args.address: give a recipient");
 		return;
 	}
-	pen_route_find(&g->routing,
+	struct pen_live *live = pen_live_get(g);
+	pen_route_find(&live->routing,
 		pen_span(json_string_value(address), json_string_length(address)), &route);
 	json_t *result = json_pack("{s:O,s:o}", "address", address, "route", route_json(&route));
 	json_t *sender = json_object_get(req->args, "sender");
@@ -102,6 +105,7 @@ void pen_explain_verb(void *ctx, struct pen_control *c, const struct pen_control
 		json_object_set(result, "sender", sender);
 	if (route.kind != PEN_ROUTE_SMTP && route.kind != PEN_ROUTE_LMTP) {
 		pen_control_done_ok(c, req->token, result);
+		pen_live_put(g, live);
 		return;
 	}
 	struct explain *e = malloc(sizeof(*e));
@@ -109,12 +113,13 @@ void pen_explain_verb(void *ctx, struct pen_control *c, const struct pen_control
 		.nexthop = pen_span_cstr(route.nexthop),
 		.demand = demand_of(req->args),
 		.lmtp = route.kind == PEN_ROUTE_LMTP,
-		.relay = strcmp(route.nexthop, g->relayhost) == 0,
+		.relay = strcmp(route.nexthop, live->relayhost) == 0,
 	};
 	if (e != NULL)
-		*e = (struct explain){g, c, req->token, result};
+		*e = (struct explain){g, live, c, req->token, result};
 	if (e == NULL || pen_hop_lookup(&g->hop, &q, on_answer, e) != 0) {
 		free(e);
+		pen_live_put(g, live);
 		json_decref(result);
 		pen_control_done_error(c, req->token, "too many lookups are waiting: try again");
 	}

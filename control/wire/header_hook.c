@@ -106,14 +106,14 @@ static void reply_text(const struct pen_dsn *d, char *out, size_t cap)
 	snprintf(out, cap, "%u %u.%u.%u %s", d->reply, d->klass, d->subject, d->detail, d->text);
 }
 
-void pen_header_hook_run(struct pen_gateway *g, uint32_t loop,
+static void run(struct pen_gateway *g, struct pen_header_hook *h, uint32_t loop,
 	const struct pen_submission_mail *mail, struct pen_span headers,
 	struct pen_submission_verdict *v)
 {
-	struct loop_state *st = &g->headers->loop[loop];
+	struct loop_state *st = &h->loop[loop];
 	struct pen_header_verdict *found = &st->verdict;
 
-	if (pen_header_checks_apply(g->headers->checks, st->scratch, headers, found) != 0) {
+	if (pen_header_checks_apply(h->checks, st->scratch, headers, found) != 0) {
 		// A filter that cannot run must not let mail through unseen.
 		v->action = PEN_SUBMISSION_REJECT;
 		snprintf(v->text, sizeof(v->text), "451 4.3.0 Error: queue file write error");
@@ -132,4 +132,15 @@ void pen_header_hook_run(struct pen_gateway *g, uint32_t loop,
 		if (v->replaced)
 			pen_header_verdict_rewrite(found, headers, &v->headers);
 	}
+}
+
+void pen_header_hook_run(struct pen_gateway *g, uint32_t loop,
+	const struct pen_submission_mail *mail, struct pen_span headers,
+	struct pen_submission_verdict *v)
+{
+	struct pen_live *live = pen_live_get(g); // a reload may bring other checks
+
+	if (live->headers != NULL)
+		run(g, live->headers, loop, mail, headers, v);
+	pen_live_put(g, live);
 }

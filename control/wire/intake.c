@@ -88,8 +88,7 @@ static void intake_filter(void *ctx, uint32_t loop, const struct pen_submission_
 {
 	struct pen_gateway *g = ctx;
 
-	if (g->headers != NULL)
-		pen_header_hook_run(g, loop, mail, headers, v);
+	pen_header_hook_run(g, loop, mail, headers, v);
 }
 
 const struct pen_submission_ops pen_intake_ops = {

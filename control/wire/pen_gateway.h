@@ -8,6 +8,11 @@
 //
 // Threads: pointers are set before the threads that use them start, and stay.
 //          Fields with a thread's name belong to it alone.
+//
+// A reload (reload.c) replaces what pen_live holds, as a whole, on the queue thread. That thread
+// reads g->config, g->routing and g->relayhost as they are; every other thread takes a pen_live
+// for as long as it looks. What was made at the start from what needs a restart (ports, sources,
+// listeners, DNS, TLS) goes on with g->boot.
 
 #include "pen_config.h"
 #include "pen_control.h"
@@ -28,14 +33,28 @@
 #include "tls_hosts.h"
 #include "zones.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 
 struct pen_header_hook;
 struct pen_accept_log;
 struct pen_suppression_desk;
 
+// One configuration in use, read-only, counted.
+struct pen_live {
+	uint32_t refs;
+	struct pen_live *older; // of `retired`
+	pen_time_us retired_at;
+	struct pen_config *config;
+	struct pen_header_hook *headers; // NULL without header_checks
+	struct pen_routing routing;      // over config's tables
+	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
+};
+
 struct pen_gateway {
-	const struct pen_config *config;
+	const struct pen_config *config; // queue thread; as it is now
+	const struct pen_config *boot;   // as it was at the start
 	struct pen_maillog *maillog;
 	struct pen_events *events;      // NULL without event_log_file
 	struct pen_accept_log *accepts; // what the next commit makes durable; spool's writer
@@ -47,15 +66,20 @@ struct pen_gateway {
 	struct pen_hop_service hop;
 	struct pen_tlsrpt *tlsrpt; // NULL: tlsrpt_enable is no
 	struct pen_smtp_rules smtp_rules;
-	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
+	char relayhost[PEN_NEXTHOP_MAX]; // queue thread; canonical, "" without one
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
 	struct pen_suppression *suppression;
 	struct pen_suppression_desk *suppression_desk; // its verbs' thread
 	struct pen_control *control;
-	struct pen_header_hook *headers; // NULL without header_checks
-	struct pen_routing routing;      // read-only tables
+	struct pen_routing routing; // queue thread; read-only tables
 	pen_time_us started_at;
+
+	pthread_mutex_t lock;       // of the next three
+	struct pen_live *live;      // what config and routing are of
+	struct pen_live *retired;   // those before, kept for a minute
+	struct pen_reload *reloads; // asked for, and not begun
+	pthread_t main_thread;      // which reloads
 
 	struct pen_inbox inbox; // of the queue thread
 	pthread_t queue_thread;
@@ -65,7 +89,8 @@ struct pen_gateway {
 
 	// Queue thread only.
 	struct pen_sched *sched;
-	struct pen_shape *shape; // NULL: nothing is shaped
+	struct pen_shape *shape;
+	struct pen_shape_state *shape_state;
 	bool stopping;
 	struct pen_call *barriers_late; // a worker's ring was full: tried again
 	bool disk_full;                 // less free than queue_minfree
@@ -84,6 +109,44 @@ int pen_queue_thread_start(struct pen_gateway *g);
 // Ends open connections in order, at most `grace`, then aborts; returns when the
 // thread is gone.
 void pen_queue_thread_stop(struct pen_gateway *g, pen_time_us grace);
+
+// How many loops submission has: each has a scratch of its own for header_checks.
+#define PEN_SUBMISSION_LOOPS 1
+
+// live.c: a configuration taken over, with one reference and what is made of it. NULL with one
+// sentence in err; then it is the caller's.
+struct pen_live *pen_live_new(struct pen_config *config, char *err, size_t cap);
+// The one in use, for a thread that is not the queue thread.
+struct pen_live *pen_live_get(struct pen_gateway *g);
+void pen_live_put(struct pen_gateway *g, struct pen_live *live); // the last frees it
+// At the start, and on the queue thread: takes over the reference.
+void pen_live_set(struct pen_gateway *g, struct pen_live *live);
+void pen_live_fini(struct pen_gateway *g);
+
+// reload.c: reads the configuration and checks all that can be checked without using it. NULL
+// after reported errors.
+struct pen_config *pen_gateway_load(const char *directory, struct pen_report *r);
+// The signal that the main thread answers with pen_reload_serve.
+#define PEN_RELOAD_SIGNAL SIGUSR1
+void pen_reload_verb(void *ctx, struct pen_control *c, const struct pen_control_request *req);
+// Main thread, while the queue thread runs: does what was asked for. `reload`: also without
+// anybody having asked (SIGHUP); faults then go to the log.
+void pen_reload_serve(struct pen_gateway *g, bool reload);
+void pen_reload_fini(struct pen_gateway *g); // refuses what is left
+
+// sched_config.c: all that main.cf says; workers, sources, shape, rules, lease_limit and seed are
+// left to the caller. `transport` has to live as long as *c is used.
+void pen_gateway_sched_config(const struct pen_config *config, struct pen_sched_transport transport[2],
+	struct pen_sched_config *c);
+
+// shape_state.c: what shaping knows after a restart. open, start, stop and free: main thread, in
+// this order; open before the scheduler, start before the queue thread, stop (which writes a last
+// time) behind it. 0 or -errno.
+int pen_shape_state_open(struct pen_gateway *g, const char *directory);
+int pen_shape_state_start(struct pen_gateway *g);
+void pen_shape_state_tick(struct pen_gateway *g, pen_time_us now); // queue thread
+void pen_shape_state_stop(struct pen_gateway *g);
+void pen_shape_state_free(struct pen_gateway *g);
 
 // resolve.c: the scheduler's resolve op.
 void pen_resolve_op(void *ctx, struct pen_span transport, struct pen_span nexthop,

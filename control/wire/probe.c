@@ -37,7 +37,7 @@ static void refuse(struct probe *p, const char *text)
 static const struct pen_source_config *source_of(
 	const struct pen_gateway *g, enum pen_family family)
 {
-	const struct pen_dataplane_config *dp = &g->config->egress.dataplane;
+	const struct pen_dataplane_config *dp = &g->boot->egress.dataplane;
 
 	for (uint32_t i = 0; i < dp->nsources; i++) {
 		if (dp->source[i].addr.family == family)
@@ -48,7 +48,7 @@ static const struct pen_source_config *source_of(
 
 static const char *helo_of(const struct pen_gateway *g, const struct pen_source_config *s)
 {
-	return s != NULL && s->helo[0] != '\0' ? s->helo : g->config->params.smtp_helo_name;
+	return s != NULL && s->helo[0] != '\0' ? s->helo : g->boot->params.smtp_helo_name;
 }
 
 static void fill_lease(struct probe *p)

@@ -134,11 +134,11 @@ static bool disk_has_room(struct pen_gateway *g, pen_time_us now)
 
 	if (p->queue_minfree > 0 && now >= g->disk_asked_at + PEN_US_PER_S) {
 		g->disk_asked_at = now;
-		bool full = statvfs(p->queue_directory, &st) == 0 &&
+		bool full = statvfs(g->boot->params.queue_directory, &st) == 0 &&
 			    (uint64_t)st.f_bavail * st.f_frsize < (uint64_t)p->queue_minfree;
 		if (full != g->disk_full)
 			pen_warning("%s has %s free than queue_minfree = %lld: mail is %s",
-				p->queue_directory, full ? "less" : "more",
+				g->boot->params.queue_directory, full ? "less" : "more",
 				(long long)p->queue_minfree, full ? "refused" : "accepted again");
 		g->disk_full = full;
 	}
@@ -175,6 +175,7 @@ static void *queue_main(void *arg)
 		uint32_t did = pen_inbox_run(&g->inbox);
 		did += drain_workers(g);
 		did += pen_sched_poll(g->sched, 4096);
+		pen_shape_state_tick(g, now);
 		publish(g, now);
 		if (g->stopping && pen_sched_idle(g->sched) && g->probes == 0)
 			return NULL;

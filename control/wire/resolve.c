@@ -6,6 +6,7 @@
 #include "pen_gateway.h"
 
 #include "pen_log.h"
+#include "site_hosts.h"
 
 #include <stdlib.h>
 
@@ -52,12 +53,18 @@ static void answered(struct pen_call *call)
 		.ttl = a->ttl_s * PEN_US_PER_S,
 	};
 
+	struct site_hosts hosts;
+
 	warn(a);
 	if (pen_dsn_ok(&a->status)) {
 		result.site_key = pen_span_cstr(a->site_key);
 		if (result.site_key.n > PEN_SITE_KEY_MAX)
 			result.site_key.n = PEN_SITE_KEY_MAX;
 		fill_hosts(&result, a);
+		site_hosts_find(&hosts, a->hosts->site, a->hosts->host[0].port);
+		result.site_name = pen_span_cstr(hosts.name);
+		result.mx = hosts.mx;
+		result.nmx = hosts.n;
 	}
 	pen_sched_on_resolved(r->g->sched, r->token, &result);
 	pen_hop_answer_free(r->answer);

@@ -317,7 +317,7 @@ int status_verbs_register(struct pen_gateway *g)
 {
 	static const struct verb_row rows[] = {{"status", on_status}, {"stop", on_stop},
 		{"why", on_why}, {"audit.page", on_audit_page}, {"audit.flush", on_audit_flush},
-		{"counters", pen_counters_verb}};
+		{"counters", pen_counters_verb}, {"reload", pen_reload_verb}};
 
 	return verb_register(g, rows, sizeof(rows) / sizeof(rows[0]));
 }

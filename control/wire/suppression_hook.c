@@ -37,11 +37,9 @@ static bool take(char out[PEN_CLASS_NAME_MAX + 1], struct pen_span name)
 	return true;
 }
 
-// The address, then "@domain"; "tenant" or "tenant/campaign".
-int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+static int find_class(struct pen_gateway *g, const struct pen_maps *maps, struct pen_span sender,
+	struct pen_submission_class *out)
 {
-	struct pen_gateway *g = ctx;
-	const struct pen_maps *maps = &g->config->sender_tenant_maps;
 	const uint8_t *at = sender.n > 0 ? memrchr(sender.p, '@', sender.n) : NULL;
 	struct pen_map_hit hit;
 
@@ -65,6 +63,17 @@ int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_cl
 		st == PEN_MAP_FOUND ? "the value is no tenant" : "lookup failed",
 		PEN_SPAN_ARG(sender));
 	return -EIO;
+}
+
+// The address, then "@domain"; "tenant" or "tenant/campaign".
+int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+{
+	struct pen_gateway *g = ctx;
+	struct pen_live *live = pen_live_get(g); // a reload may bring other maps
+	int err = find_class(g, &live->config->sender_tenant_maps, sender, out);
+
+	pen_live_put(g, live);
+	return err;
 }
 
 bool pen_zone_known(void *ctx, const char *zone)

@@ -48,7 +48,9 @@ reports every fault of the file at once, with line and value.
 .B penstock config show
 prints the parameters in effect. The file is read when
 .BR penstockd (8)
-starts; a change needs a restart.
+starts and at
+.BR "penstock reload" ,
+which names the changes that need a restart and applies the others.
 .SS Format
 .IP \(bu 2
 A line is
@@ -86,24 +88,156 @@ A parameter that takes tables has a list of
 looked up in that order.
 .TP
 .BI inline: "{ key = value, { key = text with spaces } }"
-The table itself.
+The table itself. A value with spaces or commas makes its own braces necessary, as in the second entry; such entries
+may be all there are:
+.BR "inline:{{ a.example = smtp:[x.example] }, { b.example = error:5.1.2 gone }}" .
+Keys are compared without regard to case.
 .TP
 .BI texthash: path
-A file with a key, white space and a value in each line. Comments and continued lines are as in main.cf.
+A file with a key, white space and a value in each line. A key with spaces stands in double quotes. Comments and
+continued lines are as in main.cf.
 .TP
 .BI cidr: path
 A file with a network, white space and a value in each line. The first line that matches counts;
 .B !
-before a network turns its meaning round.
+before a network turns its meaning round. Lines between
+.BI if " network"
+and
+.B endif
+count only when that matches.
+.TP
+.BI cidr: "{{ network value }, { network value }}"
+The same rules here instead of in a file.
+.TP
+.BI pcre: path
+A file with
+.I /pattern/flags
+and a result in each line; the first pattern that matches counts. Any character that is no letter, digit or space may stand
+in place of the slash.
+.BR ! ,
+.B if
+and
+.B endif
+are as for cidr. In a result,
+.BR $1 ,
+.B ${1}
+and
+.B $(1)
+are what a group matched,
+.B $$
+is a dollar sign. Case does not count and "." matches a newline; each of the flags
+.B i m s x A E U
+turns its meaning round.
+.TP
+.BI pcre: "{{ /pattern/flags result }, ...}"
+The same rules here.
+.TP
+.BI regexp: path
+As pcre, with the flags
+.B i
+and
+.B m
+only.
 .TP
 .BI static: value
 The same value for every key.
+.TP
+.BI fail: text
+Every lookup fails, as when a database is away: mail that asks is deferred.
 .PP
+.I transport_maps
+takes no pcre, regexp and fail tables;
 .I header_checks
 takes one table of the type
 .B pcre:
 or
 .BR regexp: .
+.SS "Values of smtp_tls_policy_maps"
+The key is the next hop as routed
+.RB ( example.com ,
+.BR [relay.example]:587 );
+where that is a domain, its parents are looked up in inline and texthash tables as
+.BR .example.com .
+The value is a security level, as for
+.IR smtp_tls_security_level ,
+and attributes
+.IB name = value
+separated by white space or commas; one whose value has spaces stands in braces. A value that is broken defers the mail of
+its key.
+.TP
+.B match
+At verify and secure, names joined by ":": hostname, nexthop, dot\-nexthop, a host name, or .domain for all below it. At
+fingerprint, fingerprints joined by "|". May be given several times.
+.TP
+.B servername
+The name sent as SNI, instead of
+.IR smtp_tls_servername .
+.TP
+.B ciphers
+The grade: medium, high, null.
+.TP
+.B protocols
+As
+.IR smtp_tls_mandatory_protocols ,
+with ":" between several.
+.TP
+.B exclude
+Ciphers that are not used; empty: no exclusions.
+.TP
+.B tafile
+At verify and secure: an absolute path of a PEM file whose trust anchors replace all others. May be given several times.
+.TP
+.B connection_reuse
+.BR no :
+each message gets a connection of its own.
+.TP
+.B policy_type
+.B sts
+or
+.BR no\-policy\-found :
+what TLS reports (RFC 8460) say of this policy. With
+.BR sts ,
+only hosts that
+.B mx_host_pattern
+names are used. The attributes below need it.
+.TP
+.B policy_domain
+The domain of the report.
+.TP
+.B policy_string
+A line of the policy, for the report. May be given several times.
+.TP
+.B mx_host_pattern
+A host name, or *.domain. May be given several times.
+.TP
+.B policy_ttl
+A number; it has no effect.
+.TP
+.B policy_failure
+Why the policy is not in force, for the report: sts\-policy\-fetch\-error, sts\-policy\-invalid, sts\-webpki\-invalid or
+validation\-failure.
+.TP
+.B enable_rpk
+yes or no; it has no effect.
+.SS "Values of smtp_tls_per_site"
+.BR NONE ,
+.BR MAY ,
+.B MUST_NOPEERMATCH
+and
+.BR MUST ,
+in any case, looked up for the next hop and for the host; the stricter of the two counts. The table is not used when
+.I smtp_tls_policy_maps
+is set.
+.SS "Values of smtp_requiretls_policy"
+A list of tables and words, tried in order; the first that says a word for the next hop's domain decides, and none at all
+means enforce. The words:
+.BR enforce ,
+.B opportunistic+starttls
+(without REQUIRETLS at the receiver too, but over TLS),
+.B opportunistic
+(REQUIRETLS where it is offered), and
+.B disable
+(the demand is not passed on).
 """
 
 FOOT = r""".SH FILES
@@ -112,7 +246,7 @@ FOOT = r""".SH FILES
 This file.
 .TP
 .I /etc/penstock/egress.conf
-Ports and addresses.
+Ports, addresses, limits.
 .SH SEE ALSO
 .BR penstockd (8),
 .BR penstock (1),

@@ -121,6 +121,12 @@ struct pen_sched;
 struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct pen_sched_ops *ops,
 	void *ctx, pen_time_us now, pen_wall_us wall);
 
+// pen_sched_reconfigure takes over all of cfg but what a scheduler is made with: myhostname,
+// mailer_daemon, workers, sources, lease_limit, shape, rules (leases out point to them) and seed.
+// It holds for what is decided from now on: leases that are out keep their limits of messages and
+// time, and a message's next attempt stays as it is. 0 or -ENOMEM, which changes nothing.
+int pen_sched_reconfigure(struct pen_sched *s, const struct pen_sched_config *cfg);
+
 // Frees it all; each message still queued is handed to the `forget` op. No
 // lease may be out: stop first and wait for pen_sched_idle.
 void pen_sched_free(struct pen_sched *s);

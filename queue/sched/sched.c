@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "core.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,11 +58,32 @@ static bool init_sources(struct pen_sched *s, const struct pen_sched_config *cfg
 	return true;
 }
 
+// NULL with 0 transports, or when out of memory.
+static struct pen_sched_transport *copy_transports(const struct pen_sched_config *cfg)
+{
+	size_t size = cfg->ntransports * sizeof(*cfg->transport);
+	struct pen_sched_transport *copy = size > 0 ? malloc(size) : NULL;
+
+	if (copy != NULL)
+		memcpy(copy, cfg->transport, size);
+	return copy;
+}
+
+static struct pen_feedback_rules feedback_rules(const struct pen_sched_config *cfg)
+{
+	return (struct pen_feedback_rules){.initial = cfg->initial_concurrency,
+		.limit = cfg->concurrency_limit,
+		.positive = cfg->positive_feedback,
+		.negative = cfg->negative_feedback,
+		.failed_cohort_limit = cfg->failed_cohort_limit};
+}
+
 static void init_postmaster(struct pen_sched *s)
 {
 	const char *to = s->cfg.error_notice_recipient;
 	bool whole = strchr(to, '@') != NULL;
 
+	s->postmaster = pen_span(NULL, 0);
 	if (!s->cfg.notify_double_bounce || to[0] == '\0')
 		return;
 	snprintf(s->postmaster_text, sizeof(s->postmaster_text), "%s%s%s", to, whole ? "" : "@",
@@ -85,6 +107,7 @@ static void free_tables(struct pen_sched *s)
 	table_fini(&s->sites);
 	table_fini(&s->resolving);
 	free((void *)s->cfg.source);
+	free((void *)s->cfg.transport);
 	free(s->source[0]);
 	free(s->source[1]);
 	free(s->change);
@@ -106,11 +129,8 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	if (s == NULL)
 		return NULL;
 	s->cfg = *cfg;
-	s->feedback = (struct pen_feedback_rules){.initial = cfg->initial_concurrency,
-		.limit = cfg->concurrency_limit,
-		.positive = cfg->positive_feedback,
-		.negative = cfg->negative_feedback,
-		.failed_cohort_limit = cfg->failed_cohort_limit};
+	s->cfg.transport = copy_transports(cfg);
+	s->feedback = feedback_rules(cfg);
 	s->ops = *ops;
 	s->ctx = ctx;
 	s->now = now;
@@ -124,11 +144,37 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	init_postmaster(s);
 	if (!table_init(&s->entries, 4096) || !table_init(&s->nexthops, 1024) ||
 		!table_init(&s->sites, 1024) || !table_init(&s->resolving, 256) ||
-		!init_sources(s, cfg)) {
+		!init_sources(s, cfg) || (cfg->ntransports > 0 && s->cfg.transport == NULL)) {
 		free_tables(s);
 		return NULL;
 	}
 	return s;
+}
+
+int pen_sched_reconfigure(struct pen_sched *s, const struct pen_sched_config *cfg)
+{
+	struct pen_sched_config next = *cfg;
+
+	PEN_ASSERT(cfg->concurrency_limit > 0 && cfg->initial_concurrency > 0 &&
+		   cfg->recipient_limit > 0 && cfg->recipient_limit <= UINT16_MAX &&
+		   cfg->pipeline_depth > 0);
+	next.transport = copy_transports(cfg);
+	if (cfg->ntransports > 0 && next.transport == NULL)
+		return -ENOMEM;
+	memcpy(next.myhostname, s->cfg.myhostname, sizeof(next.myhostname));
+	memcpy(next.mailer_daemon, s->cfg.mailer_daemon, sizeof(next.mailer_daemon));
+	next.workers = s->cfg.workers;
+	next.nsources = s->cfg.nsources;
+	next.source = s->cfg.source;
+	next.lease_limit = s->cfg.lease_limit;
+	next.shape = s->cfg.shape;
+	next.rules = s->cfg.rules; // workers read them where they are
+	next.seed = s->cfg.seed;
+	free((void *)s->cfg.transport);
+	s->cfg = next;
+	s->feedback = feedback_rules(&s->cfg);
+	init_postmaster(s);
+	return 0;
 }
 
 static void free_hops_and_sites(struct pen_sched *s)

@@ -245,7 +245,8 @@ int pen_shape_save(struct pen_shape *sh, pen_time_us now, pen_wall_us wall, stru
 	uint64_t *generation);
 void pen_shape_saved(struct pen_shape *sh, uint64_t generation, pen_time_us now);
 // Right after pen_shape_new. Bad lines are skipped and counted in *bad. Without a state (first
-// start) don't call it.
+// start) don't call it. An empty text, or one of another version: a state that could not be read;
+// all rates and warm-up caps then begin as if they were used up.
 int pen_shape_load(struct pen_shape *sh, struct pen_span text, pen_time_us now, pen_wall_us wall,
 	uint32_t *bad);
 

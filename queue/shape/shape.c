@@ -278,6 +278,7 @@ struct pen_shape *pen_shape_new(struct pen_shape_config *cfg, pen_time_us now, p
 	sh->offset = wall - now;
 	sh->seed = shape_hash_mix((uint64_t)wall ^ (uintptr_t)sh);
 	sh->loaded_at = PEN_TIME_NEVER;
+	sh->lost_at = PEN_TIME_NEVER;
 	sh->saved_at = now;
 	sh->sweep_at = now + SHAPE_SWEEP;
 	sh->polls = 1;

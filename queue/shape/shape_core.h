@@ -333,6 +333,7 @@ struct pen_shape {
 	pen_wall_us offset; // wall - now
 	pen_time_us sweep_at;
 	pen_time_us loaded_at;           // PEN_TIME_NEVER: no state was loaded
+	pen_time_us lost_at;             // NEVER, or: what was used before is not known
 	struct pen_shape_waiter *waking; // whose turn it is
 	struct pen_shape_node *woken_at;
 	unsigned woken_q;

@@ -8,6 +8,7 @@
 // What survives a restart, as lines of words:
 //
 //   penstock-shape 1 WALL
+//   lost AGE
 //   meter PERIOD KIND LIMIT NAME WHERE AGE:COUNT ... +COUNT
 //   warmup NAME WHERE DAY COUNT
 //   suspend SCOPE NAME AT UNTIL WHO BY REASON
@@ -19,7 +20,8 @@
 //
 // A meter that is not named has used nothing and may use one chunk (1/32 of its limit)
 // before it is named: at the next start that is what it is taken to have used. So most
-// sites need no line, and the first mail to a new one waits for no disk.
+// sites need no line, and the first mail to a new one waits for no disk. "lost" says that
+// at that time a state could not be read: what is not named may have used all before it.
 
 #define AGE_MAX (400 * SHAPE_DAY)
 #define COUNT_MAX ((uint64_t)1 << 50)
@@ -273,6 +275,8 @@ int pen_shape_save(struct pen_shape *sh, pen_time_us now, pen_wall_us wall, stru
 	shape_clock(sh, now);
 	sh->offset = wall - sh->now;
 	pen_buf_addf(out, "penstock-shape 1 %lld\n", (long long)wall);
+	if (sh->lost_at != PEN_TIME_NEVER && sh->now - sh->lost_at < AGE_MAX)
+		pen_buf_addf(out, "lost %lld\n", (long long)(sh->now - sh->lost_at));
 	for (struct meter *l = sh->longs; l != NULL; l = l->next)
 		save_meter(sh, l, out);
 	for (struct at_node *a = sh->warms; a != NULL; a = a->next_warm)
@@ -369,13 +373,15 @@ void shape_meter_restore(struct pen_shape *sh, struct meter *l, bool fresh)
 			pen_meter_fill(&l->m, &l->rate, sh->now);
 		pen_buf_fini(&key);
 	}
-	if (r == NULL && sh->loaded_at + l->rate.period <= sh->now)
+	bool lost = sh->lost_at != PEN_TIME_NEVER && sh->lost_at + l->rate.period > sh->now;
+	if (r == NULL && !lost && sh->loaded_at + l->rate.period <= sh->now)
 		return;
 	// On disk nothing is reserved for it from now on.
 	l->res.left = l->res.next = 0;
 	sh->low = true;
 	if (r == NULL) {
-		pen_meter_past(&l->m, &l->rate, sh->now, sh->loaded_at, shape_chunk(l->rate.count));
+		pen_meter_past(&l->m, &l->rate, sh->now, lost ? sh->lost_at : sh->loaded_at,
+			lost ? l->rate.count : shape_chunk(l->rate.count));
 		return;
 	}
 	for (uint32_t i = 0; i < r->n; i++) {
@@ -413,7 +419,9 @@ void shape_warm_restore(struct pen_shape *sh, struct at_node *a)
 	a->res.left = a->res.next = 0;
 	sh->low = true;
 	if (r == NULL) {
-		a->used = capped ? shape_chunk(cap) : 0;
+		bool lost =
+			sh->lost_at != PEN_TIME_NEVER && day_of(sh->lost_at + sh->offset) == day;
+		a->used = !capped ? 0 : lost ? cap : shape_chunk(cap);
 		return;
 	}
 	if (r->e[0].ended == day)
@@ -711,6 +719,16 @@ static bool load_effect(struct loader *ld, struct line *l, bool backoff)
 	return true;
 }
 
+static bool load_lost(struct loader *ld, struct line *l)
+{
+	int64_t age;
+
+	if (l->n != 2 || !number(l->w[1], 0, AGE_MAX, &age))
+		return false;
+	ld->sh->lost_at = ld->sh->now - age - ld->elapsed;
+	return true;
+}
+
 static bool load_line(struct loader *ld, struct line *l)
 {
 	const char *verb = l->w[0];
@@ -721,6 +739,8 @@ static bool load_line(struct loader *ld, struct line *l)
 		return load_warmup(ld, l);
 	if (strcmp(verb, "suspend") == 0)
 		return load_suspension(ld, l);
+	if (strcmp(verb, "lost") == 0)
+		return load_lost(ld, l);
 	if (strcmp(verb, "backoff") == 0)
 		return load_effect(ld, l, true);
 	return strcmp(verb, "limit") == 0 && load_effect(ld, l, false);
@@ -775,6 +795,8 @@ int pen_shape_load(struct pen_shape *sh, struct pen_span text, pen_time_us now, 
 	shape_clock(sh, now);
 	sh->offset = wall - sh->now;
 	sh->loaded_at = sh->now;
+	if (text.n == 0)
+		sh->lost_at = sh->now;
 	if (text.n > 0)
 		memcpy(copy, text.p, text.n);
 	copy[text.n] = '\0';
@@ -794,6 +816,7 @@ int pen_shape_load(struct pen_shape *sh, struct pen_span text, pen_time_us now, 
 			first = false;
 			if (!good) { // of another version: nothing of it can be read
 				++*bad;
+				sh->lost_at = sh->now;
 				break;
 			}
 		} else {

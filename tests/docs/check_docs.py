@@ -103,11 +103,13 @@ def plain(roff):
 
 def check_egress():
     page = plain(read(MAN / "egress.conf.5"))
-    keys = re.findall(r'^\t\{"(\w+)", egress_read_', read(TOP / "control/config/egress.c"), re.M)
-    if len(keys) < 10:
-        problem("the keys of egress.conf are not where this check looks for them: control/config/egress.c")
-    for key in keys:
-        if not re.search(rf"^\.(TP\n\.)?(B|BR|BI) {key}\b", page, re.M):
+    folder = TOP / "control/config"
+    keys = {key for name in ("egress_priv.h", *(f.name for f in folder.glob("egress*.c")))
+            for key in re.findall(r'\{\s*"(\w+)", (?:egress_)?read_', read(folder / name))}
+    if len(keys) < 30:
+        problem("the keys of egress.conf are not where this check looks for them: control/config/egress*.c")
+    for key in sorted(keys):
+        if not re.search(rf'^\.(TP\n\.)?(B|BR|BI) "?{key}\b', page, re.M):
             problem(f"docs/man/egress.conf.5 does not describe the key {key}")
 
 

@@ -148,6 +148,11 @@ static const struct verb verbs[] = {
 		"Shows parameters as \"name = value\", all or those named.\n"
 		"  -n, --non-default  only those that main.cf sets\n"
 		"  -x, --expanded     with $names replaced\n"},
+	{NULL, "reload", "[--check]", "read the configuration again", verb_reload,
+		"The daemon reads main.cf and egress.conf. With a fault anywhere nothing\n"
+		"changes and every fault is shown with file and line. Else what can change\n"
+		"at run time does, and what needs a restart is named.\n"
+		"  --check   only say what would happen\n"},
 	{NULL, "explain", "ADDRESS [--sender S] [--requiretls] [--tls-optional]",
 		"show where mail would go, and why", verb_explain,
 		"Performs the whole decision for a recipient without sending: route, hosts\n"
