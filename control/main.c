@@ -97,6 +97,17 @@ static void start_ports(struct pen_gateway *g)
 		pen_fatal("%s", err);
 }
 
+static bool has_word(const char *list, const char *word)
+{
+	while (*(list += strspn(list, ", \t")) != '\0') {
+		size_t n = strcspn(list, ", \t");
+		if (pen_span_ieq(pen_span(list, n), pen_span_cstr(word)))
+			return true;
+		list += n;
+	}
+	return false;
+}
+
 static void bind_submission(struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
@@ -139,6 +150,16 @@ static void bind_submission(struct pen_gateway *g)
 		.requiretls_header = p->requiretls_esmtp_header,
 		.tls_required = p->tls_required_enable,
 		.in_flow_delay = p->in_flow_delay,
+		.header_size_limit = (uint64_t)p->header_size_limit,
+		.reject_nul = p->reject_nul_bytes,
+		.smtputf8 = p->smtputf8_enable,
+		.smtputf8_autodetect = has_word(p->smtputf8_autodetect_classes, "smtpd") ||
+				       has_word(p->smtputf8_autodetect_classes, "all"),
+		.verp_clients = p->smtpd_authorized_verp_clients.item,
+		.nverp_clients = (uint32_t)p->smtpd_authorized_verp_clients.n,
+		.verp_filter = p->verp_delimiter_filter,
+		.verp_delimiters = p->default_verp_delimiters,
+		.suppression_drop = p->suppression_action == 1, // "reject|drop"
 	};
 	if (pen_submission_new(&cfg, &pen_intake_ops, g, &g->submission, &what) != 0)
 		pen_fatal("%s", what);
@@ -154,17 +175,6 @@ static struct pen_feedback_rate feedback(const char *name, const char *value)
 			    "number/sqrt_concurrency; 1 is used",
 			name, value);
 	return rate;
-}
-
-static bool has_word(const char *list, const char *word)
-{
-	while (*(list += strspn(list, ", \t")) != '\0') {
-		size_t n = strcspn(list, ", \t");
-		if (pen_span_ieq(pen_span(list, n), pen_span_cstr(word)))
-			return true;
-		list += n;
-	}
-	return false;
 }
 
 static struct pen_sched_config sched_config(const struct pen_gateway *g)
@@ -199,6 +209,8 @@ static struct pen_sched_config sched_config(const struct pen_gateway *g)
 		.minimum = (uint32_t)p->default_minimum_delivery_slots,
 	};
 	c.redact_dsn = p->requiretls_redact_dsn;
+	c.templates = pen_bounce_templates_get(g->config->bounce_templates);
+	c.lmtp_assume_final = p->lmtp_assume_final;
 	c.failed_cohort_limit = (uint32_t)p->default_destination_concurrency_failed_cohort_limit;
 	c.positive_feedback = feedback("default_destination_concurrency_positive_feedback",
 		p->default_destination_concurrency_positive_feedback);
@@ -261,6 +273,18 @@ static void open_spool(struct pen_gateway *g)
 	pen_spool_stats(g->spool, &st);
 	if (st.live > 0)
 		pen_notice("found %llu messages in the spool", (unsigned long long)st.live);
+}
+
+static void open_suppression(struct pen_gateway *g)
+{
+	char folder[4096], err[4400];
+
+	snprintf(folder, sizeof(folder), "%s/suppression", g->config->params.queue_directory);
+	if (pen_suppression_open(folder, 0, &g->suppression, err, sizeof(err)) != 0)
+		pen_fatal("queue_directory: %s", err);
+	int failed = pen_suppression_desk_start(g);
+	if (failed != 0)
+		pen_fatal("cannot start a thread: %s", strerror(-failed));
 }
 
 static void open_control(struct pen_gateway *g)
@@ -342,6 +366,7 @@ static void start(struct pen_gateway *g)
 	daemon_open_policy(g);
 	make_scheduler(g);
 	open_spool(g);
+	open_suppression(g);
 	if (pen_dns_start(g->dns) != 0 || (g->tlsrpt != NULL && pen_tlsrpt_start(g->tlsrpt) != 0) ||
 		pen_queue_thread_start(g) != 0 || pen_submission_start(g->submission) != 0)
 		pen_fatal("cannot start a thread: %s", strerror(errno));
@@ -360,11 +385,14 @@ static void stop(struct pen_gateway *g)
 	pen_sts_service_free(g->sts);
 	// What was posted since the queue thread ended; all it touches is still there.
 	pen_inbox_run(&g->inbox);
+	pen_suppression_desk_stop(g); // answers what it was asked
 	pen_control_free(g->control);
 	g->control = NULL;
+	pen_suppression_desk_free(g);
 	pen_inbox_run(&g->inbox);
 	pen_dataplane_stop(g->dataplane);
 	pen_submission_free(g->submission);
+	pen_suppression_close(g->suppression);
 	pen_sched_free(g->sched);
 	pen_notice("stopped");
 	daemon_log_to(NULL);

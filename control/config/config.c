@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pen_config.h"
 
+#include "pen_mail_class.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -62,11 +64,42 @@ static void check_absolute(const struct pen_params *p, const char *file, const c
 			"%s = %.200s: accepted is an absolute path", name, value);
 }
 
+static void check_verp(const struct pen_params *p, const char *file, struct pen_report *r)
+{
+	const char *d = p->default_verp_delimiters, *filter = p->verp_delimiter_filter;
+
+	if (strlen(d) != 2 || strchr(filter, d[0]) == NULL || strchr(filter, d[1]) == NULL)
+		pen_report_error(r, file, pen_params_line(p, "default_verp_delimiters"),
+			"default_verp_delimiters = %.40s: accepted are two characters of "
+			"verp_delimiter_filter (%.40s)",
+			d, filter);
+}
+
+static void check_utf8_classes(const struct pen_params *p, const char *file, struct pen_report *r)
+{
+	static const char *const words[] = {
+		"sendmail", "smtpd", "qmqpd", "forward", "bounce", "notify", "verify", "all"};
+	struct pen_span rest = pen_span_cstr(p->smtputf8_autodetect_classes), word;
+
+	while (pen_list_next(&rest, &word)) {
+		bool known = false;
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			known = known || pen_span_ieq(word, pen_span_cstr(words[i]));
+		if (!known)
+			pen_report_error(r, file, pen_params_line(p, "smtputf8_autodetect_classes"),
+				"smtputf8_autodetect_classes: %.*s: accepted is sendmail, smtpd, "
+				"qmqpd, forward, bounce, notify, verify or all",
+				PEN_SPAN_ARG(word));
+	}
+}
+
 static void check_params(const struct pen_params *p, const char *file, struct pen_report *r)
 {
 	check_order(p, file, "minimal_backoff_time", p->minimal_backoff_time,
 		"maximal_backoff_time", p->maximal_backoff_time, r);
 	check_helo(p, file, r);
+	check_verp(p, file, r);
+	check_utf8_classes(p, file, r);
 	check_absolute(p, file, "queue_directory", p->queue_directory, r);
 	check_absolute(p, file, "control_socket", p->control_socket, r);
 	check_absolute(p, file, "maillog_file", p->maillog_file, r);
@@ -86,6 +119,56 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 			(long long)p->spool_size_limit, (long long)p->message_size_limit);
 }
 
+struct class_check {
+	const struct pen_map_where *where;
+	struct pen_report *r;
+};
+
+// "tenant" or "tenant/campaign".
+static void check_class(
+	void *ctx, struct pen_span key, struct pen_span value, const char *file, unsigned line)
+{
+	const struct class_check *c = ctx;
+	ptrdiff_t slash = pen_span_find(value, '/');
+	struct pen_span tenant = slash >= 0 ? pen_span(value.p, (size_t)slash) : value;
+	struct pen_span campaign = pen_span_from(value, tenant.n + 1);
+
+	if (memchr(value.p, '$', value.n) != NULL)
+		return; // of a pattern: what it becomes is looked at when it is used
+	if (pen_class_name_valid(tenant) && (slash < 0 || pen_class_name_valid(campaign)))
+		return;
+	pen_report_error(c->r, file != NULL ? file : c->where->file,
+		line != 0 ? line : c->where->line,
+		"sender_tenant_maps: %.*s %.*s: accepted is tenant or tenant/campaign, of letters, "
+		"digits and . _ - @ +",
+		PEN_SPAN_ARG(key), PEN_SPAN_ARG(value));
+}
+
+static void load_sender_tenants(struct pen_config *c, const char *file, struct pen_report *r)
+{
+	const struct pen_map_where where = {
+		file, pen_params_line(&c->params, "sender_tenant_maps"), "sender_tenant_maps"};
+	struct class_check check = {&where, r};
+
+	pen_maps_open(&c->sender_tenant_maps, c->params.sender_tenant_maps, &where, r);
+	for (size_t i = 0; i < c->sender_tenant_maps.n; i++)
+		pen_map_each(c->sender_tenant_maps.map[i], check_class, &check);
+}
+
+static void load_templates(struct pen_config *c, const char *file, struct pen_report *r)
+{
+	const char *name = c->params.bounce_template_file;
+
+	if (name[0] == '\0')
+		return;
+	char *path = join(c->directory, name);
+	if (path != NULL)
+		c->bounce_templates = pen_bounce_templates_read(path, &c->params, r);
+	else
+		pen_report_error(r, file, 0, "out of memory");
+	free(path);
+}
+
 static void load_tables(struct pen_config *c, const char *file, struct pen_report *r)
 {
 	const struct pen_map_where where = {
@@ -93,6 +176,8 @@ static void load_tables(struct pen_config *c, const char *file, struct pen_repor
 	char *egress = join(c->directory, c->params.egress_config);
 
 	pen_maps_open_plain(&c->transport_maps, c->params.transport_maps, &where, r);
+	load_sender_tenants(c, file, r);
+	load_templates(c, file, r);
 	if (egress == NULL || pen_egress_read(&c->egress, egress, r) == -ENOMEM)
 		pen_report_error(r, file, 0, "out of memory");
 	free(egress);
@@ -146,6 +231,8 @@ void pen_config_free(struct pen_config *c)
 	if (c == NULL)
 		return;
 	pen_maps_fini(&c->transport_maps);
+	pen_maps_fini(&c->sender_tenant_maps);
+	pen_bounce_templates_free(c->bounce_templates);
 	pen_egress_fini(&c->egress);
 	pen_params_fini(&c->params);
 	free(c->directory);

@@ -8,6 +8,7 @@
 // Threads: loaded by one thread; then read-only for all.
 // Memory:  one owner; pen_config_free frees everything that it points to.
 
+#include "pen_bounce_templates.h"
 #include "pen_egress.h"
 #include "pen_map.h"
 #include "pen_params.h"
@@ -17,6 +18,8 @@ struct pen_config {
 	struct pen_params params;
 	struct pen_egress egress;
 	struct pen_maps transport_maps;
+	struct pen_maps sender_tenant_maps;
+	struct pen_bounce_templates *bounce_templates; // NULL: the built-in texts
 };
 
 // pen_config_load reads DIR/main.cf and what it names. Every fault and warning

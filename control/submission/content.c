@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "content.h"
 
+#include "header_field.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -61,18 +63,6 @@ static void append(struct content *c, const void *p, size_t n)
 	c->n += n;
 }
 
-void content_begin(
-	struct content *c, struct content_budget *budget, struct pen_span own, uint64_t size_hint)
-{
-	size_t cap = size_hint < HINT_MAX ? (size_t)size_hint : HINT_MAX;
-
-	*c = (struct content){.budget = budget, .in_header = true};
-	cap += HINT_EXTRA + own.n;
-	grow(c, cap > FIRST_CAP ? cap : FIRST_CAP);
-	append(c, own.p, own.n);
-	c->line = c->scanned = c->n;
-}
-
 static bool has_high_byte(const uint8_t *p, size_t n)
 {
 	uint64_t any = 0, w;
@@ -85,6 +75,19 @@ static bool has_high_byte(const uint8_t *p, size_t n)
 	for (; i < n; i++)
 		any |= p[i];
 	return (any & 0x8080808080808080u) != 0;
+}
+
+void content_begin(
+	struct content *c, struct content_budget *budget, struct pen_span own, uint64_t size_hint)
+{
+	size_t cap = size_hint < HINT_MAX ? (size_t)size_hint : HINT_MAX;
+
+	*c = (struct content){.budget = budget, .in_header = true};
+	cap += HINT_EXTRA + own.n;
+	grow(c, cap > FIRST_CAP ? cap : FIRST_CAP);
+	append(c, own.p, own.n);
+	c->eight_bit = has_high_byte(own.p, own.n);
+	c->line = c->scanned = c->n;
 }
 
 // Puts text in at offset `at`; bytes behind it move.
@@ -140,15 +143,28 @@ static struct pen_span field_name(struct pen_span line)
 	return pen_span(line.p, n);
 }
 
+static void check_field_size(struct content *c, struct pen_span line)
+{
+	size_t end = (size_t)(line.p - c->p) + line.n;
+
+	if (c->field_limit != 0 && end - c->field_at > c->field_limit)
+		c->long_field = true;
+}
+
 // A complete line of the header block. False: it does not belong to it.
 static bool header_line(struct content *c, struct pen_span line)
 {
-	if (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+	if (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
+		if (c->any_field)
+			check_field_size(c, line);
 		return c->any_field;
+	}
+	c->field_at = (size_t)(line.p - c->p);
 	struct pen_span name = field_name(line);
 	if (name.n == 0)
 		return false;
 	c->any_field = true;
+	check_field_size(c, line);
 	if (pen_span_ieq(name, PEN_SPAN_LIT("Received"))) {
 		c->received++;
 	} else if (pen_span_ieq(name, PEN_SPAN_LIT("Date"))) {
@@ -188,6 +204,8 @@ void content_add(struct content *c, struct pen_span piece)
 	append(c, piece.p, piece.n);
 	if (!c->eight_bit)
 		c->eight_bit = has_high_byte(piece.p, piece.n);
+	if (!c->has_nul)
+		c->has_nul = memchr(piece.p, '\0', piece.n) != NULL;
 	if (c->in_header)
 		scan_header(c);
 }
@@ -204,6 +222,26 @@ void content_end(struct content *c)
 		close_header(c, c->n);
 }
 
+bool content_header_is_ascii(const struct content *c)
+{
+	return !c->eight_bit || !has_high_byte(c->p, c->header_end);
+}
+
+// As header_line does for what the client sent: the last one counts.
+static void find_message_id(struct content *c)
+{
+	struct pen_span block = pen_span(c->p, c->header_end);
+	struct header_field f;
+
+	c->id_n = 0;
+	while (header_field_next(&block, &f)) {
+		if (!pen_span_ieq(f.name, PEN_SPAN_LIT("Message-Id")))
+			continue;
+		c->id_at = (size_t)(f.value.p - c->p);
+		c->id_n = f.value.n;
+	}
+}
+
 void content_replace_header(struct content *c, struct pen_span headers)
 {
 	size_t rest = c->n - c->header_end;
@@ -214,7 +252,7 @@ void content_replace_header(struct content *c, struct pen_span headers)
 	memcpy(c->p, headers.p, headers.n);
 	c->header_end = headers.n;
 	c->n = headers.n + rest;
-	c->id_n = 0;
+	find_message_id(c);
 	if (!c->eight_bit)
 		c->eight_bit = has_high_byte(headers.p, headers.n);
 }

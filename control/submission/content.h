@@ -29,12 +29,14 @@ struct content {
 	bool in_header; // the header block's end was not seen yet
 	bool any_field; // of the client
 	bool has_date, has_message_id;
-	bool eight_bit;
-	uint32_t received;  // Received: fields of the client
-	size_t line;        // header: where the line that is not complete begins
-	size_t scanned;     // and how far it was searched for its end
-	size_t header_end;  // behind the last field; valid when !in_header
-	size_t id_at, id_n; // value of Message-Id:
+	bool eight_bit, has_nul;
+	bool long_field;              // one is larger than field_limit
+	size_t field_limit, field_at; // 0: no limit; where the field that is read begins
+	uint32_t received;            // Received: fields of the client
+	size_t line;                  // header: where the line that is not complete begins
+	size_t scanned;               // and how far it was searched for its end
+	size_t header_end;            // behind the last field; valid when !in_header
+	size_t id_at, id_n;           // value of Message-Id:
 	// What is added for want of it, complete fields with CRLF; borrowed.
 	struct pen_span add_message_id, add_date;
 };
@@ -45,6 +47,7 @@ void content_begin(
 void content_add(struct content *c, struct pen_span piece);
 // The content is complete: ends with CRLF, the header block is closed.
 void content_end(struct content *c);
+bool content_header_is_ascii(const struct content *c);
 // Puts `headers` in place of the header block.
 void content_replace_header(struct content *c, struct pen_span headers);
 // Puts a complete field at the end of the header block.

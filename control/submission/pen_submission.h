@@ -18,6 +18,18 @@
 // without a domain get @myorigin. Mail that is to be REQUIRETLS gets the field
 // Require-TLS-ESMTP: yes when it has none.
 //
+// The fields X-Penstock-Tenant, -Campaign, -Pool, -Priority and -Schedule are taken
+// out; from clients in mynetworks they are believed (x_headers.h), and a bad one is
+// refused with 554 5.6.0. They go before what sender_class says.
+//
+// Suppressed recipients (`suppressed`) are refused at RCPT, or accepted and given the
+// fate PEN_FATE_DELETED, as suppression_drop says. At RCPT the tenant is what
+// sender_class made of the sender. A tenant that only the header names is known after
+// DATA, when recipients cannot be refused one by one any more: if its list has all of
+// them the message is refused, if it has some, these are deleted and the rest goes on.
+// A message of which nobody is left is answered like any other, reported through
+// `dropped`, and not handed over.
+//
 // With TLS the handshake and the records of a connection run on its loop's thread.
 // What a client sends in plaintext behind STARTTLS is dropped, and its EHLO
 // forgotten. A handshake has 60 seconds (or `timeout`, when that is less) and
@@ -62,6 +74,8 @@ struct pen_submission_config {
 	const char *mail_name; // in Received:; NULL: "Penstock"
 	const char *myorigin;  // NULL: addresses stay as they are
 	uint64_t message_size_limit;
+	uint64_t header_size_limit; // of one field; 0: no limit
+	bool reject_nul;            // reject_nul_bytes
 	uint32_t recipient_limit;
 	uint32_t soft_error_limit, hard_error_limit;
 	uint32_t hopcount_limit; // Received: fields, our own included, that mean a loop
@@ -76,6 +90,14 @@ struct pen_submission_config {
 	bool requiretls;                          // requiretls_enable
 	bool requiretls_header;                   // requiretls_esmtp_header
 	bool tls_required;                        // tls_required_enable
+	bool smtputf8;                            // smtputf8_enable
+	// Mail whose header is beyond ASCII is SMTPUTF8 mail also when MAIL did not say so.
+	bool smtputf8_autodetect;
+	const struct pen_cidr *verp_clients; // smtpd_authorized_verp_clients; copied
+	uint32_t nverp_clients;
+	const char *verp_filter;     // verp_delimiter_filter; NULL: "-=+"
+	const char *verp_delimiters; // default_verp_delimiters; NULL: "+="
+	bool suppression_drop;       // suppression_action
 	// How long a message waits when the queue does not keep up, 0: not at all.
 	pen_time_us in_flow_delay;
 	// Messages handed over and not taken by the queue yet before that happens; 0:
@@ -110,6 +132,11 @@ struct pen_submission_verdict {
 	bool replaced;
 };
 
+// Whose mail it is; empty names: nobody's.
+struct pen_submission_class {
+	char tenant[PEN_CLASS_NAME_MAX + 1], campaign[PEN_CLASS_NAME_MAX + 1];
+};
+
 struct pen_submission_ops {
 	// The id of the next message: never 0, never given twice.
 	uint64_t (*next_id)(void *ctx);
@@ -124,6 +151,21 @@ struct pen_submission_ops {
 	// once (it may be called before intake returns). -errno as in admission:
 	// the message was not taken and is freed here.
 	int (*intake)(void *ctx, struct pen_message *m, uint64_t token);
+
+	// At MAIL, for clients in mynetworks: what sender_tenant_maps say. *out is empty
+	// before. 0, or -errno: nobody knows (451 4.3.0). May be NULL.
+	int (*sender_class)(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+	// Is the address suppressed, for everybody or for this tenant (which may be
+	// empty)? `why` is then a few words: "bounce: bad-mailbox". Must be quick. May be
+	// NULL.
+	bool (*suppressed)(
+		void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap);
+	// A recipient of a message that is not handed over was deleted: for the log. May
+	// be NULL.
+	void (*dropped)(void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt,
+		const char *why);
+	// Is there such a time zone? NULL: any.
+	bool (*zone_known)(void *ctx, const char *zone);
 };
 
 // Copies the configuration (not the maillog). 0 or -errno; on failure *what is

@@ -14,6 +14,12 @@
 	X(memory_refused, "messages refused for lack of memory")                                   \
 	X(hops_refused, "messages refused for too many Received: fields")                          \
 	X(size_refused, "messages refused after the content grew beyond the limit")                \
+	X(malformed_refused, "messages refused for NUL bytes or a header field too long")          \
+	X(fields_refused, "messages refused for a bad X-Penstock- field")                          \
+	X(suppressed_refused, "recipients refused because they are suppressed")                    \
+	X(suppressed_dropped, "recipients deleted because they are suppressed")                    \
+	X(smtputf8, "messages with SMTPUTF8")                                                      \
+	X(verp, "messages with XVERP")                                                             \
 	X(filter_rejected, "messages refused by header checks")                                    \
 	X(filter_discarded, "messages discarded by header checks")                                 \
 	X(filter_held, "messages put on hold by header checks")                                    \

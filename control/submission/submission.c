@@ -286,13 +286,16 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 	s->cfg = *cfg;
 	s->listen = copy(cfg->listen, cfg->nlisten * sizeof(*cfg->listen));
 	s->mynetworks = copy(cfg->mynetworks, cfg->nmynetworks * sizeof(*cfg->mynetworks));
+	s->verp_clients = copy(cfg->verp_clients, cfg->nverp_clients * sizeof(*cfg->verp_clients));
+	s->verp_filter = strdup(cfg->verp_filter != NULL ? cfg->verp_filter : "-=+");
+	memcpy(s->verp_delimiters, cfg->verp_delimiters != NULL ? cfg->verp_delimiters : "+=", 2);
 	s->hostname = strdup(cfg->hostname);
 	s->banner = strdup(cfg->banner != NULL ? cfg->banner : "ESMTP Penstock");
 	s->mail_name = strdup(cfg->mail_name != NULL ? cfg->mail_name : "Penstock");
 	bool origin = cfg->myorigin != NULL && cfg->myorigin[0] != '\0';
 	s->myorigin = origin ? strdup(cfg->myorigin) : NULL;
 	if (!s->listen || !s->mynetworks || !s->hostname || !s->banner || !s->mail_name ||
-		(origin && !s->myorigin))
+		!s->verp_clients || !s->verp_filter || (origin && !s->myorigin))
 		return false;
 	if (s->cfg.max_connections == 0)
 		s->cfg.max_connections = 1000;
@@ -318,7 +321,10 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 		.offer_8bitmime = true,
 		.offer_size = true,
 		.offer_enhanced = true,
+		.offer_smtputf8 = cfg->smtputf8,
 	};
+	s->smtp_verp_cfg = s->smtp_cfg;
+	s->smtp_verp_cfg.offer_xverp = true;
 	for (uint32_t i = 0; i < cfg->nlisten; i++)
 		s->port[i] = cfg->listen[i].port;
 	return true;
@@ -412,6 +418,8 @@ void pen_submission_free(struct pen_submission *s)
 	free(s->loop);
 	free(s->listen);
 	free(s->mynetworks);
+	free(s->verp_clients);
+	free(s->verp_filter);
 	free(s->hostname);
 	free(s->banner);
 	free(s->mail_name);

@@ -25,6 +25,7 @@ struct rcpt_at {
 	uint32_t end;
 	uint16_t orcpt_n;
 	uint8_t notify;
+	bool dropped; // suppressed: it is deleted when the message is accepted
 };
 
 // One connection. It lives until its answer has come, even if the client has
@@ -63,7 +64,10 @@ struct conn {
 	uint16_t mail_flags; // PEN_SMTP_MAIL_
 	struct rcpt_at *rcpt;
 	uint32_t nrcpt, rcpt_cap;
-	uint32_t flags; // PEN_MESSAGE_, of the finished message
+	uint32_t flags;                           // PEN_MESSAGE_, of the finished message
+	struct pen_submission_class sender_class; // what the sender's address says
+	const struct pen_mail_class *klass;       // of the finished message; a reference
+	struct pen_message_extra extra;           // and the rest of its envelope
 	uint64_t size_hint;
 	struct content content;
 	uint64_t id;
@@ -119,10 +123,12 @@ struct pen_submission {
 	struct pen_submission_config cfg;
 	struct pen_submission_ops ops;
 	void *ctx;
-	struct pen_smtp_server_config smtp_cfg;
+	struct pen_smtp_server_config smtp_cfg, smtp_verp_cfg; // the second offers XVERP
 	struct pen_submission_listen *listen;
-	struct pen_cidr *mynetworks;
+	struct pen_cidr *mynetworks, *verp_clients;
 	char *hostname, *banner, *mail_name, *myorigin;
+	char *verp_filter;
+	char verp_delimiters[2];
 	uint16_t port[LISTENERS_MAX];
 	struct content_budget budget;
 	struct inflow inflow;
@@ -178,7 +184,20 @@ extern const struct pen_smtp_server_callbacks session_callbacks;
 void session_reset(struct conn *c); // drops the transaction
 void session_answer(struct conn *c, int err, const char *reply);
 void session_tls_up(struct conn *c);
+// Refuses a recipient, or a message because of one, and logs it as Postfix does.
+enum pen_smtp_verdict session_refuse_rcpt(
+	struct conn *c, const char *stage, struct pen_span rcpt, const char *reply);
 void session_log_end(struct conn *c);
+
+// submission_class.c: whose mail it is, and who is suppressed
+
+// At MAIL. False: nobody knows now.
+bool class_of_sender(struct conn *c);
+// At RCPT, about the last recipient that was added. False: a reply was given.
+bool class_admits_rcpt(struct conn *c);
+// Takes our fields out of the header and makes klass and extra. False: *verdict is
+// what the server is told.
+bool class_of_message(struct conn *c, enum pen_smtp_verdict *verdict);
 
 // submission_message.c: from the finished content to intake
 enum pen_smtp_verdict message_complete(struct conn *c);

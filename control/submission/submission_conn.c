@@ -275,10 +275,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		conn_read(c);
 }
 
-static bool in_mynetworks(const struct pen_submission *s, const struct pen_addr *a)
+static bool in_nets(const struct pen_cidr *net, uint32_t n, const struct pen_addr *a)
 {
-	for (uint32_t i = 0; i < s->cfg.nmynetworks; i++) {
-		if (pen_cidr_has(&s->mynetworks[i], a))
+	for (uint32_t i = 0; i < n; i++) {
+		if (pen_cidr_has(&net[i], a))
 			return true;
 	}
 	return false;
@@ -326,7 +326,7 @@ static int conn_open(struct conn *c, int fd, const struct pen_addr *client)
 void conn_accept(struct loop *l, int fd, const struct pen_addr *client)
 {
 	struct pen_submission *s = l->sub;
-	bool trusted = in_mynetworks(s, client);
+	bool trusted = in_nets(s->mynetworks, s->cfg.nmynetworks, client);
 	int one = 1;
 
 	if (__atomic_add_fetch(&s->connections, 1, __ATOMIC_RELAXED) > s->cfg.max_connections) {
@@ -355,7 +355,9 @@ void conn_accept(struct loop *l, int fd, const struct pen_addr *client)
 	c->trusted = trusted;
 	c->counted = counted;
 	PEN_COUNT(l->ctr.connects);
-	pen_smtp_server_init(&c->smtp, &s->smtp_cfg, &session_callbacks, c, &l->smtp_ctr, l->now);
+	bool verp = in_nets(s->verp_clients, s->cfg.nverp_clients, client);
+	pen_smtp_server_init(&c->smtp, verp ? &s->smtp_verp_cfg : &s->smtp_cfg, &session_callbacks,
+		c, &l->smtp_ctr, l->now);
 	want_read(c, true);
 	conn_flush(c);
 }

@@ -22,8 +22,11 @@ size_t message_received(struct conn *c, char *out, size_t cap)
 		c->helo[0] != '\0' ? c->helo : "unknown", v6 ? "IPv6:" : "",
 		pen_addr_str(&c->client, ip));
 	n += (int)tls_received(c, out + n, cap - (size_t)n);
-	// RFC 3848: ESMTPS; there is no such word for HELO inside TLS.
-	const char *with = !c->esmtp ? "SMTP" : tls_is_up(c) ? "ESMTPS" : "ESMTP";
+	// RFC 3848: ESMTPS; there is no such word for HELO inside TLS. RFC 6531 4.3: UTF8SMTP.
+	bool utf8 = (c->mail_flags & PEN_SMTP_MAIL_SMTPUTF8) != 0;
+	const char *with = !c->esmtp      ? "SMTP"
+			   : tls_is_up(c) ? (utf8 ? "UTF8SMTPS" : "ESMTPS")
+					  : (utf8 ? "UTF8SMTP" : "ESMTP");
 	n += snprintf(out + n, cap - (size_t)n, "\tby %s (%s) with %s id %s", s->hostname,
 		s->mail_name, with, c->queue_id);
 	// With several recipients none is named: they must not learn of each other.
@@ -157,6 +160,7 @@ static enum pen_smtp_verdict not_taken(struct conn *c, struct pen_message *m, in
 // Takes the content over; NULL: out of memory.
 static struct pen_message *make_message(struct conn *c)
 {
+	static const struct pen_message_extra no_extra;
 	struct loop *l = c->loop;
 	size_t n;
 
@@ -168,10 +172,17 @@ static struct pen_message *make_message(struct conn *c)
 		.rcpt = l->rcpts,
 		.nrcpt = c->nrcpt,
 		.flags = c->flags,
-		.arrival = pen_clock_wall()};
+		.arrival = pen_clock_wall(),
+		.klass = c->klass,
+		.extra = memcmp(&c->extra, &no_extra, sizeof(no_extra)) != 0 ? &c->extra : NULL};
 	uint8_t *content = content_take(&c->content, &n);
 	c->handed_bytes = n;
-	return pen_message_make(&e, content, (uint32_t)n);
+	struct pen_message *m = pen_message_make(&e, content, (uint32_t)n);
+	for (uint32_t i = 0; m != NULL && i < c->nrcpt; i++) {
+		if (c->rcpt[i].dropped)
+			m->rcpt[i].fate = PEN_FATE_DELETED;
+	}
+	return m;
 }
 
 static enum pen_smtp_verdict hand_over(struct conn *c)
@@ -233,9 +244,20 @@ static uint32_t tls_flags(struct conn *c)
 	return PEN_MESSAGE_TLS_OPTIONAL;
 }
 
-static uint32_t asked_flags(const struct conn *c)
+static uint32_t utf8_flags(struct conn *c)
 {
-	uint32_t flags = c->content.eight_bit ? PEN_MESSAGE_8BIT : 0;
+	bool ascii = content_header_is_ascii(&c->content);
+	bool found = c->loop->sub->cfg.smtputf8_autodetect && c->loop->sub->cfg.smtputf8 && !ascii;
+
+	if ((c->mail_flags & PEN_SMTP_MAIL_SMTPUTF8) == 0 && !found)
+		return 0;
+	PEN_COUNT(c->loop->ctr.smtputf8);
+	return PEN_MESSAGE_SMTPUTF8 | (ascii ? 0 : PEN_MESSAGE_UTF8_HEADER);
+}
+
+static uint32_t asked_flags(struct conn *c)
+{
+	uint32_t flags = utf8_flags(c) | (c->content.eight_bit ? PEN_MESSAGE_8BIT : 0);
 
 	if ((c->mail_flags & PEN_SMTP_MAIL_RET_FULL) != 0)
 		flags |= PEN_MESSAGE_RET_FULL;
@@ -264,7 +286,16 @@ enum pen_smtp_verdict message_complete(struct conn *c)
 		PEN_COUNT(c->loop->ctr.hops_refused);
 		return message_refuse(c, "END-OF-MESSAGE", "554 5.4.0 Error: too many hops");
 	}
+	bool nul = s->cfg.reject_nul && c->content.has_nul;
+	if (nul || c->content.long_field) {
+		PEN_COUNT(c->loop->ctr.malformed_refused);
+		return message_refuse(c, "END-OF-MESSAGE",
+			nul ? "554 5.6.0 Error: NUL byte in the message"
+			    : "554 5.6.0 Error: header field too long");
+	}
 	if (s->ops.filter != NULL && !filter(c, &hold, &v))
+		return v;
+	if (!class_of_message(c, &v))
 		return v;
 	c->flags = hold | tls_flags(c);
 	if (c->content.err != 0) {

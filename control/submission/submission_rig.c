@@ -2,6 +2,7 @@
 #include "submission_rig.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -53,7 +54,65 @@ static int intake(void *ctx, struct pen_message *m, uint64_t token)
 	return 0;
 }
 
-const struct pen_submission_ops rig_ops = {next_id, admission, filter, intake};
+static int sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+{
+	struct fixture *f = ctx;
+	char addr[64], tenant[64], campaign[64];
+
+	for (const char *const *s = f->senders; s != NULL && *s != NULL; s++) {
+		assert_true(sscanf(*s, "%63s %63[^/]/%63s", addr, tenant, campaign) == 3);
+		if (!pen_span_eq(sender, pen_span_cstr(addr)))
+			continue;
+		if (strcmp(tenant, "unknown") == 0)
+			return -EIO;
+		snprintf(out->tenant, sizeof(out->tenant), "%s", tenant);
+		snprintf(out->campaign, sizeof(out->campaign), "%s", campaign);
+	}
+	return 0;
+}
+
+static bool suppressed(
+	void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap)
+{
+	struct fixture *f = ctx;
+	char whose[64], addr[64];
+
+	for (const char *const *s = f->suppressed; s != NULL && *s != NULL; s++) {
+		assert_true(sscanf(*s, "%63s %63s", whose, addr) == 2);
+		bool all = strcmp(whose, "-") == 0;
+		if (!pen_span_eq(rcpt, pen_span_cstr(addr)) ||
+			(!all && !pen_span_eq(tenant, pen_span_cstr(whose))))
+			continue;
+		snprintf(why, cap, "bounce: %s", all ? "global" : whose);
+		return true;
+	}
+	return false;
+}
+
+static void dropped(
+	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why)
+{
+	struct fixture *f = ctx;
+	size_t n = strlen(f->dropped);
+
+	assert_true(mail->queue_id[0] != '\0');
+	snprintf(f->dropped + n, sizeof(f->dropped) - n, "%.*s (%s)|", PEN_SPAN_ARG(rcpt), why);
+}
+
+static bool zone_known(void *ctx, const char *zone)
+{
+	(void)ctx;
+	return strcmp(zone, "Nowhere/Land") != 0;
+}
+
+const struct pen_submission_ops rig_ops = {.next_id = next_id,
+	.admission = admission,
+	.filter = filter,
+	.intake = intake,
+	.sender_class = sender_class,
+	.suppressed = suppressed,
+	.dropped = dropped,
+	.zone_known = zone_known};
 
 void start(struct fixture *f, void (*change)(struct pen_submission_config *))
 {

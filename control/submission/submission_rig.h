@@ -24,6 +24,10 @@ struct fixture {
 	uint64_t id;
 	enum pen_submission_action action;
 	const char *text, *headers;
+	// "tenant address" of what is suppressed ("- address": for all), and what senders
+	// are of which tenant: "address tenant/campaign"; NULL at the end of each.
+	const char *const *suppressed, *const *senders;
+	char dropped[400]; // "address (why)|..."
 };
 
 extern const struct pen_submission_ops rig_ops;

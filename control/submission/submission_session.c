@@ -3,6 +3,7 @@
 // The decisions of one SMTP session: who may relay, what is refused, and what
 // is said.
 
+#include "pen_verp.h"
 #include "submission.h"
 
 #include <errno.h>
@@ -26,6 +27,10 @@ void session_reset(struct conn *c)
 	c->sender_n = c->nrcpt = 0;
 	c->envid_n = c->mail_flags = 0;
 	c->size_hint = 0;
+	pen_mail_class_put(c->klass);
+	c->klass = NULL;
+	memset(&c->extra, 0, sizeof(c->extra));
+	memset(&c->sender_class, 0, sizeof(c->sender_class));
 	c->queue_id[0] = '\0';
 }
 
@@ -77,19 +82,56 @@ static bool envelope_add(struct conn *c, struct pen_span addr)
 	return !c->envelope.failed;
 }
 
-// xtext, with the '=' encoded that some senders forget: what we send on and put
-// into notifications is as RFC 3461 says. Returns its length.
+// One character of well-formed UTF-8 as RFC 6533 writes it in ASCII, "\\x{E4}".
+// Returns the bytes used.
+static size_t envelope_add_embedded(struct conn *c, const uint8_t *p)
+{
+	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	uint32_t v = p[0] & (0xffu >> (len + 1));
+
+	for (size_t i = 1; i < len; i++)
+		v = v << 6 | (p[i] & 0x3f);
+	pen_buf_addf(&c->envelope, "\\x{%X}", v);
+	return len;
+}
+
+// xtext, with the '=' encoded that some senders forget, and UTF-8 in a form that any
+// server takes: what we send on and put into notifications is as RFC 3461 says.
+// Returns its length.
 static size_t envelope_add_xtext(struct conn *c, struct pen_span text)
 {
-	size_t before = c->envelope.n;
+	size_t before = c->envelope.n, plain = 0;
 
-	for (ptrdiff_t at; (at = pen_span_find(text, '=')) >= 0;) {
-		pen_buf_add(&c->envelope, text.p, (size_t)at);
-		pen_buf_add_cstr(&c->envelope, "+3D");
-		text = pen_span_from(text, (size_t)at + 1);
+	while (text.n > 0) {
+		while (plain < text.n && text.p[plain] != '=' && text.p[plain] < 0x80)
+			plain++;
+		pen_buf_add(&c->envelope, text.p, plain);
+		text = pen_span_from(text, plain);
+		plain = 0;
+		if (text.n > 0 && text.p[0] == '=') {
+			pen_buf_add_cstr(&c->envelope, "+3D");
+			text = pen_span_from(text, 1);
+		} else if (text.n > 0) {
+			text = pen_span_from(text, envelope_add_embedded(c, text.p));
+		}
 	}
-	pen_buf_add_span(&c->envelope, text);
 	return c->envelope.n - before;
+}
+
+// False: a reply was given.
+static bool take_verp(struct conn *c, const struct pen_smtp_mail *m)
+{
+	const struct pen_submission *s = c->loop->sub;
+
+	if ((m->flags & PEN_SMTP_MAIL_XVERP) == 0)
+		return true;
+	if (m->verp.n > 0 && !pen_verp_valid(m->verp, s->verp_filter)) {
+		message_refuse(c, "MAIL", "501 5.5.4 Error: Bad VERP delimiters");
+		return false;
+	}
+	memcpy(c->extra.verp, m->verp.n > 0 ? (const char *)m->verp.p : s->verp_delimiters, 2);
+	PEN_COUNT(c->loop->ctr.verp);
+	return true;
 }
 
 static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
@@ -109,6 +151,15 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 		return v;
 	}
 	c->sender_n = (uint32_t)c->envelope.n;
+	if (!class_of_sender(c)) {
+		enum pen_smtp_verdict v = message_refuse(c, "MAIL", QUEUE_ERROR);
+		session_reset(c);
+		return v;
+	}
+	if (!take_verp(c, m)) {
+		session_reset(c);
+		return PEN_SMTP_REPLY;
+	}
 	c->envid_n = (uint16_t)envelope_add_xtext(c, m->envid);
 	if (c->envelope.failed) {
 		enum pen_smtp_verdict v = refuse_err(c, "MAIL", -ENOMEM);
@@ -134,15 +185,12 @@ static bool rcpt_room(struct conn *c)
 	return true;
 }
 
-static enum pen_smtp_verdict deny_relay(struct conn *c, struct pen_span rcpt)
+enum pen_smtp_verdict session_refuse_rcpt(
+	struct conn *c, const char *stage, struct pen_span rcpt, const char *reply)
 {
-	char reply[512];
-
-	PEN_COUNT(c->loop->ctr.relay_denied);
-	snprintf(reply, sizeof(reply), "554 5.7.1 <%.*s>: Relay access denied",
-		(int)(rcpt.n < 400 ? rcpt.n : 400), (const char *)rcpt.p);
 	struct pen_maillog_reject r = {
-		.stage = "RCPT",
+		.queue_id = c->queue_id[0] != '\0' ? c->queue_id : NULL,
+		.stage = stage,
 		.client = c->client,
 		.reply = reply,
 		.sender = conn_sender(c),
@@ -156,9 +204,21 @@ static enum pen_smtp_verdict deny_relay(struct conn *c, struct pen_span rcpt)
 	return PEN_SMTP_REPLY;
 }
 
+static enum pen_smtp_verdict deny_relay(struct conn *c, struct pen_span rcpt)
+{
+	char reply[512];
+
+	PEN_COUNT(c->loop->ctr.relay_denied);
+	snprintf(reply, sizeof(reply), "554 5.7.1 <%.*s>: Relay access denied",
+		(int)(rcpt.n < 400 ? rcpt.n : 400), (const char *)rcpt.p);
+	return session_refuse_rcpt(c, "RCPT", rcpt, reply);
+}
+
 static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 {
 	struct conn *c = ctx;
+
+	size_t before = c->envelope.n;
 
 	c->count.rcpt++;
 	if (!c->trusted)
@@ -170,8 +230,17 @@ static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 	size_t orcpt_n = envelope_add_xtext(c, r->orcpt);
 	if (c->envelope.failed)
 		return refuse_err(c, "RCPT", -ENOMEM);
+	if (orcpt_n > PEN_XTEXT_MAX) {
+		c->envelope.n = before;
+		return message_refuse(c, "RCPT", "501 5.5.4 Error: Bad ORCPT parameter syntax");
+	}
 	c->rcpt[c->nrcpt++] =
-		(struct rcpt_at){(uint32_t)c->envelope.n, (uint16_t)orcpt_n, r->notify};
+		(struct rcpt_at){(uint32_t)c->envelope.n, (uint16_t)orcpt_n, r->notify, false};
+	if (!class_admits_rcpt(c)) {
+		c->nrcpt--;
+		c->envelope.n = before;
+		return PEN_SMTP_REPLY;
+	}
 	c->count.rcpt_ok++;
 	return PEN_SMTP_OK;
 }
@@ -187,6 +256,7 @@ static enum pen_smtp_verdict on_data(void *ctx)
 	pen_queue_id_format(c->id, c->queue_id);
 	size_t n = message_received(c, own, sizeof(own));
 	content_begin(&c->content, &s->budget, pen_span(own, n), c->size_hint);
+	c->content.field_limit = (size_t)s->cfg.header_size_limit;
 	if (c->content.err != 0) {
 		int err = c->content.err;
 		content_reset(&c->content);

@@ -25,6 +25,7 @@ static void add_to_queue(struct pen_call *call)
 
 	pen_maillog_active(
 		g->maillog, in->m->queue_id, in->m->sender, in->m->content_len, in->m->nrcpt);
+	pen_suppression_log(g, in->m);
 	// It is durable already. Out of memory here leaves it to the next start,
 	// which finds it in the spool; nothing is lost.
 	if (pen_sched_add(g->sched, in->m) != 0)
@@ -93,4 +94,8 @@ const struct pen_submission_ops pen_intake_ops = {
 	.admission = intake_admission,
 	.filter = intake_filter,
 	.intake = intake_take,
+	.sender_class = pen_sender_class,
+	.suppressed = pen_suppressed,
+	.dropped = pen_suppression_dropped,
+	.zone_known = pen_zone_known,
 };

@@ -20,6 +20,7 @@
 #include "pen_sched.h"
 #include "pen_spool.h"
 #include "pen_submission.h"
+#include "pen_suppression.h"
 #include "pen_tlsrpt.h"
 #include "pen_wire_tls_profiles.h"
 #include "tls_hosts.h"
@@ -30,6 +31,7 @@
 #include <pthread.h>
 
 struct pen_header_hook;
+struct pen_suppression_desk;
 
 #define PEN_REPLY_CLASSES_MAX 64
 
@@ -59,6 +61,8 @@ struct pen_gateway {
 	char relayhost[PEN_NEXTHOP_MAX]; // canonical, "" without one
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
+	struct pen_suppression *suppression;
+	struct pen_suppression_desk *suppression_desk; // its verbs' thread
 	struct pen_control *control;
 	struct pen_header_hook *headers; // NULL without header_checks
 	struct pen_routing routing;      // read-only tables
@@ -115,6 +119,23 @@ extern const struct pen_sched_ops pen_queue_ops;
 
 // intake.c: what submission calls.
 extern const struct pen_submission_ops pen_intake_ops;
+
+// suppression_hook.c: pen_submission_ops
+bool pen_suppressed(void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap);
+int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+bool pen_zone_known(void *ctx, const char *zone);
+void pen_suppression_dropped(
+	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why);
+// The recipients of an accepted message that were deleted: for the logs.
+void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m);
+
+// suppression_verbs.c: registers its verbs; 0 or -errno. The thread is started when
+// privileges are dropped and the list is open, and stopped while the control server
+// is still there to be answered; what comes in between is dropped at the end.
+int pen_suppression_verbs_register(struct pen_gateway *g);
+int pen_suppression_desk_start(struct pen_gateway *g);
+void pen_suppression_desk_stop(struct pen_gateway *g);
+void pen_suppression_desk_free(struct pen_gateway *g);
 
 // verbs.c: registers the control verbs. 0 or -errno.
 int pen_verbs_register(struct pen_gateway *g);

@@ -447,5 +447,6 @@ int pen_verbs_register(struct pen_gateway *g)
 		if (err != 0)
 			return err;
 	}
-	return pen_tls_verbs_register(g);
+	int err = pen_suppression_verbs_register(g);
+	return err != 0 ? err : pen_tls_verbs_register(g);
 }

@@ -178,6 +178,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.offer_enhanced = data[0] & 4,
 		.offer_dsn = data[0] & 4,
 		.offer_requiretls = true,
+		.offer_smtputf8 = true,
+		.offer_xverp = true,
 		.require_starttls = (data[0] & 0x86) == 0x86,
 		.offer_8bitmime = true,
 		.offer_size = true};

@@ -12,7 +12,7 @@
 //          call pen_smtp_server_reply (once) where they returned PENDING.
 // Memory:  output is a pen_buf; input is used in place except for one partial
 //          command line (at most 4,096 bytes with ESMTP parameters).
-// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 8689. Line ends: CRLF is required
+// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 6531, 8689. Line ends: CRLF is required
 //          in commands' streams as in RFC 5321, a bare LF is accepted as a
 //          line end in commands; content keeps bare LF and CR for the owner's
 //          policy (PEN_SMTP_SERVER_FIX_BARE_LF turns a bare LF into CRLF), and
@@ -38,6 +38,8 @@ enum { // pen_smtp_mail.flags
 	PEN_SMTP_MAIL_REQUIRETLS = 1 << 1,
 	PEN_SMTP_MAIL_RET_FULL = 1 << 2,
 	PEN_SMTP_MAIL_RET_HDRS = 1 << 3,
+	PEN_SMTP_MAIL_SMTPUTF8 = 1 << 4,
+	PEN_SMTP_MAIL_XVERP = 1 << 5,
 };
 
 // Limits of RFC 3461 4.2 and 4.4, as written by the client.
@@ -47,6 +49,7 @@ enum { // pen_smtp_mail.flags
 struct pen_smtp_mail {
 	struct pen_span sender; // without brackets
 	struct pen_span envid;  // ENVID=, checked: see pen_smtp_rcpt; may be empty
+	struct pen_span verp;   // XVERP=, two printable bytes; empty: the default ones
 	uint64_t size;          // SIZE=, 0 when not given
 	uint32_t flags;
 };
@@ -55,6 +58,8 @@ struct pen_smtp_rcpt {
 	struct pen_span addr; // without brackets
 	// ORCPT=, "type;text", or empty. `text` decodes to printable ASCII. It is
 	// xtext but for '=', which senders leave as it is and which is let through.
+	// Inside a transaction with SMTPUTF8 a text of type utf-8 may have well-formed
+	// UTF-8 as it is (RFC 6533 3).
 	struct pen_span orcpt;
 	uint8_t notify; // NOTIFY=: PEN_NOTIFY_ bits, 0 when not given
 };
@@ -91,6 +96,8 @@ struct pen_smtp_server_config {
 	bool require_starttls; // 530 5.7.0 for mail in plaintext (RFC 3207 4)
 	bool offer_dsn;        // RFC 3461
 	bool offer_requiretls; // inside TLS only (RFC 8689 2)
+	bool offer_smtputf8;   // RFC 6531; without it addresses are ASCII
+	bool offer_xverp;      // Postfix's VERP_README
 	bool offer_pipelining, offer_8bitmime, offer_size, offer_enhanced;
 };
 

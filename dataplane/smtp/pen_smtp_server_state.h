@@ -31,6 +31,7 @@ struct pen_smtp_server {
 	bool rearm;      // an answer came: the client's time starts at the next tick
 	bool helo, ehlo; // greeted; with EHLO
 	bool mail;       // inside a transaction
+	bool utf8;       // which has SMTPUTF8
 	bool refused;    // the greeting was: only QUIT is served
 	bool tls;
 	bool skip_line; // a line too long is being dropped

@@ -136,6 +136,7 @@ static void check_mail(const struct world *w, const char *line)
 	const struct pen_tls_peer *peer = &w->lease.tls_peer;
 	bool requiretls = strstr(line, " REQUIRETLS") != NULL;
 
+	assert_int_equal(strstr(line, " SMTPUTF8") != NULL, w->lease.smtputf8);
 	assert_true(!w->tls_agreed || w->tls_up);
 	assert_int_equal(w->lease.tls, w->tls_up);
 	if (pen_tls_required(p->level) || p->requiretls >= PEN_REQUIRETLS_STARTTLS)
@@ -174,6 +175,7 @@ static void server_line(struct world *w)
 		"250-mx\r\n250-STARTTLS\r\n250 SIZE 60\r\n",
 		"250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
 		"250-mx\r\n250-DSN\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-SMTPUTF8\r\n250-SIZE 60\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-REQUIRETLS\r\n250-DSN\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-REQUIRETLS\r\n250-STARTTLS\r\n250-SIZE\r\n250 PIPELINING\r\n",
 		"250 me.example\r\n"};
@@ -187,7 +189,7 @@ static void server_line(struct world *w)
 	}
 	if (strncmp(l, w->lease.lmtp ? "LHLO" : "EHLO", 4) == 0) {
 		// Mostly one that offers what there is.
-		say(w, any(w, ehlos[draw(w, 2) == 0 ? draw(w, 7) : 5]));
+		say(w, any(w, ehlos[draw(w, 2) == 0 ? draw(w, 8) : 6]));
 	} else if (strcmp(l, "DATA") == 0) {
 		const char *r =
 			any(w, w->lease.lmtp && w->rcpts == 0 ? "503 5.5.1 no\r\n" : "354 go\r\n");
@@ -317,6 +319,7 @@ static bool world_init(struct world *w, uint64_t seed)
 	w->lease.rules = &w->rules;
 	w->lease.plain_retry = draw(w, 2) == 0;
 	w->lease.lmtp = draw(w, 4) == 0;
+	w->lease.smtputf8 = draw(w, 16) == 0;
 	w->policy.level = levels[draw(w, sizeof(levels) / sizeof(levels[0]))];
 	w->policy.wrapper = w->policy.level > PEN_TLS_MAY && draw(w, 8) == 0;
 	w->policy.requiretls =

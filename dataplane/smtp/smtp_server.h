@@ -64,9 +64,14 @@ enum smtp_path_status {
 };
 
 // smtp_path_parse reads "<address>" or a bare address at the start of `in`.
-// *addr is what the brackets hold without a source route, *rest what follows.
+// *addr is what the brackets hold without a source route, *rest what follows. With
+// `utf8` well-formed UTF-8 may stand where letters may (RFC 6531 3.3).
 enum smtp_path_status smtp_path_parse(
-	struct pen_span in, bool null_ok, struct pen_span *addr, struct pen_span *rest);
+	struct pen_span in, bool null_ok, bool utf8, struct pen_span *addr, struct pen_span *rest);
+// The length of a well-formed character beyond ASCII at the start of s, controls
+// (C1) not among them; 0: it is none.
+size_t smtp_utf8_char(struct pen_span s);
+bool smtp_is_ascii(struct pen_span s);
 
 // smtp_server_params.c: what stands behind the address of MAIL and RCPT. False: a
 // reply was given.

@@ -54,8 +54,12 @@ static void say_ehlo(struct pen_smtp_server *s, char *text, size_t cap)
 		LINE("\n8BITMIME");
 	if (cfg->offer_dsn)
 		LINE("\nDSN");
+	if (cfg->offer_smtputf8)
+		LINE("\nSMTPUTF8");
 	if (smtp_offers_requiretls(s))
 		LINE("\nREQUIRETLS");
+	if (cfg->offer_xverp)
+		LINE("\nXVERP");
 #undef LINE
 }
 
@@ -90,15 +94,23 @@ static void cmd_helo(struct pen_smtp_server *s, struct pen_span arg)
 	cmd_hello(s, arg, false);
 }
 
+static bool refuse_utf8(struct pen_smtp_server *s)
+{
+	bad_syntax(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+	return false;
+}
+
 // Splits "FROM:<path> options". False: a reply was given.
 static bool take_path(struct pen_smtp_server *s, struct pen_span arg, bool mail,
 	struct pen_span *addr, struct pen_span *rest)
 {
 	struct pen_span word = mail ? PEN_SPAN_LIT("FROM:") : PEN_SPAN_LIT("TO:");
 	enum smtp_path_status st = PATH_SYNTAX;
+	// At MAIL the parameter that allows it stands behind the address.
+	bool utf8 = mail ? s->cfg->offer_smtputf8 : s->utf8;
 
 	if (pen_span_istarts(arg, word))
-		st = smtp_path_parse(pen_span_from(arg, word.n), mail, addr, rest);
+		st = smtp_path_parse(pen_span_from(arg, word.n), mail, utf8, addr, rest);
 	switch (st) {
 	case PATH_OK:
 		return true;
@@ -111,8 +123,7 @@ static bool take_path(struct pen_smtp_server *s, struct pen_span arg, bool mail,
 				   : "501 5.1.3 Bad recipient address syntax");
 		return false;
 	case PATH_UTF8:
-		bad_syntax(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
-		return false;
+		return refuse_utf8(s);
 	}
 	return false;
 }
@@ -128,6 +139,15 @@ static void cmd_mail(struct pen_smtp_server *s, struct pen_span arg)
 	}
 	if (!take_path(s, arg, true, &m.sender, &rest) || !smtp_mail_params(s, rest, &m))
 		return;
+	s->utf8 = (m.flags & PEN_SMTP_MAIL_SMTPUTF8) != 0;
+	if (!s->utf8 && !smtp_is_ascii(m.sender)) {
+		refuse_utf8(s);
+		return;
+	}
+	if ((m.flags & PEN_SMTP_MAIL_XVERP) != 0 && m.sender.n == 0) {
+		bad_syntax(s, "503 5.5.4 Error: XVERP requires non-null sender");
+		return;
+	}
 	s->nrcpt = 0;
 	s->overshoot = 0;
 	smtp_server_ask(s, ASKED_MAIL);

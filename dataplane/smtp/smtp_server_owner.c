@@ -35,6 +35,8 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 		(unsigned long long)m->size, m->flags);
 	if (m->envid.n > 0)
 		note(ctx, " envid=%.*s", PEN_SPAN_ARG(m->envid));
+	if (m->verp.n > 0)
+		note(ctx, " verp=%.*s", PEN_SPAN_ARG(m->verp));
 	note(ctx, "|");
 	return decide(ctx, ON_MAIL);
 }

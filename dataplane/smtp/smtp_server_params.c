@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The parameters of MAIL and RCPT: SIZE, BODY, those of RFC 3461 and RFC 8689.
+// The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, XVERP, those of RFC 3461 and
+// RFC 8689.
 // What is not on offer at this moment is an unknown parameter.
 
 #include "smtp_server.h"
@@ -73,9 +74,14 @@ static int hex_digit(uint8_t c)
 
 // RFC 3461 4: what it decodes to has to be printable, as it goes into the header
 // fields of notifications. '=' should be encoded; some senders do not.
-static bool xtext_ok(struct pen_span v)
+static bool xtext_ok(struct pen_span v, bool utf8)
 {
 	for (size_t i = 0; i < v.n; i++) {
+		size_t len = utf8 ? smtp_utf8_char(pen_span_from(v, i)) : 0;
+		if (len > 0) {
+			i += len - 1;
+			continue;
+		}
 		if (v.p[i] <= ' ' || v.p[i] > '~')
 			return false;
 		if (v.p[i] != '+')
@@ -91,7 +97,7 @@ static bool xtext_ok(struct pen_span v)
 }
 
 // "type;text"; the type is an atom (RFC 3461 4.2).
-static bool orcpt_ok(struct pen_span v)
+static bool orcpt_ok(const struct pen_smtp_server *s, struct pen_span v)
 {
 	ptrdiff_t semicolon = pen_span_find(v, ';');
 
@@ -101,7 +107,9 @@ static bool orcpt_ok(struct pen_span v)
 		if (v.p[i] <= ' ' || v.p[i] > '~' || strchr("()<>@,:\\\".[]=+", v.p[i]) != NULL)
 			return false;
 	}
-	return xtext_ok(pen_span_from(v, (size_t)semicolon + 1));
+	bool utf8 =
+		s->utf8 && pen_span_ieq(pen_span(v.p, (size_t)semicolon), PEN_SPAN_LIT("utf-8"));
+	return xtext_ok(pen_span_from(v, (size_t)semicolon + 1), utf8);
 }
 
 // NEVER alone, or a list of the others. 0: neither.
@@ -156,9 +164,18 @@ static bool take_ret(struct pen_smtp_server *s, struct pen_span v, struct pen_sm
 
 static bool take_envid(struct pen_smtp_server *s, struct pen_span v, struct pen_smtp_mail *m)
 {
-	if (m->envid.n > 0 || v.n > PEN_SMTP_ENVID_MAX || !xtext_ok(v))
+	if (m->envid.n > 0 || v.n > PEN_SMTP_ENVID_MAX || !xtext_ok(v, false))
 		return bad_dsn(s, "501 5.5.4 Bad ENVID parameter syntax");
 	m->envid = v;
+	return true;
+}
+
+static bool take_xverp(struct pen_smtp_server *s, struct pen_span v, struct pen_smtp_mail *m)
+{
+	if (v.n != 2 || v.p[0] <= ' ' || v.p[0] > '~' || v.p[1] <= ' ' || v.p[1] > '~')
+		return bad(s, "501 5.5.4 Error: Bad XVERP parameter syntax");
+	m->flags |= PEN_SMTP_MAIL_XVERP;
+	m->verp = v;
 	return true;
 }
 
@@ -179,6 +196,16 @@ static bool mail_param(struct pen_smtp_server *s, struct pen_span w, struct pen_
 		return take_ret(s, v, m);
 	if (cfg->offer_dsn && value_of(w, PEN_SPAN_LIT("ENVID="), &v))
 		return take_envid(s, v, m);
+	if (cfg->offer_smtputf8 && pen_span_ieq(w, PEN_SPAN_LIT("SMTPUTF8"))) {
+		m->flags |= PEN_SMTP_MAIL_SMTPUTF8;
+		return true;
+	}
+	if (cfg->offer_xverp && pen_span_ieq(w, PEN_SPAN_LIT("XVERP"))) {
+		m->flags |= PEN_SMTP_MAIL_XVERP;
+		return true;
+	}
+	if (cfg->offer_xverp && value_of(w, PEN_SPAN_LIT("XVERP="), &v))
+		return take_xverp(s, v, m);
 	if (smtp_offers_requiretls(s) && pen_span_ieq(w, PEN_SPAN_LIT("REQUIRETLS"))) {
 		m->flags |= PEN_SMTP_MAIL_REQUIRETLS;
 		return true;
@@ -204,7 +231,7 @@ bool smtp_rcpt_params(struct pen_smtp_server *s, struct pen_span rest, struct pe
 			if (r->notify != 0 || (r->notify = parse_notify(v)) == 0)
 				return bad_dsn(s, "501 5.5.4 Error: Bad NOTIFY parameter syntax");
 		} else if (s->cfg->offer_dsn && value_of(w, PEN_SPAN_LIT("ORCPT="), &v)) {
-			if (r->orcpt.n > 0 || !orcpt_ok(v))
+			if (r->orcpt.n > 0 || !orcpt_ok(s, v))
 				return bad_dsn(s, "501 5.5.4 Error: Bad ORCPT parameter syntax");
 			r->orcpt = v;
 		} else {

@@ -33,6 +33,33 @@ static bool path_end(struct pen_span in, bool brackets, size_t *end)
 	return !brackets && !quoted;
 }
 
+size_t smtp_utf8_char(struct pen_span s)
+{
+	const uint8_t *p = s.p;
+
+	if (s.n == 0 || p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (s.n < len)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+	bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
+	return overlong || beyond || (p[0] == 0xc2 && p[1] < 0xa0) ? 0 : len;
+}
+
+bool smtp_is_ascii(struct pen_span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] > 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static bool domain_ok(struct pen_span d)
 {
 	bool label = false;
@@ -49,6 +76,13 @@ static bool domain_ok(struct pen_span d)
 		if (c == '.' && !label)
 			return false;
 		label = c != '.';
+		if (c > 0x7f) { // whether IDNA knows it is for routing to say
+			size_t len = smtp_utf8_char(pen_span_from(d, i));
+			if (len == 0)
+				return false;
+			i += len - 1;
+			continue;
+		}
 		if (label && !is_alnum(c) && c != '-' && c != '_')
 			return false;
 	}
@@ -56,7 +90,7 @@ static bool domain_ok(struct pen_span d)
 }
 
 // Checks the local part and finds where it ends: at '@' or at the end.
-static enum smtp_path_status local_part(struct pen_span a, size_t *at)
+static enum smtp_path_status local_part(struct pen_span a, bool utf8, size_t *at)
 {
 	bool quoted = false;
 
@@ -64,8 +98,15 @@ static enum smtp_path_status local_part(struct pen_span a, size_t *at)
 		uint8_t c = a.p[i];
 		if (c < ' ' || c == 0x7f)
 			return PATH_BAD;
-		if (c > 0x7f)
+		if (c > 0x7f && !utf8)
 			return PATH_UTF8;
+		if (c > 0x7f) {
+			size_t len = smtp_utf8_char(pen_span_from(a, i));
+			if (len == 0)
+				return PATH_BAD;
+			i += len - 1;
+			continue;
+		}
 		if (quoted && c == '\\') {
 			if (i + 1 == a.n || a.p[i + 1] < ' ' || a.p[i + 1] > '~')
 				return PATH_BAD;
@@ -88,23 +129,21 @@ static enum smtp_path_status local_part(struct pen_span a, size_t *at)
 	return quoted ? PATH_BAD : PATH_OK;
 }
 
-static enum smtp_path_status address_check(struct pen_span a)
+static enum smtp_path_status address_check(struct pen_span a, bool utf8)
 {
 	size_t at;
-	enum smtp_path_status st = local_part(a, &at);
+	enum smtp_path_status st = local_part(a, utf8, &at);
 
 	if (st != PATH_OK || at == a.n)
 		return st;
 	struct pen_span domain = pen_span_from(a, at + 1);
-	for (size_t i = 0; i < domain.n; i++) {
-		if (domain.p[i] > 0x7f)
-			return PATH_UTF8;
-	}
+	if (!utf8 && !smtp_is_ascii(domain))
+		return PATH_UTF8;
 	return domain_ok(domain) ? PATH_OK : PATH_BAD;
 }
 
 enum smtp_path_status smtp_path_parse(
-	struct pen_span in, bool null_ok, struct pen_span *addr, struct pen_span *rest)
+	struct pen_span in, bool null_ok, bool utf8, struct pen_span *addr, struct pen_span *rest)
 {
 	size_t end;
 	bool brackets;
@@ -134,5 +173,5 @@ enum smtp_path_status smtp_path_parse(
 	}
 	if (addr->n == 0)
 		return null_ok && brackets ? PATH_OK : PATH_BAD;
-	return address_check(*addr);
+	return address_check(*addr, utf8);
 }

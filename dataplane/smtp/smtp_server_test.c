@@ -239,6 +239,97 @@ static void parameters_about_notifications_are_checked_as_rfc_3461_says(void **s
 	owner_free(o);
 }
 
+static void smtputf8_lets_addresses_beyond_ascii_in(void **state)
+{
+	(void)state;
+	static const struct command_case rows[] = {
+		{"MAIL FROM:<\xc3\xa4@b> SMTPUTF8\r\n", MAIL_OK,
+			"mail \xc3\xa4@b size=0 flags=16|"},
+		{"MAIL FROM:<a@b\xc3\xa4.\xe4\xb8\xad> BODY=8BITMIME smtputf8\r\n", MAIL_OK,
+			"mail a@b\xc3\xa4.\xe4\xb8\xad size=0 flags=17|"},
+		{"MAIL FROM:<\xc3\xa4@b>\r\n",
+			"553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n", ""},
+		{"MAIL FROM:<a@\xc3\xa4> SIZE=5\r\n",
+			"553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n", ""},
+		// Overlong, a surrogate, cut off, a C1 control, beyond Unicode.
+		{"MAIL FROM:<\xc0\xaf@b> SMTPUTF8\r\n", "501 5.1.7 Bad sender address syntax\r\n",
+			""},
+		{"MAIL FROM:<\xed\xa0\x80@b> SMTPUTF8\r\n",
+			"501 5.1.7 Bad sender address syntax\r\n", ""},
+		{"MAIL FROM:<a@\xc3> SMTPUTF8\r\n", "501 5.1.7 Bad sender address syntax\r\n", ""},
+		{"MAIL FROM:<\xc2\x85@b> SMTPUTF8\r\n", "501 5.1.7 Bad sender address syntax\r\n",
+			""},
+		{"MAIL FROM:<\xf4\x90\x80\x80@b> SMTPUTF8\r\n",
+			"501 5.1.7 Bad sender address syntax\r\n", ""},
+		{"MAIL FROM:<a@b> SMTPUTF8=1\r\n", "555 5.5.4 Unsupported option: SMTPUTF8=1\r\n",
+			""},
+		{"MAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<\xc3\xa4@d> ORCPT=utf-8;\xc3\xa4@d\r\n",
+			MAIL_OK RCPT_OK,
+			"mail a@b size=0 flags=16|rcpt \xc3\xa4@d "
+			"orcpt=utf-8;\xc3\xa4@d|"},
+		{"MAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<c@d> ORCPT=rfc822;\xc3\xa4@d\r\n",
+			MAIL_OK BAD_ORCPT, "mail a@b size=0 flags=16|"},
+		{"MAIL FROM:<a@b>\r\nRCPT TO:<\xc3\xa4@d>\r\n",
+			MAIL_OK "553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n",
+			"mail a@b size=0 flags=0|"},
+		{"MAIL FROM:<a@b>\r\nRCPT TO:<c@d> ORCPT=utf-8;\xc3\xa4@d\r\n", MAIL_OK BAD_ORCPT,
+			"mail a@b size=0 flags=0|"},
+		// One transaction's SMTPUTF8 is not the next one's.
+		{"MAIL FROM:<a@b> SMTPUTF8\r\nRSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<\xc3\xa4@d>\r\n",
+			MAIL_OK "250 2.0.0 Ok\r\n" MAIL_OK
+				"553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n",
+			"mail a@b size=0 flags=16|reset|mail a@b size=0 flags=0|"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct owner *o = owner_new();
+		o->cfg.offer_dsn = o->cfg.offer_smtputf8 = true;
+		owner_start(o);
+		owner_feed(o, "EHLO c\r\n");
+		owner_forget(o);
+		owner_feed(o, rows[i].in);
+		if (strcmp(o->log, rows[i].log) != 0)
+			fail_msg("%s: log '%s'", rows[i].in, o->log);
+		assert_out(o, rows[i].out);
+		owner_free(o);
+	}
+}
+
+static void xverp_is_a_parameter_where_it_is_offered(void **state)
+{
+	(void)state;
+	static const struct command_case rows[] = {
+		{"EHLO c\r\n", "250-h\r\n250-SMTPUTF8\r\n250 XVERP\r\n", "ehlo c|"},
+		{"MAIL FROM:<a@b> XVERP\r\n", "250 Ok\r\n", "mail a@b size=0 flags=32|"},
+		{"MAIL FROM:<a@b> xverp=+=\r\n", "250 Ok\r\n", "mail a@b size=0 flags=32 verp=+=|"},
+		{"MAIL FROM:<a@b> XVERP=+\r\n", "501 Error: Bad XVERP parameter syntax\r\n", ""},
+		{"MAIL FROM:<a@b> XVERP=+=+\r\n", "501 Error: Bad XVERP parameter syntax\r\n", ""},
+		{"MAIL FROM:<> XVERP\r\n", "503 Error: XVERP requires non-null sender\r\n", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct owner *o = owner_new();
+		o->cfg = (struct pen_smtp_server_config){.hostname = "h",
+			.banner = "x",
+			.timeout = 1,
+			.offer_smtputf8 = true,
+			.offer_xverp = true};
+		owner_start(o);
+		if (i > 0)
+			owner_feed(o, "EHLO c\r\n");
+		owner_forget(o);
+		owner_feed(o, rows[i].in);
+		if (strcmp(o->log, rows[i].log) != 0)
+			fail_msg("%s: log '%s'", rows[i].in, o->log);
+		assert_out(o, rows[i].out);
+		owner_free(o);
+	}
+	struct owner *o = owner_greeted();
+	owner_feed(o, "MAIL FROM:<a@b> XVERP\r\n");
+	assert_out(o, "555 5.5.4 Unsupported option: XVERP\r\n");
+	owner_free(o);
+}
+
 static void requiretls_exists_inside_tls_only(void **state)
 {
 	(void)state;
@@ -493,6 +584,8 @@ int main(void)
 		cmocka_unit_test(a_whole_transaction_in_one_piece_or_in_bytes),
 		cmocka_unit_test(ehlo_lists_what_is_offered),
 		cmocka_unit_test(parameters_about_notifications_are_checked_as_rfc_3461_says),
+		cmocka_unit_test(smtputf8_lets_addresses_beyond_ascii_in),
+		cmocka_unit_test(xverp_is_a_parameter_where_it_is_offered),
 		cmocka_unit_test(requiretls_exists_inside_tls_only),
 		cmocka_unit_test(where_tls_is_required_mail_waits_for_it),
 		cmocka_unit_test(input_waits_for_a_pending_answer),

@@ -235,6 +235,153 @@ static void success_is_reported_as_relayed(void **state)
 	free(text);
 }
 
+static void a_delay_says_until_when_and_never_takes_the_body_along(void **state)
+{
+	struct pen_dsn_rcpt f = refused("bob@b.test", "450 4.2.0 later");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: hi\r\n\r\nsecret\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	f.dsn.klass = 4;
+	f.dsn.reply = 450;
+	r.kind = PEN_DSN_DELAYED;
+	r.retry_until = 1795664580000000;
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(text, "\r\nSubject: Delayed Mail (still being retried)\r\n");
+	has(p.part[0], "nothing needs to be sent again");
+	has(p.part[0], "It will be given up after Thu, 26 Nov 2026 ");
+	has(p.part[1], "\r\nAction: delayed\r\nStatus: 4.1.1\r\n");
+	has(p.part[1], "\r\nWill-Retry-Until: Thu, 26 Nov 2026 ");
+	has(p.part[2], "Content-Type: text/rfc822-headers\r\n");
+	assert_null(strstr(text, "secret"));
+	free(text);
+	r.kind = PEN_DSN_POSTMASTER_DELAYED;
+	r.to = PEN_SPAN_LIT("postmaster@gw.test");
+	text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(p.part[0], "A message of the sender below is late. The sender was told.");
+	has(p.part[1], "\r\nAction: delayed\r\n");
+	free(text);
+}
+
+static void one_notification_may_tell_of_several_fates(void **state)
+{
+	struct pen_dsn_rcpt f[3] = {refused("ok@b.test", "250 2.0.0 Ok"),
+		refused("bob@b.test", "550 no"), refused("box@b.test", "250 2.0.0 Ok")};
+	struct pen_dsn_report r = report_for(f, 3, "Subject: hi\r\n\r\nb\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	f[0].action = PEN_ACTION_RELAYED;
+	f[2].action = PEN_ACTION_DELIVERED;
+	f[1].doubts = 1;
+	char *text = build(&r, &eight_bit);
+	parse(text, &p);
+	// For people the failure stands first; for programs the order stays.
+	assert_true(strstr(p.part[0], "<bob@b.test>") < strstr(p.part[0], "<ok@b.test>"));
+	has(p.part[0], "It may have arrived all the same");
+	assert_int_equal(count(p.part[0], "It may have arrived"), 1);
+	assert_true(strstr(p.part[1], "Action: relayed") < strstr(p.part[1], "Action: failed"));
+	assert_true(strstr(p.part[1], "Action: failed") < strstr(p.part[1], "Action: delivered"));
+	has(p.part[1], "\r\nX-Penstock-In-Doubt: 1\r\n");
+	assert_int_equal(count(p.part[1], "X-Penstock-In-Doubt"), 1);
+	free(text);
+}
+
+static void an_operators_text_replaces_ours(void **state)
+{
+	static const struct pen_dsn_templates templates = {
+		.failure = {.charset = "utf-8",
+			.from = "Postbote@post.test (Die Post)",
+			.subject = "Nicht zugestellt",
+			.postmaster_subject = "Kopie",
+			.text = "Es ging nicht: \xc3\xa4\r\n"},
+		.delay = {.from = "\"Late, very\" <late>"}};
+	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
+	struct pen_dsn_report r = report_for(&f, 1, "Subject: hi\r\n\r\nb\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	r.templates = &templates;
+	char *text = build(&r, &eight_bit);
+	assert_true(eight_bit);
+	parse(text, &p);
+	has(text, "\r\nFrom: Die Post <Postbote@post.test>\r\n");
+	has(text, "\r\nSubject: Nicht zugestellt\r\n");
+	has(p.part[0], "Content-Type: text/plain; charset=utf-8\r\n"
+		       "Content-Transfer-Encoding: 8bit\r\n\r\nEs ging nicht: \xc3\xa4\r\n");
+	has(p.part[0], "<bob@b.test>:");
+	free(text);
+	// The postmaster reads our own words.
+	r.kind = PEN_DSN_POSTMASTER;
+	text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(text, "\r\nSubject: Kopie\r\n");
+	has(p.part[0], "Nobody else is told.");
+	free(text);
+	r.kind = PEN_DSN_DELAYED;
+	text = build(&r, &eight_bit);
+	has(text, "\r\nFrom: \"Late, very\" <late@gw.test>\r\n");
+	has(text, "\r\nSubject: Delayed Mail (still being retried)\r\n");
+	free(text);
+}
+
+static void smtputf8_mail_gets_the_form_of_rfc_6533_when_it_needs_it(void **state)
+{
+	struct pen_dsn_rcpt f[2] = {
+		refused("j\xc3\xb6rg@b.test", "550 no"), refused("bob@b.test", "550 no")};
+	struct pen_dsn_report r = report_for(f, 2, "Subject: hi\r\n\r\nb\r\n");
+	struct parts p;
+	bool eight_bit;
+
+	(void)state;
+	f[0].orcpt = PEN_SPAN_LIT("utf-8;J\\x{F6}rg+2B\\x{1F600}\\x{zz}@b.test");
+	r.smtputf8 = true;
+	char *text = build(&r, &eight_bit);
+	assert_true(eight_bit);
+	parse(text, &p);
+	has(text, "report-type=global-delivery-status;");
+	has(p.part[0], "<j\xc3\xb6rg@b.test>:");
+	has(p.part[1], "Content-Type: message/global-delivery-status\r\n"
+		       "Content-Transfer-Encoding: 8bit\r\n\r\n");
+	has(p.part[1],
+		"\r\nOriginal-Recipient: utf-8; J\xc3\xb6rg+\xf0\x9f\x98\x80\\x{zz}@b.test\r\n"
+		"Final-Recipient: utf-8; j\xc3\xb6rg@b.test\r\n");
+	has(p.part[1], "\r\nFinal-Recipient: rfc822; bob@b.test\r\n");
+	has(p.part[2], "Content-Type: message/global\r\n");
+	free(text);
+	r.headers_only = true;
+	text = build(&r, &eight_bit);
+	parse(text, &p);
+	has(p.part[2], "Content-Type: message/global-headers\r\n");
+	free(text);
+	// All of it ASCII: the plain form, with what RFC 6533 has for it.
+	f[0].addr = PEN_SPAN_LIT("eve@b.test");
+	text = build(&r, &eight_bit);
+	assert_false(eight_bit);
+	parse(text, &p);
+	has(text, "report-type=delivery-status;");
+	has(p.part[1], "Original-Recipient: utf-8; J\\x{F6}rg+\\x{1F600}\\x{zz}@b.test\r\n");
+	free(text);
+	// Without SMTPUTF8 nothing beyond ASCII gets out, whatever came in.
+	f[0].addr = PEN_SPAN_LIT("j\xc3\xb6rg@b.test");
+	r.smtputf8 = false;
+	text = build(&r, &eight_bit);
+	assert_false(eight_bit);
+	has(text, "rfc822; j??rg@b.test");
+	free(text);
+	// Bytes that are no UTF-8, and controls, are replaced there too.
+	r.smtputf8 = true;
+	f[0].addr = PEN_SPAN_LIT("\xc3\x28\xe2\x80\xa8\xc2\x85\xed\xa0\x80\xc3\xb6\r\n@b.test");
+	text = build(&r, &eight_bit);
+	has(text, "utf-8; ?(????????\xc3\xb6??@b.test");
+	free(text);
+}
+
 static void a_large_original_comes_as_its_header(void **state)
 {
 	struct pen_dsn_rcpt f = refused("bob@b.test", "550 no");
@@ -381,6 +528,10 @@ int main(void)
 		cmocka_unit_test(a_redacted_notification_has_no_body),
 		cmocka_unit_test(tls_required_no_is_passed_on),
 		cmocka_unit_test(success_is_reported_as_relayed),
+		cmocka_unit_test(a_delay_says_until_when_and_never_takes_the_body_along),
+		cmocka_unit_test(one_notification_may_tell_of_several_fates),
+		cmocka_unit_test(an_operators_text_replaces_ours),
+		cmocka_unit_test(smtputf8_mail_gets_the_form_of_rfc_6533_when_it_needs_it),
 		cmocka_unit_test(a_large_original_comes_as_its_header),
 		cmocka_unit_test(eight_bit_originals_are_marked),
 		cmocka_unit_test(an_unreadable_original_is_left_out),

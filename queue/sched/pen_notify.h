@@ -24,7 +24,8 @@ enum pen_notify_event {
 static inline enum pen_dsn_action pen_notify(
 	uint8_t notify, bool null_sender, enum pen_notify_event event, bool peer_dsn)
 {
-	if (null_sender || (notify & PEN_NOTIFY_NEVER) != 0)
+	// NEVER stands alone, so it is any mask without the others.
+	if (null_sender)
 		return PEN_ACTION_OF_KIND;
 	switch (event) {
 	case PEN_NOTIFY_FAILED:

@@ -39,6 +39,7 @@ PROGRAMS = [
 READ_ELSEWHERE = {
     "config_directory": "$config_directory in values",
     "mydomain": "$mydomain in values",
+    "bounce_template_file": "control/config/config.c",
     "egress_config": "control/config/config.c",
 }
 

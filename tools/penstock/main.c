@@ -73,6 +73,40 @@ static const struct verb verbs[] = {
 	{"tlsrpt", "send", "[DOMAIN] [--day DAY]", "send TLS reports now", verb_tlsrpt_send,
 		"Sends what waits, without its delay; of one domain or day if named.\n"
 		"  --day DAY   2026-11-21, yesterday, or today: the counts so far, which go on\n"},
+	{"suppression", "add", "ADDRESS [--tenant T] [--reason R] [--source S]",
+		"send no mail to an address or domain", verb_suppression_add,
+		"Suppresses user@domain, @domain (everybody there) or .domain (its subdomains),\n"
+		"for everybody or for the mail of one tenant.\n"
+		"  --tenant T   only for this tenant\n"
+		"  --reason R   a few words that senders are told\n"
+		"  --source S   operator (the default), bounce, complaint or import\n"},
+	{"suppression", "remove", "ADDRESS [--tenant T]", "take an address off the list",
+		verb_suppression_remove,
+		"Exit status 1 when it is not on the list.\n"
+		"  --tenant T   from this tenant's list\n"},
+	{"suppression", "check", "ADDRESS [--tenant T]", "is an address suppressed?",
+		verb_suppression_check,
+		"Shows the entry that suppresses an address, or \"not suppressed\".\n"
+		"  --tenant T   for mail of this tenant\n"},
+	{"suppression", "list", "[--tenant T]", "show the suppression list", verb_suppression_list,
+		"Shows all entries; with --json one object per line.\n"
+		"  --tenant T   only this tenant's; \"\" for those that hold for everybody\n"},
+	{"suppression", "export", "[FILE] [--tenant T] [--format csv|json]",
+		"write the suppression list to a file", verb_suppression_export,
+		"Writes CSV with the columns address, reason, source, since and tenant, or one\n"
+		"JSON object per line; to standard output without a FILE.\n"
+		"  --tenant T       only this tenant's\n"
+		"  --format FORMAT  csv or json; by default what the name of the file ends in\n"},
+	{"suppression", "import", "FILE [--tenant T] [--reason R] [--source S] [--format F]",
+		"read a suppression list from a file", verb_suppression_import,
+		"Reads what export writes, or one address per line; - is standard input. Entries\n"
+		"that are there are replaced. The first bad line ends it, and what came before\n"
+		"stays. Options are for entries that do not say it themselves.\n"
+		"  --tenant T       whose list\n"
+		"  --reason R       a few words that senders are told\n"
+		"  --source S       import (the default), bounce, complaint or operator\n"
+		"  --format FORMAT  csv or json; by default what the name of the file ends in\n"
+		"  --skip-bad       pass over bad lines; exit status 1 when there were any\n"},
 	{NULL, "stop", "", "stop the daemon", verb_stop,
 		"Asks the daemon to finish: no more mail is accepted, deliveries under way\n"
 		"end, the queue stays on disk.\n"},
@@ -160,6 +194,8 @@ static bool stray_option(const struct verb *v, const struct cli *cli)
 {
 	if (v->fn == verb_config_show || v->fn == verb_explain || v->fn == verb_tls_probe ||
 		v->fn == verb_tlsrpt_list || v->fn == verb_tlsrpt_show || v->fn == verb_tlsrpt_send)
+		return false;
+	if (v->group != NULL && strcmp(v->group, "suppression") == 0)
 		return false;
 	for (int i = 0; i < cli->argc; i++) {
 		if (cli->argv[i][0] == '-' && cli->argv[i][1] != '\0') {

@@ -57,6 +57,12 @@ int verb_tls_probe(struct cli *cli);
 int verb_tlsrpt_list(struct cli *cli);
 int verb_tlsrpt_show(struct cli *cli);
 int verb_tlsrpt_send(struct cli *cli);
+int verb_suppression_add(struct cli *cli);
+int verb_suppression_remove(struct cli *cli);
+int verb_suppression_check(struct cli *cli);
+int verb_suppression_list(struct cli *cli);
+int verb_suppression_export(struct cli *cli);
+int verb_suppression_import(struct cli *cli);
 
 // verbs.c: asks once, and shows the result as JSON or with `show`.
 int ask_and_show(struct cli *cli, const char *verb, json_t *args, void (*show)(FILE *, json_t *));

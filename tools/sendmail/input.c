@@ -122,6 +122,16 @@ bool message_has_field(struct pen_span m, const char *name)
 	return false;
 }
 
+struct pen_span message_header(struct pen_span m)
+{
+	struct pen_span field, name;
+	size_t at = 0;
+
+	while (next_field(m, &at, &field, &name))
+		;
+	return pen_span(m.p, at);
+}
+
 bool message_field_is(struct pen_span m, const char *name, const char *value)
 {
 	struct pen_span field, found;

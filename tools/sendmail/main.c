@@ -25,7 +25,8 @@ static _Noreturn void usage(const char *what)
 	fprintf(stderr,
 		"sendmail: %s\n"
 		"usage: sendmail [-ti] [-f sender] [-F name] [-C dir] [-S host:port] [-N notify]\n"
-		"                [-R full|hdrs] [-V envid] [-O name=value] [recipient ...]\n",
+		"                [-R full|hdrs] [-V envid] [-XV[delimiters]] [-O name=value]\n"
+		"                [recipient ...]\n",
 		what);
 	exit(EX_USAGE);
 }
@@ -77,6 +78,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'V':
 			check(request_envid(r, optarg, why, sizeof(why)), why);
+			break;
+		case 'X':
+			check(request_verp(r, optarg, why, sizeof(why)), why);
 			break;
 		case 'S':
 			o->target = optarg;
@@ -243,6 +247,49 @@ static void add_requiretls(struct pen_buf *m, const struct options *o)
 		message_add_field(m, "Require-TLS-ESMTP: yes\r\n");
 }
 
+static bool has_class(const char *list, const char *word)
+{
+	struct pen_span rest = pen_span_cstr(list);
+
+	while (rest.n > 0) {
+		size_t n = strcspn((const char *)rest.p, ", \t");
+		if (n > rest.n)
+			n = rest.n;
+		if (pen_span_ieq(pen_span(rest.p, n), pen_span_cstr(word)))
+			return true;
+		rest = pen_span_from(rest, n + 1);
+	}
+	return false;
+}
+
+static bool is_ascii(struct pen_span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] > 127)
+			return false;
+	}
+	return true;
+}
+
+// A program that knows nothing of SMTPUTF8 may still need it: smtputf8_autodetect_classes.
+static void detect_utf8(
+	struct options *o, const struct pen_buf *m, const char *sender, const struct addresses *to)
+{
+	bool plain = is_ascii(message_header(pen_buf_span(m))) && is_ascii(pen_span_cstr(sender));
+	struct pen_params p;
+
+	for (size_t i = 0; plain && i < to->n; i++)
+		plain = is_ascii(pen_span_cstr(to->item[i]));
+	if (plain || o->requests.smtputf8 != REQUEST_UNSET)
+		return;
+	bool known = pen_tool_params(o->directory, &p) == 0;
+	if (!known ||
+		(p.smtputf8_enable && (has_class(p.smtputf8_autodetect_classes, "sendmail") ||
+					      has_class(p.smtputf8_autodetect_classes, "all"))))
+		o->requests.smtputf8 = REQUEST_FOUND;
+	pen_params_fini(&p);
+}
+
 static const char *login(void)
 {
 	struct passwd *pw = getpwuid(getuid());
@@ -250,7 +297,7 @@ static const char *login(void)
 	return pw != NULL ? pw->pw_name : "nobody";
 }
 
-static int deliver(const struct options *o, struct addresses *to)
+static int deliver(struct options *o, struct addresses *to)
 {
 	struct pen_buf m = PEN_BUF_INIT;
 	char sender[320], target[320], why[512];
@@ -271,6 +318,7 @@ static int deliver(const struct options *o, struct addresses *to)
 	bare(o->sender != NULL ? o->sender : login(), sender, sizeof(sender));
 	add_from(&m, o, sender);
 	add_requiretls(&m, o);
+	detect_utf8(o, &m, sender, to);
 	find_target(o, target, sizeof(target));
 	struct submission s = {
 		.sender = sender, .to = to, .content = pen_buf_span(&m), .requests = &o->requests};

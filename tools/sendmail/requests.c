@@ -85,6 +85,27 @@ enum request_result request_ret(struct requests *r, const char *text, char *why,
 	return REQUEST_TAKEN;
 }
 
+enum request_result request_verp(struct requests *r, const char *text, char *why, size_t cap)
+{
+	size_t n = strlen(text);
+
+	if (text[0] != 'V')
+		return REQUEST_TAKEN;
+	if (n != 1 && n != 3) {
+		snprintf(why, cap, "-X%.40s: accepted is -XV, or -XV and two delimiters", text);
+		return REQUEST_WRONG;
+	}
+	for (size_t i = 1; i < n; i++) {
+		if (text[i] <= ' ' || text[i] > '~') {
+			snprintf(why, cap, "-XV: accepted as delimiters is punctuation");
+			return REQUEST_WRONG;
+		}
+	}
+	r->verp = true;
+	snprintf(r->verp_delims, sizeof(r->verp_delims), "%s", text + 1);
+	return REQUEST_TAKEN;
+}
+
 // xtext of RFC 3461 4, for text of printable ASCII.
 enum request_result request_envid(struct requests *r, const char *text, char *why, size_t cap)
 {

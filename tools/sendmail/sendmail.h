@@ -30,6 +30,8 @@ int message_recipients(struct pen_buf *m, struct addresses *to, char *why, size_
 // Is there a field of this name in the header block?
 bool message_has_field(struct pen_span m, const char *name);
 
+// The header block, without the empty line that ends it.
+struct pen_span message_header(struct pen_span m);
 // Has the header block a field `name` with that value, in any case?
 bool message_field_is(struct pen_span m, const char *name, const char *value);
 // Puts a complete field on top of the message, which begins with a field.
@@ -39,13 +41,16 @@ void message_add_field(struct pen_buf *m, const char *field);
 
 #define ENVID_MAX 100 // RFC 3461 4.4
 
-enum request_switch { REQUEST_UNSET, REQUEST_NO, REQUEST_YES };
+// FOUND: not asked for, but the message looks like it.
+enum request_switch { REQUEST_UNSET, REQUEST_NO, REQUEST_YES, REQUEST_FOUND };
 
 struct requests {
 	enum request_switch requiretls, smtputf8;
 	char notify[32];           // as in NOTIFY=, "" when not given
 	const char *ret;           // as in RET=, NULL
 	char envid[ENVID_MAX + 4]; // xtext, ""
+	bool verp;
+	char verp_delims[4]; // "": the gateway's own
 };
 
 enum request_result {
@@ -57,6 +62,8 @@ enum request_result {
 enum request_result request_option(struct requests *r, const char *text, char *why, size_t cap);
 enum request_result request_notify(struct requests *r, const char *text, char *why, size_t cap);
 enum request_result request_ret(struct requests *r, const char *text, char *why, size_t cap);
+// What follows -X: "V" or "V+="; the log files that Sendmail knows are ignored.
+enum request_result request_verp(struct requests *r, const char *text, char *why, size_t cap);
 enum request_result request_envid(struct requests *r, const char *text, char *why, size_t cap);
 
 // submit.c

@@ -233,6 +233,15 @@ static void options_need_a_value_and_two_of_them_have_a_meaning(void **state)
 	assert_int_equal(r.requiretls, REQUEST_UNSET);
 	assert_int_equal(asked(request_option, "requiretls=", &r), REQUEST_IGNORED);
 	assert_int_equal(asked(request_option, "smtputf8=1", &r), REQUEST_IGNORED);
+	assert_int_equal(request_verp(&r, "/tmp/log", why, sizeof(why)), REQUEST_TAKEN);
+	assert_false(r.verp);
+	assert_int_equal(request_verp(&r, "V", why, sizeof(why)), REQUEST_TAKEN);
+	assert_true(r.verp);
+	assert_string_equal(r.verp_delims, "");
+	assert_int_equal(request_verp(&r, "V+=", why, sizeof(why)), REQUEST_TAKEN);
+	assert_string_equal(r.verp_delims, "+=");
+	assert_int_equal(request_verp(&r, "V+", why, sizeof(why)), REQUEST_WRONG);
+	assert_int_equal(request_verp(&r, "V+ ", why, sizeof(why)), REQUEST_WRONG);
 	assert_int_equal(asked(request_option, "requiretls", &r), REQUEST_WRONG);
 	assert_int_equal(asked(request_option, "QueueDirectory", &r), REQUEST_WRONG);
 	assert_int_equal(asked(request_option, "QueueDirectory=/x", &r), REQUEST_TAKEN);

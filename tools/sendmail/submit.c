@@ -21,7 +21,7 @@ struct client {
 	char line[LINE_MAX_BYTES]; // the last reply line
 	char in[LINE_MAX_BYTES];
 	size_t in_n, in_at;
-	bool eight_bit_offered, size_offered, dsn_offered, utf8_offered;
+	bool eight_bit_offered, size_offered, dsn_offered, utf8_offered, verp_offered;
 	char *why;
 	size_t cap;
 };
@@ -97,6 +97,8 @@ static int reply(struct client *c)
 			c->dsn_offered = true;
 		if (l[3] != '\0' && strcasecmp(l + 4, "SMTPUTF8") == 0)
 			c->utf8_offered = true;
+		if (l[3] != '\0' && strcasecmp(l + 4, "XVERP") == 0)
+			c->verp_offered = true;
 		if (l[3] != '-')
 			return (l[0] - '0') * 100 + (l[1] - '0') * 10 + l[2] - '0';
 	}
@@ -197,7 +199,11 @@ static void ask_mail(struct client *c, const struct requests *r, char *out, size
 		n += (size_t)snprintf(out + n, cap - n, " RET=%s", r->ret);
 	if (c->dsn_offered && r->envid[0] != '\0')
 		n += (size_t)snprintf(out + n, cap - n, " ENVID=%s", r->envid);
-	if (r->smtputf8 == REQUEST_YES && c->utf8_offered)
+	if (r->verp && r->verp_delims[0] != '\0')
+		n += (size_t)snprintf(out + n, cap - n, " XVERP=%s", r->verp_delims);
+	else if (r->verp)
+		n += (size_t)snprintf(out + n, cap - n, " XVERP");
+	if (r->smtputf8 >= REQUEST_YES && c->utf8_offered)
 		snprintf(out + n, cap - n, " SMTPUTF8");
 	else if (r->smtputf8 == REQUEST_YES)
 		fprintf(stderr,
@@ -211,6 +217,11 @@ static int envelope(struct client *c, const struct submission *s)
 
 	if (c->size_offered)
 		snprintf(size, sizeof(size), " SIZE=%zu", s->content.n);
+	// Without it bounces would not say whose they are: better not to send at all.
+	if (s->requests->verp && !c->verp_offered)
+		return fail(c, EX_UNAVAILABLE,
+			"-XV: the gateway does not offer XVERP: smtpd_authorized_verp_clients says "
+			"to whom");
 	bool eight = c->eight_bit_offered && has_high_byte(s->content);
 	char asked[200];
 	ask_mail(c, s->requests, asked, sizeof(asked));

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What submission asks about tenants and suppressed recipients, and what the logs say
+// of recipients that were deleted for it.
+
+#include "pen_gateway.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+// "bounce: bad-mailbox", or only the source.
+static void describe(const struct pen_suppression_hit *hit, char *why, size_t cap)
+{
+	snprintf(why, cap, "%s%s%s", pen_suppression_source_word(hit->source),
+		hit->reason[0] != '\0' ? ": " : "", hit->reason);
+}
+
+bool pen_suppressed(void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap)
+{
+	struct pen_gateway *g = ctx;
+	struct pen_suppression_hit hit;
+
+	if (!pen_suppression_find(g->suppression, tenant, rcpt, &hit))
+		return false;
+	describe(&hit, why, cap);
+	return true;
+}
+
+static bool take(char out[PEN_CLASS_NAME_MAX + 1], struct pen_span name)
+{
+	if (!pen_class_name_valid(name))
+		return false;
+	memcpy(out, name.p, name.n);
+	out[name.n] = '\0';
+	return true;
+}
+
+// The address, then "@domain"; "tenant" or "tenant/campaign".
+int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+{
+	struct pen_gateway *g = ctx;
+	const struct pen_maps *maps = &g->config->sender_tenant_maps;
+	const uint8_t *at = sender.n > 0 ? memrchr(sender.p, '@', sender.n) : NULL;
+	struct pen_map_hit hit;
+
+	if (maps->n == 0)
+		return 0;
+	enum pen_map_status st =
+		pen_maps_lookup(maps, sender.n > 0 ? sender : PEN_SPAN_LIT("<>"), &hit);
+	if (st == PEN_MAP_MISSING && at != NULL)
+		st = pen_maps_lookup(maps, pen_span(at, sender.n - (size_t)(at - sender.p)), &hit);
+	if (st == PEN_MAP_MISSING)
+		return 0;
+	struct pen_span value = st == PEN_MAP_FOUND ? hit.value : pen_span(NULL, 0);
+	ptrdiff_t slash = pen_span_find(value, '/');
+	struct pen_span tenant = slash >= 0 ? pen_span(value.p, (size_t)slash) : value;
+	// What a pattern made is looked at here for the first time.
+	if (st == PEN_MAP_FOUND && take(out->tenant, tenant) &&
+		(slash < 0 || take(out->campaign, pen_span_from(value, (size_t)slash + 1))))
+		return 0;
+	pen_maillog_line(g->maillog, "cleanup",
+		"warning: sender_tenant_maps: %s for sender <%.*s>: the mail is refused for now",
+		st == PEN_MAP_FOUND ? "the value is no tenant" : "lookup failed",
+		PEN_SPAN_ARG(sender));
+	return -EIO;
+}
+
+bool pen_zone_known(void *ctx, const char *zone)
+{
+	char path[128];
+	struct stat st;
+
+	(void)ctx;
+	if (strcmp(zone, "UTC") == 0)
+		return true;
+	snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", zone);
+	return strstr(zone, "..") == NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+// ---- logs
+
+static json_t *text_json(struct pen_span s)
+{
+	json_t *text = json_stringn(s.n > 0 ? (const char *)s.p : "", s.n);
+
+	return text != NULL ? text : json_string("");
+}
+
+static void log_deleted(struct pen_gateway *g, const char *queue_id, struct pen_span sender,
+	struct pen_span rcpt, const struct pen_mail_class *klass, const char *why)
+{
+	pen_maillog_line(g->maillog, "cleanup",
+		"%s: to=<%.*s>, relay=none, delay=0, delays=0/0/0/0, dsn=5.7.1, status=deleted "
+		"(suppressed: %s)",
+		queue_id, PEN_SPAN_ARG(rcpt), why);
+	if (g->events == NULL)
+		return;
+	json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:{s:i,s:{s:i,s:i,s:i},s:o,s:s},s:I,s:s,s:s}",
+		"type", "Suppressed", "id", queue_id, "sender", text_json(sender), "recipient",
+		text_json(rcpt), "response", "code", 550, "enhanced_code", "class", 5, "subject", 7,
+		"detail", 1, "content", text_json(pen_span_cstr(why)), "command", "", "timestamp",
+		(json_int_t)(pen_clock_wall() / PEN_US_PER_S), "fate", "deleted", "by",
+		"suppression list");
+	if (o != NULL && klass != NULL && klass->tenant.n > 0)
+		json_object_set_new(o, "tenant", text_json(klass->tenant));
+	char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+	if (text != NULL)
+		pen_maillog_record(g->events, text, strlen(text));
+	free(text);
+	json_decref(o);
+}
+
+void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m)
+{
+	char why[PEN_SUPPRESSION_REASON_MAX + 40];
+
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		if (m->rcpt[i].fate != PEN_FATE_DELETED)
+			continue;
+		if (!pen_suppressed(g, m->klass->tenant, m->rcpt[i].addr, why, sizeof(why)))
+			snprintf(why, sizeof(why), "no longer listed"); // in this moment
+		log_deleted(g, m->queue_id, m->sender, m->rcpt[i].addr, m->klass, why);
+	}
+}
+
+void pen_suppression_dropped(
+	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why)
+{
+	log_deleted(ctx, mail->queue_id, mail->sender, rcpt, NULL, why);
+}
