@@ -129,7 +129,8 @@ static bool take_time(struct pen_span *s, int32_t hours_max, int32_t *out)
 		take(s, '+');
 	if (!take_number(s, hours_max, &h))
 		return false;
-	if (take(s, ':') && (!take_number(s, 59, &m) || (take(s, ':') && !take_number(s, 59, &sec))))
+	if (take(s, ':') &&
+		(!take_number(s, 59, &m) || (take(s, ':') && !take_number(s, 59, &sec))))
 		return false;
 	*out = h * 3600 + m * 60 + sec;
 	if (minus)

@@ -18,18 +18,18 @@
 
 // A change of the clock by the rule of a footer.
 struct pen_zone_change {
-	uint8_t form;          // 'M' month, week, weekday; 'J' day without 29 February; 'N' day
-	uint16_t month, week;  // 'M'
-	uint16_t day;          // 'M': weekday, 0 Sunday; else the day of the year
-	int32_t time;          // seconds after that day's midnight, may be negative
+	uint8_t form;         // 'M' month, week, weekday; 'J' day without 29 February; 'N' day
+	uint16_t month, week; // 'M'
+	uint16_t day;         // 'M': weekday, 0 Sunday; else the day of the year
+	int32_t time;         // seconds after that day's midnight, may be negative
 };
 
 struct pen_zone {
 	const uint8_t *times, *indexes, *types;
 	uint32_t ntimes, ntypes;
-	uint8_t width; // of a time: 4 or 8 bytes
-	bool has_rule; // the footer's
-	bool has_dst;  // and it changes the clock twice a year
+	uint8_t width;    // of a time: 4 or 8 bytes
+	bool has_rule;    // the footer's
+	bool has_dst;     // and it changes the clock twice a year
 	int32_t std, dst; // seconds east of UTC
 	struct pen_zone_change to_dst, to_std;
 };

@@ -172,7 +172,8 @@ static void what_is_no_zone_file_is_refused(void **state)
 
 static void names_stay_inside_their_folder(void **state)
 {
-	static const char *const good[] = {"Europe/Berlin", "UTC", "Etc/GMT+5", "America/Port-au-Prince"};
+	static const char *const good[] = {
+		"Europe/Berlin", "UTC", "Etc/GMT+5", "America/Port-au-Prince"};
 	static const char *const bad[] = {"", "/etc/passwd", "../x", "a/../../b", "a.b", "a b",
 		"Europe/Berlin/which_is_much_too_long_for_any_zone"};
 

@@ -7,8 +7,8 @@ static struct pen_dsn dsn(unsigned detail, const char *text)
 {
 	struct pen_dsn d;
 
-	pen_dsn_set(&d, 4, 7, detail, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT, "%s",
-		text);
+	pen_dsn_set(
+		&d, 4, 7, detail, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT, "%s", text);
 	d.reply = 451;
 	return d;
 }

@@ -7,6 +7,7 @@
 // What is looked up where it is needed, on the queue thread, or given to the scheduler anew.
 // Everything else was handed to a part that keeps it: a listener, DNS, TLS.
 static const char *const live[] = {
+	"bounce_template_file",
 	"bounce_queue_lifetime",
 	"bounce_size_limit",
 	"compatibility_level",
@@ -29,6 +30,7 @@ static const char *const live[] = {
 	"in_doubt_delay",
 	"in_doubt_policy",
 	"initial_destination_concurrency",
+	"lmtp_assume_final",
 	"lmtp_destination_concurrency_limit",
 	"lmtp_destination_recipient_limit",
 	"lmtp_initial_destination_concurrency",
@@ -40,6 +42,7 @@ static const char *const live[] = {
 	"queue_minfree",
 	"relayhost",
 	"requiretls_redact_dsn",
+	"sender_tenant_maps",
 	"smtp_connect_timeout",
 	"smtp_connection_cache_time_limit",
 	"smtp_connection_reuse_count_limit",

@@ -73,8 +73,8 @@ static struct known *load(const struct pen_zones *z, const char *name)
 	return k;
 }
 
-bool pen_zones_at(struct pen_zones *z, const char *name, pen_wall_us at, int32_t *offset,
-	pen_wall_us *until)
+bool pen_zones_at(
+	struct pen_zones *z, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until)
 {
 	struct known **i = &z->first;
 

@@ -17,5 +17,5 @@ void pen_zones_free(struct pen_zones *z);            // NULL is fine
 
 // Seconds east of UTC at `at`, and until when that holds. False: there is no such
 // zone, or its name leads out of the folder.
-bool pen_zones_at(struct pen_zones *z, const char *name, pen_wall_us at, int32_t *offset,
-	pen_wall_us *until);
+bool pen_zones_at(
+	struct pen_zones *z, const char *name, pen_wall_us at, int32_t *offset, pen_wall_us *until);

@@ -238,7 +238,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 		entry_arm(s, e, s->wall + RETRY_AFTER);
 		return;
 	}
-	pen_wheel_disarm(&s->entry_wheel, &e->timer);
+	calendar_disarm(&s->calendar, &e->timer);
 	struct pen_sched_submission sub = {
 		.token = e->m->id,
 		.original = e->m,
@@ -296,10 +296,10 @@ static bool wants_delays(const struct entry *e, uint32_t i)
 
 pen_wall_us bounce_delay_at(const struct pen_sched *s, const struct entry *e)
 {
-	const uint32_t never = PEN_MESSAGE_DELAY_TOLD | PEN_MESSAGE_DSN | PEN_MESSAGE_HOLD |
-			       PEN_MESSAGE_EXPIRE;
-	bool waits = e->state == ENTRY_DEFERRED || e->state == ENTRY_ACTIVE ||
-		     e->state == ENTRY_WAITING;
+	const uint32_t never =
+		PEN_MESSAGE_DELAY_TOLD | PEN_MESSAGE_DSN | PEN_MESSAGE_HOLD | PEN_MESSAGE_EXPIRE;
+	bool waits =
+		e->state == ENTRY_DEFERRED || e->state == ENTRY_ACTIVE || e->state == ENTRY_WAITING;
 
 	if (s->cfg.delay_warning_time == 0 || !waits || e->warned || e->deleting ||
 		(e->m->flags & never) != 0 || e->m->sender.n == 0 || s->stopping)

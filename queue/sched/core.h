@@ -10,6 +10,7 @@
 // so a caller must not touch it behind them unless it holds entry->guard. Sites
 // and next hops are freed only by pen_sched_poll.
 
+#include "calendar.h"
 #include "link.h"
 #include "pen_err.h"
 #include "pen_feedback.h"
@@ -73,7 +74,7 @@ struct failure {
 	const struct pen_note *note; // may be NULL
 	uint32_t rcpt;
 	uint8_t fate;
-	bool final; // DELIVERED to a mailbox
+	bool final;   // DELIVERED to a mailbox
 	bool ordered; // by an operator: no delivery's result
 };
 
@@ -140,9 +141,9 @@ struct nexthop {
 	struct link waiting;     // jobs
 	struct link settling;    // in pen_sched.settling
 	struct timer timer;
-	struct site *site; // ROUTED
-	const struct pen_note *why;  // FAILED
-	struct job *batch; // only inside entry_activate
+	struct site *site;          // ROUTED
+	const struct pen_note *why; // FAILED
+	struct job *batch;          // only inside entry_activate
 	uint32_t batch_left;
 	uint32_t njobs;
 	uint32_t epoch; // of the last flush when it FAILED
@@ -210,12 +211,13 @@ struct pen_sched {
 	struct pen_feedback_rules feedback;
 	struct pen_rand rand;
 	struct pen_siphash_key key;
-	struct pen_wheel entry_wheel, wheel;
+	struct calendar calendar; // entries
+	struct pen_wheel wheel;   // all else
 	struct table entries, nexthops, sites, resolving;
 	struct link all_entries, all_sites;
 	struct scan scan[SCANS];
 	uint32_t scan_turn;
-	uint64_t doubtful; // recipients queued and in doubt
+	uint64_t doubtful;           // recipients queued and in doubt
 	struct link hungry, wanting; // sites that wait for a lease: without one, and others
 	struct link idle, blocked;   // leases
 	struct link graves;          // ended leases, through in_site
@@ -250,7 +252,7 @@ struct result {
 	struct site *site;                   // may be NULL
 	const struct lease *lease;           // may be NULL
 	const struct pen_delivery *delivery; // may be NULL
-	struct pen_sched_match match; // what it means; klass NULL: nothing is known
+	struct pen_sched_match match;        // what it means; klass NULL: nothing is known
 	bool in_doubt;
 	bool retry_is_safe;
 	char relay[RELAY_MAX]; // filled on demand when there is a lease

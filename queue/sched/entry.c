@@ -192,7 +192,7 @@ void entry_free(struct pen_sched *s, struct entry *e)
 	}
 	if (e->m->content != NULL)
 		s->content_bytes -= e->m->content_len;
-	pen_wheel_disarm(&s->entry_wheel, &e->timer);
+	calendar_disarm(&s->calendar, &e->timer);
 	table_remove(&s->entries, &e->node);
 	leave_scans(s, e);
 	link_remove(&e->all);
@@ -227,7 +227,7 @@ static void put_back(struct pen_sched *s, struct entry *e)
 	e->active_at = 0;
 	if (e->m->flags & PEN_MESSAGE_HOLD) {
 		entry_set_state(s, e, ENTRY_HOLD);
-		pen_wheel_disarm(&s->entry_wheel, &e->timer);
+		calendar_disarm(&s->calendar, &e->timer);
 	} else {
 		entry_park(s, e, next);
 	}

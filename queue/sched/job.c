@@ -77,7 +77,8 @@ void job_suspend(struct pen_sched *s, struct job *j, struct site *site)
 		&why, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE, "no reason kept");
 	if (site->why != NULL)
 		pen_note_to_dsn(site->why, &why);
-	pen_trouble_text(&why, site->why != NULL ? pen_note_relay(site->why) : "", text, sizeof(text));
+	pen_trouble_text(
+		&why, site->why != NULL ? pen_note_relay(site->why) : "", text, sizeof(text));
 	pen_dsn_set(&d, 4, why.subject, why.detail, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL,
 		PEN_STAGE_NONE, "delivery temporarily suspended: %s", text);
 	job_finish(s, j, &r);

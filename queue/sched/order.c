@@ -130,7 +130,7 @@ bool order_hold(struct pen_sched *s, struct entry *e)
 	entry_record(s, e, false);
 	if (e->state == ENTRY_DEFERRED || e->state == ENTRY_SCHEDULED) {
 		entry_set_state(s, e, ENTRY_HOLD);
-		pen_wheel_disarm(&s->entry_wheel, &e->timer);
+		calendar_disarm(&s->calendar, &e->timer);
 	} else if (e->state != ENTRY_BOUNCING) {
 		settle_now(s, e);
 	}

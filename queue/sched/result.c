@@ -379,7 +379,7 @@ static void expiry_text(const struct pen_sched *s, const struct entry *e, struct
 	uint16_t reply = d->reply;
 	pen_wall_rfc5322(when, sizeof(when), x->not_after);
 	pen_dsn_set(d, d->klass, d->subject, d->detail, (enum pen_dsn_scope)d->scope,
-		(enum pen_dsn_origin)d->origin, (enum pen_smtp_stage)d->stage, 
+		(enum pen_dsn_origin)d->origin, (enum pen_smtp_stage)d->stage,
 		"its sender asked not to send it after %s; %s", when, last);
 	d->reply = reply;
 }
@@ -387,9 +387,8 @@ static void expiry_text(const struct pen_sched *s, const struct entry *e, struct
 static bool give_up(struct pen_sched *s, struct entry *e, uint32_t rcpt, bool ordered)
 {
 	struct pen_dsn d;
-	struct result r = {.dsn = &d,
-		.source = PEN_TROUBLE_ROUTE,
-		.in_doubt = e->m->rcpt[rcpt].doubts > 0};
+	struct result r = {
+		.dsn = &d, .source = PEN_TROUBLE_ROUTE, .in_doubt = e->m->rcpt[rcpt].doubts > 0};
 	const struct pen_note *note = entry_note(e, rcpt);
 
 	if (note != NULL)

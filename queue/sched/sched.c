@@ -112,6 +112,7 @@ static void free_tables(struct pen_sched *s)
 	free(s->source[1]);
 	free(s->change);
 	free(s->hop);
+	calendar_fini(&s->calendar);
 	free(s->failed);
 	free(s->chosen);
 	free(s);
@@ -138,13 +139,13 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	pen_rand_seed(&s->rand, cfg->seed);
 	s->key.k0 = pen_rand_u64(&s->rand);
 	s->key.k1 = pen_rand_u64(&s->rand);
-	pen_wheel_init(&s->entry_wheel, now);
 	pen_wheel_init(&s->wheel, now);
 	init_lists(s);
 	init_postmaster(s);
-	if (!table_init(&s->entries, 4096) || !table_init(&s->nexthops, 1024) ||
-		!table_init(&s->sites, 1024) || !table_init(&s->resolving, 256) ||
-		!init_sources(s, cfg) || (cfg->ntransports > 0 && s->cfg.transport == NULL)) {
+	if (!calendar_init(&s->calendar, now) || !table_init(&s->entries, 4096) ||
+		!table_init(&s->nexthops, 1024) || !table_init(&s->sites, 1024) ||
+		!table_init(&s->resolving, 256) || !init_sources(s, cfg) ||
+		(cfg->ntransports > 0 && s->cfg.transport == NULL)) {
 		free_tables(s);
 		return NULL;
 	}
@@ -283,7 +284,7 @@ uint32_t pen_sched_poll(struct pen_sched *s, uint32_t budget)
 {
 	uint32_t n = pen_wheel_advance(&s->wheel, s->now, budget, fire_other, s);
 
-	n += pen_wheel_advance(&s->entry_wheel, s->now, budget, fire_entry, s);
+	n += calendar_advance(&s->calendar, s->now, budget, fire_entry, s);
 	retry_blocked(s);
 	turn_serve(s);
 	while (n < budget && !link_empty(&s->settling))
@@ -306,7 +307,7 @@ pen_time_us pen_sched_next(const struct pen_sched *s)
 {
 	if (!link_empty(&s->settling) || !link_empty(&s->draining) || !link_empty(&s->reap))
 		return s->now;
-	pen_time_us t = pen_time_min(pen_wheel_next(&s->wheel), pen_wheel_next(&s->entry_wheel));
+	pen_time_us t = pen_time_min(pen_wheel_next(&s->wheel), calendar_next(&s->calendar));
 	bool may_open = s->nhungry + s->nwanting > 0 && s->nleases < s->cfg.lease_limit;
 	if (!link_empty(&s->blocked) || may_open)
 		t = pen_time_min(t, s->now + BLOCKED_RETRY);

@@ -218,8 +218,8 @@ static void doubts_and_their_time_survive_a_restart(void **state)
 	w->edit = make_doubtful;
 	world_recover(w, "s@x", "a@b.test", world_wall(w) - 100 * S, world_wall(w) + 800 * S, 0);
 	// Beside another recipient its own time is not known: it begins anew.
-	world_recover(w, "s@x", "a@c.test,b@c.test", world_wall(w) - 100 * S,
-		world_wall(w) + 200 * S, 0);
+	world_recover(
+		w, "s@x", "a@c.test,b@c.test", world_wall(w) - 100 * S, world_wall(w) + 200 * S, 0);
 	w->edit = NULL;
 	assert_int_equal(world_stats(w).doubtful, 2);
 	world_wait(w, 301 * S);
@@ -410,7 +410,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			mail_in_doubt_is_recorded_visible_and_tried_once_more_after_the_delay),
-		cmocka_unit_test(in_doubt_twice_it_waits_until_it_expires_and_the_sender_hears_of_it),
+		cmocka_unit_test(
+			in_doubt_twice_it_waits_until_it_expires_and_the_sender_hears_of_it),
 		cmocka_unit_test(an_operator_may_send_it_again),
 		cmocka_unit_test(with_retry_mail_in_doubt_waits_as_any_other),
 		cmocka_unit_test(a_definite_no_ends_the_doubt_with_a_bounce),

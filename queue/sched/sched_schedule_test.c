@@ -236,7 +236,7 @@ static void after_its_last_moment_it_expires_and_the_sender_reads_why(void **sta
 	uint64_t id = add(w, (struct pen_message_extra){.not_after = world_wall(w) + HOUR});
 	uint64_t late = add(w, (struct pen_message_extra){.not_after = world_wall(w) - S});
 	uint64_t never = add(w, (struct pen_message_extra){.window = in_utc(9, 10),
-						  .not_after = world_wall(w) + 2 * HOUR});
+					.not_after = world_wall(w) + 2 * HOUR});
 
 	assert_int_equal(world_fate(w, late, 0), PEN_FATE_EXPIRED);
 	for (int i = 0; i < 61; i++) {

@@ -6,6 +6,8 @@
 #include "pen_test.h"
 #include "sched_world.h"
 
+#include "pen_sched_select.h"
+
 #include <errno.h>
 
 #define S PEN_US_PER_S
@@ -14,7 +16,8 @@
 struct sim {
 	struct world *w;
 	struct pen_rand r;
-	bool calm; // the end: nothing new, no trouble but what answers bring
+	uint64_t walk; // where an order to many stopped
+	bool calm;     // the end: nothing new, no trouble but what answers bring
 };
 
 static struct pen_rand sim_seed_rand;
@@ -41,6 +44,10 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->failed_cohort_limit = (uint32_t)pen_rand_below(r, 4);
 	cfg->positive_feedback.scale = (enum pen_feedback_scale)pen_rand_below(r, 3);
 	cfg->negative_feedback.base = (double)pen_rand_below(r, 11) / 10;
+	cfg->in_doubt_policy = (enum pen_in_doubt_policy)pen_rand_below(r, 3);
+	cfg->in_doubt_delay = (pen_time_us)pen_rand_below(r, 4000) * S;
+	cfg->delay_warning_time = (pen_time_us)pen_rand_below(r, 3) * 3600 * S;
+	cfg->confirm_delay_cleared = pen_rand_below(r, 2) == 0;
 	cfg->seed = pen_rand_u64(r);
 }
 
@@ -53,6 +60,34 @@ static void random_notify(struct pen_message *m)
 {
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		m->rcpt[i].notify = (uint8_t)((m->arrival / 7 + i * 5) % 16);
+}
+
+static struct sim *editing;
+
+// Somebody's mail, perhaps with a schedule.
+static void random_edit(struct pen_message *m)
+{
+	struct sim *sim = editing;
+
+	if (below(sim, 3) == 0)
+		random_notify(m);
+	if (below(sim, 3) == 0)
+		m->klass =
+			pen_mail_class_get(below(sim, 2) ? PEN_SPAN_LIT("t1") : PEN_SPAN_LIT("t2"),
+				pen_span(NULL, 0), pen_span(NULL, 0), PEN_PRIORITY_NORMAL);
+	if (below(sim, 6) != 0)
+		return;
+	m->extra = calloc(1, sizeof(*m->extra));
+	if (below(sim, 2) == 0)
+		m->extra->not_before = m->arrival + (pen_time_us)below(sim, 72000) * S;
+	if (below(sim, 3) == 0)
+		m->extra->not_after = m->arrival + (pen_time_us)below(sim, 100000) * S;
+	if (below(sim, 2) == 0)
+		m->extra->window = (struct pen_send_window){.days = (uint8_t)(1 + below(sim, 127)),
+			.from = (uint16_t)below(sim, 1440),
+			.to = (uint16_t)below(sim, 1441)};
+	if (below(sim, 4) == 0)
+		strcpy(m->extra->window.zone, "Some/Where");
 }
 
 static void random_mail(struct sim *sim)
@@ -70,7 +105,8 @@ static void random_mail(struct sim *sim)
 		strcat(rcpts, one);
 	}
 	const char *sender = below(sim, 8) == 0 ? "" : "s@f.test";
-	w->edit = below(sim, 3) == 0 ? random_notify : NULL;
+	editing = sim;
+	w->edit = random_edit;
 	switch (below(sim, 12)) {
 	case 1:
 		world_recover(w, sender, rcpts, world_wall(w), 0, PEN_MESSAGE_REQUIRETLS);
@@ -148,6 +184,49 @@ static void random_worker(struct sim *sim)
 	}
 }
 
+// An order to many; the walks are left where they are.
+static void random_order(struct sim *sim)
+{
+	static const char *const domains[] = {"a.test", "b.test", "c.test"};
+	struct world *w = sim->w;
+	struct pen_sched_selector which = {.id = 0};
+	struct pen_sched_order order = {
+		.action = (enum pen_sched_action)below(sim, PEN_ACTION_MOVE + 1),
+		.pool = PEN_SPAN_LIT("p"),
+		.no_notice = below(sim, 2) == 0};
+	struct pen_sched_tally tally = {0};
+
+	if (below(sim, 3) == 0)
+		order.route = PEN_SPAN_LIT("smtp:a.test");
+	switch (below(sim, 8)) {
+	case 0:
+		which.tenant = PEN_SPAN_LIT("t1");
+		break;
+	case 1:
+		which.in_doubt = true;
+		break;
+	case 2:
+		which.states = 1u << below(sim, 6);
+		break;
+	case 3:
+		which.site = PEN_SPAN_LIT("mx1.b.test");
+		break;
+	case 4:
+		which.older_than = (pen_time_us)below(sim, 5000) * S;
+		break;
+	case 5:
+		which.id = 1000 + below(sim, w->nstored);
+		break;
+	default:
+		which.domain = pen_span_cstr(domains[below(sim, 3)]);
+	}
+	sim->walk = pen_sched_apply(w->s, &which, &order, below(sim, 2) == 0 ? sim->walk : 0,
+		1 + below(sim, 20), &tally, NULL, NULL);
+	struct pen_why why;
+	for (uint64_t id = 1000; id < 1000 + w->nstored; id += 1 + below(sim, 20))
+		pen_sched_why(w->s, id, &why);
+}
+
 static void random_operator(struct sim *sim)
 {
 	struct world *w = sim->w;
@@ -155,7 +234,12 @@ static void random_operator(struct sim *sim)
 	if (w->nstored == 0)
 		return;
 	uint64_t id = 1000 + below(sim, w->nstored);
-	switch (below(sim, 6)) {
+	switch (below(sim, 9)) {
+	case 6:
+	case 7:
+	case 8:
+		random_order(sim);
+		break;
 	case 0:
 		pen_sched_delete(w->s, id);
 		break;
@@ -197,6 +281,11 @@ static void random_step(struct sim *sim)
 		w->one_site = below(sim, 4) == 0;
 		w->shuffle = below(sim, 2);
 		w->ttl = (pen_time_us)below(sim, 1000) * S;
+		w->klass = below(sim, 2) == 0 ? "some" : NULL;
+		w->greylisted = w->klass != NULL && below(sim, 2) == 0;
+		w->zone_offset = (int32_t)below(sim, 90000) - 45000;
+		w->zone_until = below(sim, 2) == 0 ? world_wall(w) + below(sim, 40000) * S : 0;
+		w->zone_next = (int32_t)below(sim, 90000) - 45000;
 	} else if (dice < 89) {
 		if (w->nresolve > 0)
 			world_resolved(w, below(sim, w->nresolve), (enum world_route)below(sim, 3));
@@ -242,14 +331,13 @@ static void run(uint64_t seed)
 	w->keep_log = false;
 	for (int i = 0; i < STEPS; i++) {
 		random_step(&sim);
-		if (i % 64 == 0)
-			world_stats(w); // accepted = queued + the four ends
+		world_check(w); // accepted = queued + the four ends
 	}
 	// The longest life is 40 hours; a notification may follow, and a word to the
 	// postmaster about that one.
 	int rounds = 0;
 	while (!settle(&sim)) {
-		if (++rounds > 3 * 41 + 20)
+		if (++rounds > 3 * 61 + 20)
 			fail_msg("mail waits for ever");
 	}
 	uint64_t ends[5] = {0};

@@ -14,8 +14,8 @@
 
 static struct pen_why why;
 
-static void ask(struct world *w, uint64_t id, enum pen_why_code code, const char *word,
-	const char *part)
+static void ask(
+	struct world *w, uint64_t id, enum pen_why_code code, const char *word, const char *part)
 {
 	assert_int_equal(pen_sched_why(w->s, id, &why), 0);
 	if (why.code != code || strcmp(why.word, word) != 0 || strstr(why.text, part) == NULL)

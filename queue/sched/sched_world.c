@@ -307,8 +307,7 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 		PEN_ASSERT(c->index < st->nrcpt);
 		PEN_ASSERT(st->fate[c->index] == PEN_FATE_QUEUED);
 		if ((c->fate == PEN_FATE_BOUNCED || c->fate == PEN_FATE_EXPIRED) &&
-			st->sender[0] != '\0' &&
-			!(st->flags & PEN_MESSAGE_NO_NOTICE) &&
+			st->sender[0] != '\0' && !(st->flags & PEN_MESSAGE_NO_NOTICE) &&
 			!(st->notify[c->index] & PEN_NOTIFY_NEVER) &&
 			(st->notify[c->index] == 0 || st->notify[c->index] & PEN_NOTIFY_FAILURE))
 			PEN_ASSERT(st->notices > 0); // the sender was told before
@@ -417,8 +416,8 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 	pen_trouble_status(line->dsn, l->dsn);
 }
 
-static void op_match(void *ctx, const struct pen_dsn *d, const char *provider,
-	struct pen_span site, struct pen_sched_match *out)
+static void op_match(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out)
 {
 	const struct world *w = ctx;
 
@@ -742,8 +741,8 @@ struct pen_sched_stats world_stats(struct world *w)
 	pen_sched_stats(w->s, &st);
 	PEN_ASSERT(st.accepted == st.queued + st.delivered + st.bounced + st.expired + st.deleted);
 	PEN_ASSERT(st.doubtful <= st.queued);
-	PEN_ASSERT(st.messages == st.active + st.deferred + st.bouncing + st.held + st.waiting +
-					 st.scheduled);
+	PEN_ASSERT(st.messages ==
+		   st.active + st.deferred + st.bouncing + st.held + st.waiting + st.scheduled);
 	return st;
 }
 

@@ -59,8 +59,8 @@ static bool message_meets(
 	       (w->older_than == 0 || s->wall - m->arrival >= w->older_than);
 }
 
-static bool rcpt_meets(struct pen_sched *s, const struct entry *e, uint32_t i,
-	const struct pen_sched_selector *w)
+static bool rcpt_meets(
+	struct pen_sched *s, const struct entry *e, uint32_t i, const struct pen_sched_selector *w)
 {
 	const struct pen_recipient *r = &e->m->rcpt[i];
 
@@ -91,8 +91,8 @@ static uint32_t choose(
 	return n;
 }
 
-static bool bounce_with(struct pen_sched *s, struct entry *e, const uint8_t *chosen,
-	struct pen_span text)
+static bool bounce_with(
+	struct pen_sched *s, struct entry *e, const uint8_t *chosen, struct pen_span text)
 {
 	struct pen_dsn d;
 
@@ -202,7 +202,8 @@ uint64_t pen_sched_apply(struct pen_sched *s, const struct pen_sched_selector *w
 
 	if (says_nothing(which) && !which->everything)
 		return 0;
-	if (after == 0 && (a == PEN_ACTION_RETRY || a == PEN_ACTION_REQUEUE || a == PEN_ACTION_MOVE))
+	if (after == 0 &&
+		(a == PEN_ACTION_RETRY || a == PEN_ACTION_REQUEUE || a == PEN_ACTION_MOVE))
 		sites_lift(s);
 	if (which->id != 0) {
 		struct entry *e = entry_find(s, which->id);

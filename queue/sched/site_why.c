@@ -30,8 +30,8 @@ void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out)
 		why_say(out, PEN_WHY_DEAD_SITE, "dead-site", "no host could be reached: %s",
 			site->why != NULL ? site->why->text : "no reason kept");
 	} else if (site->nleases == 0 && s->nleases >= s->cfg.lease_limit) {
-		why_say(out, PEN_WHY_LEASES, "leases", "all %u connections of the gateway are in use",
-			s->cfg.lease_limit);
+		why_say(out, PEN_WHY_LEASES, "leases",
+			"all %u connections of the gateway are in use", s->cfg.lease_limit);
 	} else {
 		why_say(out, PEN_WHY_TURN, "turn",
 			"waits for its turn: %u transactions wait for the site, which has %u of %u "

@@ -26,15 +26,15 @@ pen_wall_us entry_birth(const struct entry *e)
 static pen_wall_us not_after(const struct entry *e)
 {
 	return e->m->extra != NULL && e->m->extra->not_after != 0 ? e->m->extra->not_after
-								   : PEN_TIME_NEVER;
+								  : PEN_TIME_NEVER;
 }
 
 pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e)
 {
 	if (e->m->flags & PEN_MESSAGE_EXPIRE)
 		return e->m->arrival;
-	return pen_time_min(not_after(e),
-		pen_retry_expiry(&s->cfg.retry, entry_birth(e), e->m->sender.n == 0));
+	return pen_time_min(
+		not_after(e), pen_retry_expiry(&s->cfg.retry, entry_birth(e), e->m->sender.n == 0));
 }
 
 // A lifetime of zero means one attempt, which an early timer must not take.
@@ -172,7 +172,7 @@ void entry_arm(struct pen_sched *s, struct entry *e, pen_wall_us at)
 {
 	pen_wall_us wait = at > s->wall ? at - s->wall : 0;
 
-	pen_wheel_arm(&s->entry_wheel, &e->timer, s->now + wait);
+	calendar_arm(&s->calendar, &e->timer, s->now + wait);
 }
 
 void entry_arm_next(struct pen_sched *s, struct entry *e)

@@ -71,8 +71,8 @@ static void why_scheduled(const struct pen_sched *s, const struct entry *e, stru
 		return;
 	}
 	window_text(&x->window, window, sizeof(window));
-	why_say(out, PEN_WHY_SCHEDULED, "scheduled",
-		"outside its window (%s), which opens at %s", window, date(out->until, when));
+	why_say(out, PEN_WHY_SCHEDULED, "scheduled", "outside its window (%s), which opens at %s",
+		window, date(out->until, when));
 }
 
 static void why_in_doubt(const struct pen_sched *s, const struct entry *e, struct pen_why *out)
