@@ -153,7 +153,18 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 static void op_ended(
 	void *ctx, const struct pen_message *m, uint32_t rcpt, enum pen_fate fate, const char *by)
 {
-	pen_event_ended(ctx, m, rcpt, fate, by);
+	static const char *const words[] = {[PEN_FATE_BOUNCED] = "bounced",
+		[PEN_FATE_EXPIRED] = "expired",
+		[PEN_FATE_DELETED] = "deleted"};
+	struct pen_gateway *g = ctx;
+	double delay = (double)(pen_clock_wall() - m->arrival) / PEN_US_PER_S;
+
+	if (fate >= PEN_FATE_BOUNCED && fate <= PEN_FATE_DELETED)
+		pen_maillog_line(g->maillog, "qmgr",
+			"%s: to=<%.*s>, relay=none, delay=%.2f, dsn=%s, status=%s (by %s)",
+			m->queue_id, PEN_SPAN_ARG(m->rcpt[rcpt].addr), delay > 0 ? delay : 0,
+			fate == PEN_FATE_EXPIRED ? "4.4.7" : "5.7.0", words[fate], by);
+	pen_event_ended(g, m, rcpt, fate, by);
 }
 
 static void op_removed(void *ctx, struct pen_message *m)

@@ -29,7 +29,8 @@ def test_a_delivery_and_a_refusal_are_recorded_with_their_tls_field(pair, submit
     assert (refused["type"], refused["response"]["enhanced_code"]) == (
         "Bounce", {"class": 5, "subject": 1, "detail": 1})
     assert "tls" not in refused and "peer_address" not in refused
-    assert sent["id"] == refused["id"] and sent["id"] in gateway.log.read_text()
+    assert sent["id"] == refused["id"]
+    run.wait_until(lambda: sent["id"] in gateway.log.read_text(), 10, "a line of the log", gateway.alive)
 
 
 def test_failures_are_classified_in_events_counters_and_status(pair, submit, folder):

@@ -120,3 +120,15 @@ def test_mailq_lists_the_queue_and_newaliases_succeeds(sendmail, monkeypatch):
     assert sendmail.run(name="mailq").stdout == b"Mail queue is empty\n"
     assert sendmail.run("-bp").stdout == b"Mail queue is empty\n"
     assert sendmail.run(name="newaliases").returncode == 0
+
+
+def test_postfix_commands_are_penstocks(sendmail, monkeypatch):
+    monkeypatch.setenv("PATH", f"{sendmail.build}/tools/penstock:{os.environ['PATH']}")
+    monkeypatch.setenv("MAIL_CONFIG", str(sendmail.gateway.conf))
+
+    def call(*words):
+        return subprocess.run(words, executable=sendmail.build / "tools/sendmail/sendmail", capture_output=True, timeout=30)
+
+    assert call("postqueue", "-p").stdout == b"Mail queue is empty\n"
+    assert call("postsuper", "-d", "ALL").stderr == b"postsuper: Deleted: 0 messages\n"
+    assert b" TOTAL " in call("qshape").stdout

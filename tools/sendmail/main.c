@@ -134,6 +134,26 @@ static _Noreturn void run_penstock(const struct options *o, const char *verb)
 	exit(EX_UNAVAILABLE);
 }
 
+// Postfix's commands are penstock's, by their names; it reads MAIL_CONFIG itself.
+static _Noreturn void run_postfix(char **argv, const char *name)
+{
+	char self[4096], path[4200];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	argv[0] = (char *)(uintptr_t)name;
+	if (n > 0) {
+		self[n] = '\0';
+		char *slash = strrchr(self, '/');
+		if (slash != NULL)
+			*slash = '\0';
+		snprintf(path, sizeof(path), "%s/penstock", self);
+		execv(path, argv);
+	}
+	execvp("penstock", argv);
+	fprintf(stderr, "%s: cannot run penstock: %s\n", name, strerror(errno));
+	exit(EX_UNAVAILABLE);
+}
+
 // Splits "host:port" or "[host]:port" in place.
 static void split(char *text, const char **host, const char **port)
 {
@@ -339,6 +359,9 @@ int main(int argc, char **argv)
 	char addr[1024];
 
 	name = name != NULL ? name + 1 : argv[0];
+	if (strcmp(name, "postqueue") == 0 || strcmp(name, "postsuper") == 0 ||
+		strcmp(name, "qshape") == 0)
+		run_postfix(argv, name);
 	if (strcmp(name, "mailq") == 0)
 		o.mode = 'p';
 	else if (strcmp(name, "newaliases") == 0)
