@@ -204,12 +204,31 @@ static void make_scheduler(struct pen_gateway *g)
 	free(source);
 }
 
+// What the spool holds, in its order, linked by `sched`. The scheduler gets it when the
+// spool is open, as it may want to store something at once: a notification, an end.
+struct recovered {
+	struct pen_message *first, **last;
+};
+
 static void on_recovered(void *ctx, struct pen_message *m)
 {
 	struct pen_gateway *g = ctx;
+	struct recovered *r = g->recovered;
 
-	if (pen_sched_add(g->sched, m) != 0)
-		pen_fatal("%s: cannot be queued: out of memory", m->queue_id);
+	m->sched = NULL;
+	*r->last = m;
+	r->last = (struct pen_message **)&m->sched;
+}
+
+static void add_recovered(struct pen_gateway *g, struct recovered *r)
+{
+	for (struct pen_message *m, *next = r->first; (m = next) != NULL;) {
+		next = m->sched;
+		m->sched = NULL;
+		if (pen_sched_add(g->sched, m) != 0)
+			pen_fatal("%s: cannot be queued: out of memory", m->queue_id);
+	}
+	g->recovered = NULL;
 }
 
 static void open_spool(struct pen_gateway *g)
@@ -229,8 +248,11 @@ static void open_spool(struct pen_gateway *g)
 
 	if (pen_accept_log_new(g) != 0)
 		pen_fatal("out of memory for the event log");
+	struct recovered found = {.last = &found.first};
+	g->recovered = &found;
 	if (pen_spool_open(&cfg, &g->spool, err, sizeof(err)) != 0)
 		pen_fatal("queue_directory: %s", err);
+	add_recovered(g, &found);
 	pen_spool_stats(g->spool, &st);
 	pen_event_daemon(g, "Start", st.live);
 	if (st.live > 0)

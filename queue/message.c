@@ -3,6 +3,7 @@
 
 #include "pen_err.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 // Digits and letters without vowels, in ASCII order, so that comparing the
@@ -15,22 +16,28 @@ static const char base52[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwx
 #define USEC_DIGITS 4
 #define ERA_DIGITS 4
 #define ID_LEN (SEC_DIGITS + USEC_DIGITS + 1 + ERA_DIGITS)
+_Static_assert(ID_LEN < PEN_QUEUE_ID_MAX, "a queue id fits its text");
+_Static_assert(sizeof(struct pen_recipient) == 28 && offsetof(struct pen_message, rcpt) == 108,
+	"one recipient and 56 bytes of addresses fit 192 bytes");
+_Static_assert(PEN_XTEXT_MAX < 1 << 12, "lengths of xtext have 12 bits");
 #define ERA_SECONDS 19770609664ull // 52^6
 
-static uint8_t *copy_span(uint8_t *at, struct pen_span *to, struct pen_span from)
+static uint8_t *copy_text(uint8_t *at, struct pen_span from)
 {
 	if (from.n > 0)
 		memcpy(at, from.p, from.n);
-	*to = pen_span(at, from.n);
 	return at + from.n;
 }
 
 static struct pen_message *message_alloc(
 	uint32_t nrcpt, size_t text, uint8_t *content, uint32_t content_len)
 {
-	size_t fixed = sizeof(struct pen_message) + (size_t)nrcpt * sizeof(struct pen_recipient);
-	struct pen_message *m = calloc(1, fixed + text);
+	size_t fixed =
+		offsetof(struct pen_message, rcpt) + (size_t)nrcpt * sizeof(struct pen_recipient);
+	struct pen_message *m = NULL;
 
+	// Never less than the struct as the compiler sees it.
+	m = calloc(1, fixed + text > sizeof(*m) ? fixed + text : sizeof(*m));
 	if (m == NULL) {
 		free(content);
 		return NULL;
@@ -76,11 +83,14 @@ struct pen_message *pen_message_make(
 	if (m == NULL)
 		return NULL;
 	uint8_t *at = (uint8_t *)&m->rcpt[e->nrcpt];
-	at = copy_span(at, &m->sender, e->sender);
-	at = copy_span(at, &m->envid, e->envid);
+	m->sender = pen_span(at, e->sender.n);
+	at = copy_text(copy_text(at, e->sender), e->envid);
+	if (e->nrcpt > 0)
+		pen_message_set_envid_len(m, e->envid.n);
 	for (uint32_t i = 0; i < e->nrcpt; i++) {
-		at = copy_span(at, &m->rcpt[i].addr, e->rcpt[i].addr);
-		at = copy_span(at, &m->rcpt[i].orcpt, e->rcpt[i].orcpt);
+		m->rcpt[i].addr = pen_span(at, e->rcpt[i].addr.n);
+		at = copy_text(copy_text(at, e->rcpt[i].addr), e->rcpt[i].orcpt);
+		m->rcpt[i].orcpt_len = e->rcpt[i].orcpt.n & 0xfff;
 		m->rcpt[i].notify = e->rcpt[i].notify;
 	}
 	message_begin(m, e->arrival, e->flags);
@@ -102,9 +112,12 @@ struct pen_message *pen_message_new(struct pen_span sender, const struct pen_spa
 	if (m == NULL)
 		return NULL;
 	uint8_t *at = (uint8_t *)&m->rcpt[nrcpt];
-	at = copy_span(at, &m->sender, sender);
-	for (uint32_t i = 0; i < nrcpt; i++)
-		at = copy_span(at, &m->rcpt[i].addr, rcpts[i]);
+	m->sender = pen_span(at, sender.n);
+	at = copy_text(at, sender);
+	for (uint32_t i = 0; i < nrcpt; i++) {
+		m->rcpt[i].addr = pen_span(at, rcpts[i].n);
+		at = copy_text(at, rcpts[i]);
+	}
 	message_begin(m, arrival, flags);
 	return m;
 }

@@ -3,6 +3,8 @@
 #include "pen_rand.h"
 #include "pen_test.h"
 
+#include <stddef.h>
+
 static void a_message_owns_copies_of_its_envelope(void **state)
 {
 	(void)state;
@@ -47,17 +49,48 @@ static void what_the_client_asked_for_about_notifications_is_kept(void **state)
 	memset(envid, 'x', sizeof(envid));
 	memset(orcpt, 'x', sizeof(orcpt));
 	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@example.org")));
-	assert_true(pen_span_eq(m->envid, PEN_SPAN_LIT("QQ+2B314")));
+	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("QQ+2B314")));
 	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("b@example.net")));
-	assert_true(pen_span_eq(m->rcpt[0].orcpt, PEN_SPAN_LIT("rfc822;b+2Bx@example.net")));
+	assert_true(pen_span_eq(
+		pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;b+2Bx@example.net")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY);
 	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@example.com")));
-	assert_int_equal(m->rcpt[1].orcpt.n, 0);
+	assert_int_equal(m->rcpt[1].orcpt_len, 0);
 	assert_int_equal(m->rcpt[1].notify, 0);
 	assert_int_equal(m->flags, PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS);
 	assert_int_equal(m->arrival, 77);
 	assert_int_equal(m->next_attempt, 77);
 	assert_int_equal(m->content_len, 3);
+	pen_message_free(m);
+}
+
+static void one_recipient_and_56_bytes_of_addresses_take_192_bytes(void **state)
+{
+	(void)state;
+	assert_true(offsetof(struct pen_message, rcpt) + sizeof(struct pen_recipient) + 56 <= 192);
+	// Without recipients there is no ENVID, and no place for its length.
+	const struct pen_envelope e = {.sender = PEN_SPAN_LIT("a@b"), .envid = PEN_SPAN_LIT("x")};
+	struct pen_message *m = pen_message_make(&e, NULL, 0);
+	assert_int_equal(pen_message_envid(m).n, 0);
+	pen_message_free(m);
+}
+
+static void the_longest_requests_fit(void **state)
+{
+	(void)state;
+	static char text[PEN_XTEXT_MAX];
+
+	memset(text, 'x', sizeof(text));
+	const struct pen_envelope_rcpt rcpt = {
+		PEN_SPAN_LIT("b@c"), pen_span(text, sizeof(text)), 0};
+	const struct pen_envelope e = {.sender = PEN_SPAN_LIT("a@b"),
+		.envid = pen_span(text, sizeof(text)),
+		.rcpt = &rcpt,
+		.nrcpt = 1};
+	struct pen_message *m = pen_message_make(&e, NULL, 0);
+	assert_true(pen_span_eq(pen_message_envid(m), e.envid));
+	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), rcpt.orcpt));
+	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@b")));
 	pen_message_free(m);
 }
 
@@ -127,6 +160,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_owns_copies_of_its_envelope),
 		cmocka_unit_test(what_the_client_asked_for_about_notifications_is_kept),
+		cmocka_unit_test(one_recipient_and_56_bytes_of_addresses_take_192_bytes),
+		cmocka_unit_test(the_longest_requests_fit),
 		cmocka_unit_test(a_null_sender_stays_empty),
 		cmocka_unit_test(every_id_survives_its_text_form),
 		cmocka_unit_test(queue_ids_sort_by_time),

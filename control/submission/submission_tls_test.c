@@ -208,14 +208,14 @@ static void a_message_with_requests_arrives_with_them(void **state)
 
 	struct pen_message *m = f.kept[0];
 	assert_int_equal(m->flags, PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS);
-	assert_true(pen_span_eq(m->envid, PEN_SPAN_LIT("q+2B+3D1")));
+	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("q+2B+3D1")));
 	assert_int_equal(m->nrcpt, 3);
 	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@b")));
 	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("c@d")));
-	assert_true(pen_span_eq(m->rcpt[0].orcpt, PEN_SPAN_LIT("rfc822;x+3Dy@z")));
+	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;x+3Dy@z")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY);
 	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("e@origin.example")));
-	assert_int_equal(m->rcpt[1].orcpt.n, 0);
+	assert_int_equal(m->rcpt[1].orcpt_len, 0);
 	assert_int_equal(m->rcpt[1].notify, PEN_NOTIFY_NEVER);
 	assert_true(pen_span_eq(m->rcpt[2].addr, PEN_SPAN_LIT("g@h")));
 	assert_int_equal(m->rcpt[2].notify, 0);

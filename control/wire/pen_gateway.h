@@ -59,6 +59,7 @@ struct pen_gateway {
 	struct pen_events *events;      // NULL without event_log_file
 	struct pen_accept_log *accepts; // what the next commit makes durable; spool's writer
 	struct pen_spool *spool;
+	struct recovered *recovered; // while the spool is opened (main.c)
 	struct pen_dns *dns;
 	struct pen_wire_tls_profiles *tls_profiles;
 	struct pen_tls_settings *tls_settings;

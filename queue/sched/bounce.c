@@ -46,7 +46,7 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	const struct failure *f = list->at[i];
 
 	out->addr = list->m->rcpt[f->rcpt].addr;
-	out->orcpt = list->m->rcpt[f->rcpt].orcpt;
+	out->orcpt = pen_recipient_orcpt(&list->m->rcpt[f->rcpt]);
 	out->expired = f->fate == PEN_FATE_EXPIRED;
 	out->doubts = (uint8_t)list->m->rcpt[f->rcpt].doubts;
 	out->action = f->final ? PEN_ACTION_DELIVERED : PEN_ACTION_OF_KIND;
@@ -59,7 +59,7 @@ static void describe_late(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	const struct pen_recipient *r = &list->m->rcpt[list->late[i]];
 
 	out->addr = r->addr;
-	out->orcpt = r->orcpt;
+	out->orcpt = pen_recipient_orcpt(r);
 	out->expired = false;
 	out->doubts = (uint8_t)r->doubts;
 	out->action = PEN_ACTION_OF_KIND;
@@ -182,7 +182,7 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 		.kind = kind,
 		.to = kind == PEN_DSN_POSTMASTER ? s->postmaster : m->sender,
 		.sender = m->sender,
-		.envid = m->envid,
+		.envid = pen_message_envid(m),
 		.arrival = m->arrival,
 		.wall = s->wall,
 		.original = pen_span(m->content, m->content != NULL ? m->content_len : 0),

@@ -56,7 +56,7 @@ static void delivery_init(
 		.sender = m->sender,
 		.content = pen_span(m->content, m->content_len),
 		.eight_bit = (m->flags & PEN_MESSAGE_8BIT) != 0,
-		.envid = m->envid,
+		.envid = pen_message_envid(m),
 		.ret = m->flags & PEN_MESSAGE_RET_HDRS   ? PEN_RET_HDRS
 		       : m->flags & PEN_MESSAGE_RET_FULL ? PEN_RET_FULL
 							 : PEN_RET_UNSET,
@@ -66,7 +66,7 @@ static void delivery_init(
 		struct pen_delivery_rcpt *r = &d->rcpt[i];
 		const struct pen_recipient *of = &m->rcpt[j->rcpt[i]];
 		r->addr = of->addr;
-		r->orcpt = of->orcpt;
+		r->orcpt = pen_recipient_orcpt(of);
 		r->notify = of->notify;
 		r->ref = NULL;
 		// Not the whole result: its text is large, and empty.

@@ -278,8 +278,11 @@ static void a_large_message_returns_as_its_header(void **state)
 
 static void as_submitted(struct pen_message *m)
 {
-	m->envid = PEN_SPAN_LIT("QQ+2B1");
-	m->rcpt[0].orcpt = PEN_SPAN_LIT("rfc822;someone+2Belse@b.test");
+	// The texts behind the sender and the address.
+	m->sender = pen_span("s@xQQ+2B1", 3);
+	pen_message_set_envid_len(m, 6);
+	m->rcpt[0].addr = pen_span("r@a.testrfc822;someone+2Belse@b.test", 8);
+	m->rcpt[0].orcpt_len = 28;
 	m->rcpt[0].notify = PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY;
 }
 

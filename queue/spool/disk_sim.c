@@ -4,6 +4,7 @@
 #include "pen_err.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ struct pen_disk_file {
 
 struct sim_disk {
 	struct pen_disk base;
+	pthread_mutex_t lock; // recursive: a list's callback opens files
 	struct pen_rand rand;
 	struct pen_disk_sim_faults faults;
 	struct inode *inodes;
@@ -250,8 +252,12 @@ static int sim_datasync(struct pen_disk *base, struct pen_disk_file *f)
 		return err;
 	d->syncs++;
 	size_t sectors = (i->size + PEN_DISK_SECTOR - 1) / PEN_DISK_SECTOR;
-	if (d->faults.before_sync != NULL)
-		d->faults.before_sync(d->faults.ctx, d->syncs);
+	if (d->faults.before_sync != NULL) {
+		uint64_t n = d->syncs;
+		pthread_mutex_unlock(&d->lock);
+		d->faults.before_sync(d->faults.ctx, n);
+		pthread_mutex_lock(&d->lock);
+	}
 	if (d->faults.fail_syncs > 0 || chance(d, d->faults.sync_eio_ppm)) {
 		d->syncs_failed++;
 		if (d->faults.fail_syncs > 0)
@@ -410,24 +416,62 @@ static void sim_free(struct pen_disk *base)
 		d->files = f->next;
 		free(f);
 	}
+	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 
+// The operations, one at a time.
+#define LOCKED(type, name, params, args)                                                           \
+	static type locked_##name params                                                           \
+	{                                                                                          \
+		pthread_mutex_lock(&sim_of(base)->lock);                                           \
+		type result = sim_##name args;                                                     \
+		pthread_mutex_unlock(&sim_of(base)->lock);                                         \
+		return result;                                                                     \
+	}
+
+LOCKED(int, open,
+	(struct pen_disk * base, const char *name, unsigned flags, struct pen_disk_file **out),
+	(base, name, flags, out))
+LOCKED(ssize_t, pwrite,
+	(struct pen_disk * base, struct pen_disk_file *f, const void *p, size_t n, uint64_t off),
+	(base, f, p, n, off))
+LOCKED(ssize_t, pread,
+	(struct pen_disk * base, struct pen_disk_file *f, void *p, size_t n, uint64_t off),
+	(base, f, p, n, off))
+LOCKED(int, datasync, (struct pen_disk * base, struct pen_disk_file *f), (base, f))
+LOCKED(int64_t, size, (struct pen_disk * base, struct pen_disk_file *f), (base, f))
+LOCKED(int, sync_dir, (struct pen_disk * base, const char *dir), (base, dir))
+LOCKED(int, list, (struct pen_disk * base, pen_disk_list_fn *fn, void *ctx), (base, fn, ctx))
+LOCKED(int, make_dir, (struct pen_disk * base, const char *dir), (base, dir))
+LOCKED(int, remove, (struct pen_disk * base, const char *name), (base, name))
+LOCKED(int, rename, (struct pen_disk * base, const char *from, const char *to), (base, from, to))
+LOCKED(int64_t, free_bytes, (struct pen_disk * base), (base))
+LOCKED(int, lock, (struct pen_disk * base), (base))
+LOCKED(int, lock_shared, (struct pen_disk * base), (base))
+
+static void locked_close(struct pen_disk *base, struct pen_disk_file *f)
+{
+	pthread_mutex_lock(&sim_of(base)->lock);
+	sim_close(base, f);
+	pthread_mutex_unlock(&sim_of(base)->lock);
+}
+
 static const struct pen_disk_ops sim_ops = {
-	.open = sim_open,
-	.close = sim_close,
-	.pwrite = sim_pwrite,
-	.pread = sim_pread,
-	.datasync = sim_datasync,
-	.size = sim_size,
-	.sync_dir = sim_sync_dir,
-	.list = sim_list,
-	.make_dir = sim_make_dir,
-	.remove = sim_remove,
-	.rename = sim_rename,
-	.free_bytes = sim_free_bytes,
-	.lock = sim_lock,
-	.lock_shared = sim_lock_shared,
+	.open = locked_open,
+	.close = locked_close,
+	.pwrite = locked_pwrite,
+	.pread = locked_pread,
+	.datasync = locked_datasync,
+	.size = locked_size,
+	.sync_dir = locked_sync_dir,
+	.list = locked_list,
+	.make_dir = locked_make_dir,
+	.remove = locked_remove,
+	.rename = locked_rename,
+	.free_bytes = locked_free_bytes,
+	.lock = locked_lock,
+	.lock_shared = locked_lock_shared,
 	.unlock = sim_unlock,
 	.free = sim_free,
 };
@@ -437,6 +481,11 @@ struct pen_disk *pen_disk_sim_new(uint64_t seed)
 	struct sim_disk *d = calloc(1, sizeof(*d));
 
 	PEN_ASSERT(d != NULL);
+	pthread_mutexattr_t recursive;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&d->lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 	d->base.ops = &sim_ops;
 	pen_rand_seed(&d->rand, seed);
 	return &d->base;

@@ -9,7 +9,8 @@
 // since the last sync_dir may be there or not. A failed datasync marks the
 // sectors clean although they may not be on the medium, as Linux does.
 //
-// Threads: one. Memory: twice the bytes of the files.
+// Threads: the pen_disk operations may be called by any; what is declared here by
+//          one, faults also beside them. Memory: twice the bytes of the files.
 
 #include "pen_disk.h"
 #include "pen_rand.h"

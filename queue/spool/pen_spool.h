@@ -3,9 +3,11 @@
 
 // The store of record: durable mail, one writer thread with group commit.
 //
-// Requests queue up; the writer takes all that wait, makes them durable with
-// one write and one fdatasync, and then runs their completions. A lone request
-// is committed at once; under load batches form by themselves.
+// Requests queue up; all that wait are made durable with one write and one
+// fdatasync, and then their completions run. A lone request is committed at
+// once; under load batches form by themselves, and one fills while another is
+// written. A put that a stuck disk keeps waiting for wait_limit_us is refused
+// with -ETIMEDOUT (answer 451).
 //
 // Threads: put, update, read and stats may be called by any thread, at any time
 //          between open and close. Completions run on the writer thread, in the
@@ -48,7 +50,7 @@ uint64_t pen_spool_next_id(struct pen_spool *s);
 
 // pen_spool_put gives the message an id when it has none, and makes it durable.
 // The spool reads it until the completion. 0 when taken: the completion will
-// run. Otherwise it won't: -EAGAIN (too much waits: answer 451), -ENOSPC,
+// run. Otherwise it won't: -EAGAIN (too much waits, or the disk is stuck: answer 451), -ENOSPC,
 // -ESHUTDOWN, -ENOMEM.
 int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn *done, void *ctx);
 

@@ -11,8 +11,8 @@
 // Threads: one thread (the writer) calls everything, except pen_spool_core_read,
 //          pen_spool_core_stats and pen_spool_core_prepare, which any thread
 //          may call at any time between open and close.
-// Memory:  about 48 bytes an indexed message, 8 bytes a message in each segment
-//          it was written to, the batch buffer, and the footer of the open
+// Memory:  32 bytes an indexed message and the slack of the tables, 8 bytes a
+//          message in each segment it was written to, two batch buffers, and the footer of the open
 //          segment (at most a quarter of a segment).
 // Errors:  -errno; none is fatal. A failed write or sync is never repeated on
 //          the same segment: that one is abandoned.
@@ -88,7 +88,7 @@ struct pen_spool_config {
 	// Recovery, from within open, in the order of ids: each message without a
 	// removal, content NULL, content_len set. The callee owns it. NULL: freed.
 	pen_spool_message_fn *on_message;
-	// Also later, from the writer, or from a read. NULL: logged only.
+	// Also later, from the writer's threads, or from a read. NULL: logged only.
 	pen_spool_problem_fn *on_problem;
 	// pen_spool.h: right before a batch of requests is written, all of which were made before (on
 	// a thread of the spool's); and after completions ran, on their thread. NULL: nothing. They

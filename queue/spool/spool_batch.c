@@ -137,6 +137,7 @@ int pen_spool_core_put(struct pen_spool_core *c, const struct pen_message *m)
 	if (p == NULL) {
 		if (err == -ENOSPC)
 			PEN_COUNT(c->ctr.refused_full);
+		c->refused = err != -EAGAIN;
 		spool_tell_full(c);
 		return err;
 	}
@@ -156,6 +157,7 @@ int pen_spool_core_put(struct pen_spool_core *c, const struct pen_message *m)
 		pthread_mutex_unlock(&c->lock);
 		return err;
 	}
+	c->refused = false;
 	if (m->id > c->last_id)
 		c->last_id = m->id;
 	return 0;
@@ -229,7 +231,10 @@ bool pen_spool_core_dirty(const struct pen_spool_core *c)
 
 bool pen_spool_core_full(const struct pen_spool_core *c)
 {
-	return c->idle.n < c->reserve && c->prepare_err != 0;
+	if (c->prepare_err == 0 || c->idle.n > c->reserve)
+		return false;
+	// With just the reserve left, the open segment may still have room.
+	return c->idle.n < c->reserve || c->refused;
 }
 
 bool pen_spool_core_short(const struct pen_spool_core *c)

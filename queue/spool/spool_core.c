@@ -55,6 +55,7 @@ static int disk_lock(struct pen_spool_core *c, char *error, size_t cap)
 	const char *dir = c->cfg.directory != NULL ? c->cfg.directory : "";
 	int err = c->disk->ops->lock(c->disk);
 
+	c->locked = err == 0;
 	if (err == -EWOULDBLOCK)
 		snprintf(error, cap, "another process uses the spool %s (%s/lock has its number)",
 			dir, dir);
@@ -79,6 +80,8 @@ static void core_free(struct pen_spool_core *c)
 	free(c->aborted);
 	free(c->scratch);
 	pthread_mutex_destroy(&c->lock);
+	if (c->locked)
+		c->disk->ops->unlock(c->disk);
 	if (c->own_disk)
 		pen_disk_free(c->disk);
 	free(c);

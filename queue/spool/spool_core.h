@@ -72,7 +72,7 @@ enum spool_class { CLASS_PUT, CLASS_UPDATE, CLASS_MOVE };
 struct pen_spool_core {
 	struct pen_spool_config cfg;
 	struct pen_disk *disk;
-	bool own_disk;
+	bool own_disk, locked;
 	uint32_t reserve, max_segments; // in segments; max 0: none
 
 	pthread_mutex_t lock; // index entries' MESSAGE places, segment pins, gauges
@@ -91,6 +91,7 @@ struct pen_spool_core {
 	uint64_t last_id;
 	struct pen_rand rand;
 	uint32_t preparing; // slot that somebody prepares; 0 none
+	bool refused;       // the last put, for want of a segment
 	bool told_full;
 	int prepare_err; // of the last attempt, until space may be there again
 

@@ -28,7 +28,10 @@ static bool must_move(struct pen_spool_core *c)
 		return false;
 	if (used > RATIO * c->live_bytes + SLACK_SEGMENTS * size)
 		return true;
-	return c->idle.n <= c->reserve && c->prepare_err != 0 && dead > used / 10 + size;
+	if (c->idle.n > c->reserve || c->prepare_err == 0)
+		return false;
+	// Changes eat up the reserve: any gain counts.
+	return dead > (c->idle.n < c->reserve ? size : used / 10 + size);
 }
 
 static void chain_broken(struct pen_spool_core *c, const struct spool_place *at, uint64_t id)

@@ -329,7 +329,10 @@ int spool_rotate(struct pen_spool_core *c, enum spool_class who)
 		if (err != 0) {
 			PEN_COUNT(c->ctr.io_errors);
 			spool_io_problem(c, s->name, err);
-			spool_segment_delete(c, s);
+			// Its header may be on the medium and says where the open segment
+			// ends. If the file stays, nothing may follow there.
+			if (spool_segment_delete(c, s) != 0)
+				spool_abandon(c);
 			continue;
 		}
 		close_active(c);

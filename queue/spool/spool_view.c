@@ -80,12 +80,15 @@ static bool replay_update(
 		return true;
 	}
 	struct spool_place prev = spool_update_prev(r);
-	// An update without a link has the whole state, or is the first.
-	if (prev.slot == 0)
+	// An update without a link has the whole state, or is the first. One may
+	// pass over records of a batch that had failed.
+	bool follows = prev.slot == e->upd_slot && prev.off == e->upd_off;
+	bool passes =
+		v->may_have_failed != NULL &&
+		(v->may_have_failed(v->ctx, e->slot) || v->may_have_failed(v->ctx, e->upd_slot));
+	if (prev.slot == 0 || (passes && !follows))
 		e->flags &= ~(uint32_t)SPOOL_ENTRY_BROKEN;
-	else if ((prev.slot != e->upd_slot || prev.off != e->upd_off) &&
-		 !(v->may_have_failed != NULL && (v->may_have_failed(v->ctx, e->slot) ||
-							 v->may_have_failed(v->ctx, e->upd_slot))))
+	else if (!follows)
 		e->flags |= SPOOL_ENTRY_BROKEN;
 	e->upd_slot = slot;
 	e->upd_off = off;

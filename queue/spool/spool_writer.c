@@ -241,7 +241,7 @@ static void wait_for_work(struct pen_spool *s)
 
 static bool step_due(const struct pen_spool *s)
 {
-	return s->retry_at == 0 || pen_clock_mono() >= s->retry_at;
+	return !s->failed || pen_clock_mono() >= s->retry_at;
 }
 
 // With core_lock held: what the preparer made, and what it is to make next.
@@ -250,8 +250,10 @@ static void prepare(struct pen_spool *s, uint32_t prep_done, int prep_err)
 	if (prep_done != 0) {
 		pen_spool_core_prepared(s->core, prep_done, prep_err);
 		s->preparing = false;
-		if (prep_err != 0)
+		if (prep_err != 0) {
+			s->failed = true;
 			s->retry_at = pen_clock_mono() + RETRY_US;
+		}
 	}
 	if (s->preparing && pen_spool_core_short(s->core)) {
 		pthread_mutex_lock(&s->lock);
@@ -281,7 +283,9 @@ static void housekeep(struct pen_spool *s)
 	err = pen_spool_core_step(s->core);
 	s->more = err > 0;
 	bool full = pen_spool_core_full(s->core);
-	s->retry_at = err < 0 || full ? pen_clock_mono() + RETRY_US : 0;
+	// Full, it looks for room every now and then; only an error makes it pause.
+	s->failed = err < 0;
+	s->retry_at = err < 0 || (full && err == 0) ? pen_clock_mono() + RETRY_US : 0;
 	if (full == s->full)
 		return;
 	pthread_mutex_lock(&s->lock);
@@ -296,7 +300,8 @@ static bool keep_house(struct pen_spool *s, uint32_t prep_done, int prep_err)
 	pthread_mutex_lock(&s->core_lock);
 	prepare(s, prep_done, prep_err);
 	if (s->more || (step_due(s) && pen_spool_core_wants_step(s->core)) ||
-		pen_spool_core_full(s->core) != s->full || s->retry_at != 0)
+		pen_spool_core_full(s->core) != s->full ||
+		(s->retry_at != 0 && pen_clock_mono() >= s->retry_at))
 		s->draining = step_due(s);
 	bool quiet = !s->flying && s->open_to == s->flight_to;
 	if (s->draining && quiet) {

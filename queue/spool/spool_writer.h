@@ -84,7 +84,8 @@ struct pen_spool {
 	bool blocked;           // what waits cannot go on before the next event
 	bool preparing;
 	bool more;            // housekeeping has more to do at once
-	pen_time_us retry_at; // or after an error, then; 0: nothing waits
+	bool failed;          // not before retry_at
+	pen_time_us retry_at; // when it looks again; 0: nothing waits
 };
 
 // spool_queue.c, with the lock held

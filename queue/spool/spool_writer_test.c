@@ -31,7 +31,7 @@ struct run {
 
 static void add(unsigned *n)
 {
-	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(n, 1, __ATOMIC_ACQ_REL);
 }
 
 static unsigned get(unsigned *n)

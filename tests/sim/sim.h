@@ -118,6 +118,7 @@ struct sim {
 	struct pen_disk *disk;
 	struct pen_spool_core *spool;
 	struct pen_spool_config spool_cfg;
+	struct pen_message *found, **found_last; // by recovery, linked by `sched`
 	struct sim_request *first, **last; // waiting for a commit
 	pen_time_us commit_at;             // NEVER: nothing waits
 

@@ -30,7 +30,21 @@ static void on_message(void *ctx, struct pen_message *m)
 	struct sim *s = ctx;
 
 	sim_ledger_recovered(s, m);
-	SIM_CHECK(s, pen_sched_add(s->sched, m) == 0, "%s: not taken after recovery", m->queue_id);
+	m->sched = NULL;
+	*s->found_last = m;
+	s->found_last = (struct pen_message **)&m->sched;
+}
+
+// The scheduler may want something of the spool at once: it gets them when that is open.
+static void add_found(struct sim *s)
+{
+	while (s->found != NULL) {
+		struct pen_message *m = s->found;
+		s->found = m->sched;
+		m->sched = NULL;
+		SIM_CHECK(s, pen_sched_add(s->sched, m) == 0, "%s: not taken after recovery",
+			m->queue_id);
+	}
 }
 
 static void on_problem(void *ctx, const struct pen_spool_problem *p)
@@ -56,11 +70,14 @@ void sim_store_open(struct sim *s)
 		.ctx = s,
 		.on_message = on_message,
 		.on_problem = on_problem};
+	s->found = NULL;
+	s->found_last = &s->found;
 	int rc = pen_spool_core_open(&s->spool_cfg, &s->spool, err, sizeof(err));
 	SIM_CHECK(s, rc == 0, "the spool does not open: %s", err);
 	s->last = &s->first;
 	s->commit_at = PEN_TIME_NEVER;
 	sim_ledger_recovery_over(s);
+	add_found(s);
 }
 
 void sim_store_close(struct sim *s, bool clean)

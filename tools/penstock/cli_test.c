@@ -368,6 +368,33 @@ static void a_missing_daemon_gives_status_three(void **state)
 	stop();
 }
 
+static void a_spool_is_checked_without_a_daemon(void **state)
+{
+	(void)state;
+	char folder[] = "cli-spool-XXXXXX", path_of[64];
+	char *none[] = {(char[]){"/no/such/folder"}, NULL},
+	     *two[] = {(char[]){"a"}, (char[]){"b"}, NULL};
+
+	assert_non_null(mkdtemp(folder));
+	char *arg[] = {folder, NULL};
+	start(on_list);
+	assert_non_null(strstr(run(verb_spool_check, false, arg, EXIT_OK), ": good, 0 faults"));
+	assert_non_null(strstr(run(verb_spool_check, true, arg, EXIT_OK), "\"ok\":true"));
+	run(verb_spool_check, false, none, EXIT_REFUSED);
+	run(verb_spool_check, false, two, EXIT_USAGE);
+	snprintf(path_of, sizeof(path_of), "%s/seg-00000001", folder);
+	FILE *f = fopen(path_of, "w");
+	for (int i = 0; i < 32768; i++)
+		putc('x', f);
+	fclose(f);
+	const char *text = run(verb_spool_check, false, arg, EXIT_REFUSED);
+	assert_non_null(strstr(text, "seg-00000001: offset 0"));
+	assert_non_null(strstr(text, "no segment of a spool"));
+	unlink(path_of);
+	rmdir(folder);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +408,7 @@ int main(void)
 		cmocka_unit_test(qshape_prints_the_columns_of_postfix),
 		cmocka_unit_test(postsuper_and_postqueue_take_the_letters_of_postfix),
 		cmocka_unit_test(a_missing_daemon_gives_status_three),
+		cmocka_unit_test(a_spool_is_checked_without_a_daemon),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

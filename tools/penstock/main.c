@@ -153,6 +153,11 @@ static const struct verb verbs[] = {
 		"changes and every fault is shown with file and line. Else what can change\n"
 		"at run time does, and what needs a restart is named.\n"
 		"  --check   only say what would happen\n"},
+	{"spool", "check", "[DIR]", "verify the spool on disk", verb_spool_check,
+		"Verifies every record, batch and footer of the spool, and the index that a\n"
+		"start would build, and counts messages and recipients by fate. Reads only.\n"
+		"Needs no daemon; while one runs, what it is writing is left out. DIR is\n"
+		"queue_directory unless it is named. Exit status 1 when something is wrong.\n"},
 	{NULL, "explain", "ADDRESS [--sender S] [--requiretls] [--tls-optional]",
 		"show where mail would go, and why", verb_explain,
 		"Performs the whole decision for a recipient without sending: route, hosts\n"
