@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The beginning of a pass: recipients are routed and grouped into jobs.
+//
+// A message that needs one transaction only (nearly all do) has no job while it
+// waits, for the resolver or behind others at its site: it stands in the queue
+// itself, and gets its job when there is room (entry_promote).
 #include "core.h"
 
 static struct pen_span domain_of(struct pen_span addr)
@@ -11,23 +15,43 @@ static struct pen_span domain_of(struct pen_span addr)
 			  : pen_span(NULL, 0);
 }
 
-// The next hop, or NULL when the recipient got its result here.
-static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
+// Takes part in this pass.
+static bool is_due(const struct pen_sched *s, const struct entry *e, uint32_t i)
+{
+	(void)s;
+	return e->m->rcpt[i].fate == PEN_FATE_QUEUED;
+}
+
+// NULL: *why.
+static struct nexthop *find_hop(
+	struct pen_sched *s, const struct entry *e, uint32_t i, struct pen_dsn *why)
 {
 	struct pen_span addr = e->m->rcpt[i].addr;
 	struct pen_sched_hop hop = {{NULL, 0}, {NULL, 0}};
-	struct pen_dsn why;
-	struct nexthop *nh = NULL;
 
-	if (!s->ops.route(s->ctx, addr, domain_of(addr), &hop, &why)) {
-		PEN_ASSERT(why.klass != 0); // 2: the route discards mail
-	} else if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
-		pen_dsn_set(&why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-			"bad recipient domain");
-	} else if ((nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags))) == NULL) {
-		pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-			"out of memory");
+	if (!s->ops.route(s->ctx, addr, domain_of(addr), &hop, why)) {
+		PEN_ASSERT(why->klass != 0); // 2: the route discards mail
+		return NULL;
 	}
+	if (hop.nexthop.n == 0 || hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX) {
+		pen_dsn_set(why, 5, 1, 2, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"bad recipient domain");
+		return NULL;
+	}
+	struct nexthop *nh = nexthop_find(
+		s, &hop, pen_message_demand(e->m->flags), owner_pool(s, e->m->klass));
+	if (nh == NULL)
+		pen_dsn_set(why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"out of memory");
+	return nh;
+}
+
+// The next hop, or NULL when the recipient got its result here.
+static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
+{
+	struct pen_dsn why;
+	struct nexthop *nh = find_hop(s, e, i, &why);
+
 	if (nh == NULL) {
 		struct result r = {.dsn = &why, .source = PEN_TROUBLE_ROUTE};
 		result_apply(s, e, i, &r);
@@ -36,20 +60,28 @@ static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t
 	return nh;
 }
 
-static uint32_t count_hops(struct pen_sched *s, struct entry *e)
+// Where the recipients go, into s->hop. *only: the next hop of all, or NULL when
+// there are several or a recipient got its result here.
+static uint32_t count_hops(struct pen_sched *s, struct entry *e, struct nexthop **only)
 {
 	uint32_t n = 0;
+	bool same = true;
 
+	*only = NULL;
 	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
 		s->hop[i] = NULL;
-		if (e->m->rcpt[i].fate != PEN_FATE_QUEUED)
+		if (!is_due(s, e, i))
 			continue;
-		s->hop[i] = route_rcpt(s, e, i);
-		if (s->hop[i] != NULL) {
-			s->hop[i]->batch_left++;
-			n++;
-		}
+		struct nexthop *nh = s->hop[i] = route_rcpt(s, e, i);
+		same = same && nh != NULL && (n == 0 || nh == *only);
+		if (nh == NULL)
+			continue;
+		*only = nh;
+		nh->batch_left++;
+		n++;
 	}
+	if (!same)
+		*only = NULL;
 	return n;
 }
 
@@ -58,11 +90,12 @@ static struct job *batch_job(
 {
 	if (nh->batch != NULL)
 		return nh->batch;
-	uint32_t cap =
-		nh->batch_left < s->cfg.recipient_limit ? nh->batch_left : s->cfg.recipient_limit;
+	uint32_t limit = nexthop_recipients(s, nh);
+	uint32_t cap = nh->batch_left < limit ? nh->batch_left : limit;
 	struct job *j = job_new(e, nh, cap);
 	if (j == NULL)
 		return NULL;
+	nh->batch_cap = cap;
 	j->sibling_at = *tail;
 	**tail = j;
 	*tail = &j->sibling;
@@ -91,25 +124,15 @@ static void make_jobs(struct pen_sched *s, struct entry *e)
 			continue;
 		}
 		j->rcpt[j->nrcpt++] = i;
-		if (j->nrcpt == s->cfg.recipient_limit || nh->batch_left == 0)
+		if (j->nrcpt == nh->batch_cap || nh->batch_left == 0)
 			nh->batch = NULL;
 	}
 }
 
-void entry_activate(struct pen_sched *s, struct entry *e)
+static void start_jobs(struct pen_sched *s, struct entry *e)
 {
 	struct job *next;
 
-	PEN_ASSERT(e->njobs == 0 && e->failures == NULL);
-	entry_set_state(s, e, ENTRY_ACTIVE);
-	e->active_at = s->now;
-	pen_wall_us expires = entry_expiry(s, e);
-	entry_arm(s, e, expires > e->m->arrival ? expires : s->wall + 86400 * PEN_US_PER_S);
-	if (count_hops(s, e) > 0)
-		make_jobs(s, e);
-	// Some may have ended here: the next record may be about another message.
-	if (s->nchanges > 0)
-		entry_record(s, e, false);
 	// A job may end while it is queued (a dead site, a failed next hop); the
 	// ones behind it are not in any queue yet, so `next` stays.
 	e->guard++;
@@ -118,5 +141,124 @@ void entry_activate(struct pen_sched *s, struct entry *e)
 		nexthop_enqueue(s, j->nexthop, j);
 	}
 	e->guard--;
+	entry_check(s, e);
+}
+
+void entry_route(struct pen_sched *s, struct entry *e)
+{
+	struct nexthop *only;
+	uint32_t n = count_hops(s, e, &only);
+
+	if (only != NULL && n <= nexthop_recipients(s, only)) {
+		only->batch_left = 0;
+		nexthop_offer(s, only, e);
+		return;
+	}
+	if (n > 0)
+		make_jobs(s, e);
+	// Some may have ended here: the next record may be about another message.
+	if (s->nchanges > 0)
+		entry_record(s, e, false);
+	start_jobs(s, e);
+}
+
+void entry_activate(struct pen_sched *s, struct entry *e)
+{
+	PEN_ASSERT(e->jobs == NULL && e->failures == NULL);
+	entry_set_state(s, e, ENTRY_ACTIVE);
+	e->active_at = s->now;
+	pen_wall_us expires = entry_expiry(s, e);
+	entry_arm(s, e, expires > e->m->arrival ? expires : s->wall + 86400 * PEN_US_PER_S);
+	entry_route(s, e);
+}
+
+void entry_wait(struct pen_sched *s, struct entry *e)
+{
+	PEN_ASSERT(e->state == ENTRY_ACTIVE && e->jobs == NULL);
+	entry_set_state(s, e, ENTRY_WAITING);
+	e->ware = (struct ware){.link = {NULL, NULL}};
+}
+
+void entry_unwait(struct pen_sched *s, struct entry *e)
+{
+	struct ware *w = &e->ware;
+	void *where = (void *)(w->at & ~(uintptr_t)WARE_BITS);
+
+	PEN_ASSERT(e->state == ENTRY_WAITING);
+	switch (w->at & WARE_PLACE) {
+	case WARE_BACKLOG:
+		backlog_take(s, e);
+		break;
+	case WARE_NEXTHOP:
+		nexthop_take(s, where, w);
+		break;
+	case WARE_FLOW:
+		flow_take(s, where, w);
+		break;
+	}
+	entry_set_state(s, e, ENTRY_ACTIVE);
+	e->active_at = s->now;
+}
+
+struct nexthop *entry_nexthop(struct pen_sched *s, const struct entry *e)
+{
+	struct nexthop *only = NULL;
+	struct pen_dsn why;
+
+	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
+		if (!is_due(s, e, i))
+			continue;
+		struct nexthop *nh = find_hop(s, e, i, &why);
+		if (nh == NULL || (only != NULL && nh != only))
+			return NULL;
+		only = nh;
+	}
+	return only;
+}
+
+// One job of all that are due.
+struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->m->nrcpt; i++)
+		n += is_due(s, e, i);
+	struct job *j = n > 0 && n <= UINT16_MAX ? job_new(e, nh, n) : NULL;
+	if (j == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
+		if (is_due(s, e, i))
+			j->rcpt[j->nrcpt++] = i;
+	}
+	job_link(e, j);
+	return j;
+}
+
+struct job *entry_promote(struct pen_sched *s, struct entry *e)
+{
+	struct nexthop *nh = entry_nexthop(s, e);
+	struct job *j = nh != NULL && nexthop_leads(nh, ware_flow(&e->ware)->site)
+				? entry_job(s, e, nh)
+				: NULL;
+
+	if (j == NULL) {
+		entry_unwait(s, e);
+		entry_route(s, e);
+		return NULL;
+	}
+	nh->used = s->now;
+	flow_replace(s, e, j);
+	entry_set_state(s, e, ENTRY_ACTIVE);
+	e->active_at = s->now;
+	return j;
+}
+
+void entry_fail(struct pen_sched *s, struct entry *e, struct result *r)
+{
+	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
+		if (is_due(s, e, i))
+			result_apply(s, e, i, r);
+	}
+	result_fini(r);
 	entry_check(s, e);
 }

@@ -114,6 +114,7 @@ static void add(struct bench *b, uint64_t id)
 		m = malloc(sizeof(*m) + sizeof(m->rcpt[0]) + 64);
 	memset(m, 0, sizeof(*m));
 	m->id = id;
+	m->klass = &pen_mail_class_none;
 	m->arrival = 1;
 	m->sender = PEN_SPAN_LIT("sender@example.com");
 	char *addr = (char *)&m->rcpt[1];

@@ -20,6 +20,7 @@ static struct pen_message *build_message(const char *sender, const char *rcpts)
 	text += strlen(sender) + 1;
 	strcpy(text, rcpts);
 	m->nrcpt = n;
+	m->klass = &pen_mail_class_none;
 	for (uint32_t i = 0; i < n; i++) {
 		size_t len = strcspn(text, ",");
 		m->rcpt[i].addr = pen_span(text, len);
