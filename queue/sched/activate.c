@@ -38,8 +38,8 @@ static struct nexthop *find_hop(
 			"bad recipient domain");
 		return NULL;
 	}
-	struct nexthop *nh = nexthop_find(
-		s, &hop, pen_message_demand(e->m->flags), owner_pool(s, e->m->klass));
+	struct nexthop *nh =
+		nexthop_find(s, &hop, pen_message_demand(e->m->flags), owner_pool(s, e->m->klass));
 	if (nh == NULL)
 		pen_dsn_set(why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");

@@ -145,8 +145,8 @@ struct flow {
 	struct link refill;          // in site->refill while nwaiting > 0
 	struct link reap;            // in pen_sched.idle_flows
 	struct waiter waiter;
-	struct stall *stall;         // its share of the tenant's, at this site
-	struct table_node node;      // not of a site's plain flow
+	struct stall *stall;    // its share of the tenant's, at this site
+	struct table_node node; // not of a site's plain flow
 	bool blocked;
 	uint8_t priority; // enum pen_priority
 };
@@ -221,26 +221,27 @@ enum nexthop_state {
 };
 
 struct nexthop {
-	struct table_node node;
-	struct table_node token; // in pen_sched.resolving while RESOLVING
-	struct link waiting;     // wares
-	struct link settling;    // in pen_sched.settling, or .unasked while NEW
+	struct link waiting;  // wares
+	struct link settling; // in pen_sched.settling, or .unasked while NEW
 	struct timer timer;
-	struct waiter waiter; // its domain is suspended
-	struct site *site;    // ROUTED; while RESOLVING what it was before
-	struct note *why;  // FAILED
-	struct job *batch; // only inside entry_activate
+	struct waiter waiter;    // its domain is suspended
+	struct table_node token; // in pen_sched.resolving while RESOLVING
+	struct note *why;        // FAILED
+	struct job *batch;       // only inside entry_activate
 	uint32_t batch_left, batch_cap;
+	uint32_t epoch; // of the last flush when it FAILED
+	// What a look at it needs stands together.
 	uint32_t njobs, nwaiting; // jobs of it anywhere; what waits here
-	uint32_t epoch;           // of the last flush when it FAILED
-	uint32_t pool;
+	pen_time_us expires, used;
+	struct site *site;  // ROUTED; while RESOLVING what it was before
 	uint16_t transport; // 1 + index of cfg.transport; 0: none of them
 	uint8_t state;
-	uint8_t demand; // enum pen_tls_demand
 	bool lmtp;
-	pen_time_us expires, used;
+	struct table_node node;
+	uint32_t pool;
 	uint16_t transport_len, len;
-	char name[]; // transport, then next hop, lower-case
+	uint8_t demand; // enum pen_tls_demand
+	char name[];    // transport, then next hop, lower-case
 };
 
 struct site_host {
@@ -278,8 +279,8 @@ struct site {
 	uint32_t ending;            // at least so many are to end by a rule
 	uint32_t nleases, nready, nopening;
 	struct pen_feedback feedback;
-	uint32_t base_limit, initial; // of connections: of its transport
-	uint32_t limit;               // of connections: what holds now
+	uint32_t base_limit, initial;  // of connections: of its transport
+	uint32_t limit;                // of connections: what holds now
 	uint32_t recipients, messages; // per transaction, per connection; 0: the general limits
 	pen_time_us age;               // of a connection; the same
 	uint32_t cap;          // connections that the server takes beside each other; 0: unknown
@@ -296,8 +297,8 @@ struct lease {
 	struct pen_lease pub; // first: what the worker sees
 	struct link in_site, idle, blocked;
 	struct timer timer;
-	struct waiter waiter;        // its source may not send now
-	struct pen_shape_conn conn;  // site NULL: not counted
+	struct waiter waiter;            // its source may not send now
+	struct pen_shape_conn conn;      // site NULL: not counted
 	struct pen_transport_signs told; // what the rules know of it
 	uint32_t in_flight, given, handled, untried;
 	bool spent;                      // a delivery came back untried: ENDED will follow
@@ -334,8 +335,8 @@ struct pen_sched {
 	struct link idle_flows;      // without mail
 	struct lease *spare_leases;
 	uint32_t nspare_leases;
-	uint32_t nresolving; // messages without a job at next hops
-	struct pen_delivery *spare;  // free ones, for one recipient
+	uint32_t nresolving;        // messages without a job at next hops
+	struct pen_delivery *spare; // free ones, for one recipient
 	uint32_t nspare;
 	uint32_t nhungry, nwanting, nyielding, nleases, nready, nbusy_sites, ndead;
 	uint32_t submitting;
@@ -366,7 +367,7 @@ struct result {
 	bool in_doubt;
 	char relay[RELAY_MAX]; // filled on demand when there is a lease
 	size_t mta_len;
-	struct note *note; // the last one made, to share it among recipients
+	struct note *note;                   // the last one made, to share it among recipients
 	const struct pen_sched_match *match; // what the reply means; NULL: not known
 };
 
@@ -430,7 +431,7 @@ bool backlog_ready(const struct pen_sched *s);
 
 // job.c
 struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap);
-void job_link(struct entry *e, struct job *j);   // to the entry's other jobs
+void job_link(struct entry *e, struct job *j);     // to the entry's other jobs
 void job_free(struct pen_sched *s, struct job *j); // unlinks it everywhere
 // Gives all its recipients the same result and ends it; then entry_check.
 void job_finish(struct pen_sched *s, struct job *j, struct result *r);

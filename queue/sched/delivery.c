@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPARE_MAX 4096
+#define SPARE_MAX 16384
 // How long a connection waits for its source before another source has a try.
 #define SOURCE_PATIENCE (1 * PEN_US_PER_S)
 #define RETURNS_MAX 20 // untried returns after which a job waits for its retry
@@ -161,8 +161,7 @@ enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, st
 
 	if (!prepare(s, j))
 		return DELIVERY_GONE;
-	if (l->conn.site != NULL &&
-		!pen_shape_send(s->cfg.shape, &l->conn, k, bytes, s->now, &why))
+	if (l->conn.site != NULL && !pen_shape_send(s->cfg.shape, &l->conn, k, bytes, s->now, &why))
 		return hold(s, l, f, &why);
 	enum delivery_send_result r = hand_over(s, l, j, k);
 	if (r != DELIVERY_SENT) {
@@ -310,8 +309,8 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 	if (!d->attempted)
 		l->given--;
 	if (l->conn.site != NULL) {
-		pen_shape_done(s->cfg.shape, &l->conn, d->rcpt[0].ref,
-			j->entry->m->content_len, s->now, d->attempted);
+		pen_shape_done(s->cfg.shape, &l->conn, d->rcpt[0].ref, j->entry->m->content_len,
+			s->now, d->attempted);
 		rules_signs(s, l, d);
 	}
 	unsigned did = apply_results(s, j, l, d);

@@ -77,8 +77,8 @@ static uint64_t mix(const struct pen_sched *s, const void *a, const void *b, uns
 }
 
 // A reference.
-static struct stall *stall_get(struct pen_sched *s, struct site *site, struct tenant *tenant,
-	uint8_t priority)
+static struct stall *stall_get(
+	struct pen_sched *s, struct site *site, struct tenant *tenant, uint8_t priority)
 {
 	struct bands *b = site->bands;
 	uint64_t hash = mix(s, site, tenant, priority);
@@ -117,8 +117,8 @@ static void stall_put(struct pen_sched *s, struct stall *t)
 	free(t);
 }
 
-static struct flow *flow_new(struct pen_sched *s, struct site *site, struct owner *o,
-	uint8_t priority, uint64_t hash)
+static struct flow *flow_new(
+	struct pen_sched *s, struct site *site, struct owner *o, uint8_t priority, uint64_t hash)
 {
 	struct flow *f = malloc(sizeof(*f));
 	struct stall *t = f != NULL && (site->bands != NULL || make_bands(s, site))

@@ -17,8 +17,7 @@
 static struct lease *lease_new(struct pen_sched *s)
 {
 	struct lease *l = s->spare_leases;
-	const size_t from = offsetof(struct lease, pub.host),
-		     to = from + sizeof(l->pub.host);
+	const size_t from = offsetof(struct lease, pub.host), to = from + sizeof(l->pub.host);
 
 	if (l == NULL)
 		return calloc(1, sizeof(*l));
@@ -363,8 +362,8 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 {
 	struct site *site = l->pub.site;
 
-	if (!l->ready || l->closing || l->spent || l->ended || site->dead ||
-		link_in(&l->blocked) || pen_shape_waiting(&l->waiter.shape))
+	if (!l->ready || l->closing || l->spent || l->ended || site->dead || link_in(&l->blocked) ||
+		pen_shape_waiting(&l->waiter.shape))
 		return;
 	if (turn_should_yield(s, l)) {
 		l->yielding = true;

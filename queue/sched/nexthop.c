@@ -15,7 +15,7 @@
 #define TTL_MIN (1 * PEN_US_PER_S)
 #define TTL_MAX (3600 * PEN_US_PER_S)
 #define TTL_SOFT_MAX (60 * PEN_US_PER_S) // how long a temporary failure is believed
-#define ASKED_MAX 1000 // questions that are with the resolver
+#define ASKED_MAX 1000                   // questions that are with the resolver
 
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh)
 {
@@ -52,8 +52,7 @@ static struct nexthop *nexthop_new(
 
 bool nexthop_leads(const struct nexthop *nh, const struct site *site)
 {
-	return (nh->state == NEXTHOP_ROUTED || nh->state == NEXTHOP_RESOLVING) &&
-	       nh->site == site;
+	return (nh->state == NEXTHOP_ROUTED || nh->state == NEXTHOP_RESOLVING) && nh->site == site;
 }
 
 static uint16_t find_transport(const struct pen_sched *s, struct pen_span name)
@@ -88,7 +87,7 @@ static struct pen_span domain_of(const struct nexthop *nh)
 	const uint8_t *colon = name.n > 0 ? memrchr(name.p, ':', name.n) : NULL;
 
 	return colon != NULL && name.p[0] != '[' ? pen_span(name.p, (size_t)(colon - name.p))
-						  : name;
+						 : name;
 }
 
 bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shape_block *why)
@@ -114,7 +113,8 @@ struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *ho
 	for (struct table_node *n = table_chain(&s->nexthops, hash); n != NULL; n = n->next) {
 		struct nexthop *nh = LINK_OF(n, struct nexthop, node);
 		if (n->hash == hash && nh->len == len && nh->transport_len == tl &&
-			nh->demand == demand && nh->pool == pool && memcmp(nh->name, name, len) == 0)
+			nh->demand == demand && nh->pool == pool &&
+			memcmp(nh->name, name, len) == 0)
 			return nh;
 	}
 	struct nexthop *nh = nexthop_new(s, pen_span(name, len), (uint16_t)tl, hash);
@@ -153,8 +153,7 @@ static void nexthop_resolve(struct pen_sched *s, struct nexthop *nh)
 		(enum pen_tls_demand)nh->demand, nh->token.hash);
 }
 
-static void route_failed(
-	struct pen_sched *s, struct nexthop *nh, struct job *j, struct entry *e)
+static void route_failed(struct pen_sched *s, struct nexthop *nh, struct job *j, struct entry *e)
 {
 	struct pen_dsn d;
 	struct result r = {.dsn = &d, .source = PEN_TROUBLE_ROUTE};
@@ -215,9 +214,8 @@ static bool stop_here(struct pen_sched *s, struct nexthop *nh)
 // Does what can be done for those that wait.
 static void go_on(struct pen_sched *s, struct nexthop *nh)
 {
-	if (link_empty(&nh->waiting) || nh->state == NEXTHOP_RESOLVING ||
-		link_in(&nh->settling) || pen_shape_waiting(&nh->waiter.shape) ||
-		stop_here(s, nh))
+	if (link_empty(&nh->waiting) || nh->state == NEXTHOP_RESOLVING || link_in(&nh->settling) ||
+		pen_shape_waiting(&nh->waiter.shape) || stop_here(s, nh))
 		return;
 	if (nexthop_fresh(s, nh) || nexthop_failed(s, nh)) {
 		link_push_back(&s->settling, &nh->settling);
@@ -344,8 +342,7 @@ static void nexthop_answer(
 			site_ref(nh->site);
 			nh->state = NEXTHOP_ROUTED;
 			if (nh->site->shape != NULL)
-				pen_shape_site_domain(
-					s->cfg.shape, nh->site->shape, domain_of(nh));
+				pen_shape_site_domain(s->cfg.shape, nh->site->shape, domain_of(nh));
 			nh->expires = s->now + clamp(result->ttl, TTL_MIN, TTL_MAX);
 		} else {
 			pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,

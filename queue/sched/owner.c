@@ -48,8 +48,7 @@ void tenant_put(struct pen_sched *s, struct tenant *t)
 	free(t);
 }
 
-static struct owner *owner_find(
-	struct pen_sched *s, const struct pen_mail_class *k, uint64_t *hash)
+static struct owner *owner_find(struct pen_sched *s, const struct pen_mail_class *k, uint64_t *hash)
 {
 	*hash = hash_name(s, k->tenant) + 3 * hash_name(s, k->campaign);
 	for (struct table_node *n = table_chain(&s->owners, *hash); n != NULL; n = n->next) {
@@ -62,8 +61,7 @@ static struct owner *owner_find(
 	return NULL;
 }
 
-static struct owner *owner_new(
-	struct pen_sched *s, const struct pen_mail_class *k, uint64_t hash)
+static struct owner *owner_new(struct pen_sched *s, const struct pen_mail_class *k, uint64_t hash)
 {
 	struct owner *o = calloc(1, sizeof(*o) + k->campaign.n);
 

@@ -5,8 +5,8 @@
 
 #define SEGMENTS_MIN 50 // before a share of retransmissions says something
 
-void rules_match(struct pen_sched *s, struct result *r, const struct pen_dsn *d,
-	struct pen_sched_match *out)
+void rules_match(
+	struct pen_sched *s, struct result *r, const struct pen_dsn *d, struct pen_sched_match *out)
 {
 	const struct site *site = r->site;
 
@@ -96,7 +96,6 @@ void rules_signs(struct pen_sched *s, struct lease *l, const struct pen_delivery
 	}
 	tell_retransmits(s, l);
 	if (d != NULL && d->dot_at != 0 && d->done_at > d->dot_at)
-		tell(s, l, PEN_SIGNAL_LATENCY,
-			(uint32_t)((d->done_at - d->dot_at) / PEN_US_PER_MS),
+		tell(s, l, PEN_SIGNAL_LATENCY, (uint32_t)((d->done_at - d->dot_at) / PEN_US_PER_MS),
 			"its replies are slow");
 }

@@ -33,6 +33,7 @@ static void free_message(struct pen_message *m)
 {
 	free(m->content);
 	free(m->last_error);
+	pen_mail_class_put(m->klass);
 	free(m);
 }
 
@@ -106,6 +107,8 @@ uint64_t world_recover(struct world *w, const char *sender, const char *rcpts, p
 	m->content_len = sizeof(text) - 1;
 	m->content = malloc(m->content_len);
 	memcpy(m->content, text, m->content_len);
+	if (w->klass != NULL)
+		m->klass = pen_mail_class_ref(w->klass);
 	if (w->edit != NULL)
 		w->edit(m);
 	return add_message(w, m);

@@ -95,6 +95,7 @@ struct world {
 	enum pen_tls_level level;
 	uint32_t prepared, sessions_up, sessions_over;
 	void (*edit)(struct pen_message *m); // what world_add is to change
+	const struct pen_mail_class *klass;  // of what world_add makes; NULL: none
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
 };

@@ -33,9 +33,9 @@ static struct pen_feedback_rules site_rules(const struct pen_sched *s, const str
 
 void site_limits(struct pen_sched *s, struct site *site)
 {
-	const struct pen_limits *l = site->shape != NULL ? pen_shape_site_limits(s->cfg.shape,
-								    site->shape, s->now)
-							  : NULL;
+	const struct pen_limits *l =
+		site->shape != NULL ? pen_shape_site_limits(s->cfg.shape, site->shape, s->now)
+				    : NULL;
 	uint32_t given = l != NULL ? l->given : 0;
 
 	site->limit = given & PEN_LIMIT_CONNECTIONS ? l->connections : site->base_limit;
@@ -70,16 +70,15 @@ static bool site_set_hosts(struct site *site, const struct pen_route_result *r)
 	site_drop_hosts(site);
 	site->families = 0;
 	for (uint32_t i = 0; i < r->nhosts; i++)
-		site->families |= r->host[i].addr.family == PEN_FAMILY_IP6 ? PEN_SHAPE_IP6
-									    : PEN_SHAPE_IP4;
+		site->families |=
+			r->host[i].addr.family == PEN_FAMILY_IP6 ? PEN_SHAPE_IP6 : PEN_SHAPE_IP4;
 	site->host = host;
 	site->nhosts = (uint16_t)r->nhosts;
 	return true;
 }
 
 // What a site's limits hold for: its hosts, whoever asks for them.
-static bool set_shape(
-	struct pen_sched *s, struct site *site, const struct pen_route_result *r)
+static bool set_shape(struct pen_sched *s, struct site *site, const struct pen_route_result *r)
 {
 	char text[PEN_SITE_NAME_MAX + 1];
 	struct pen_span name = r->site_name, host[PEN_ROUTE_HOSTS_MAX];
@@ -118,7 +117,7 @@ static struct site *site_new(struct pen_sched *s, const struct nexthop *nh,
 	site->pool = nh->pool;
 	site->transport = nh->transport;
 	site->base_limit = t != NULL && t->concurrency_limit != 0 ? t->concurrency_limit
-								   : s->cfg.concurrency_limit;
+								  : s->cfg.concurrency_limit;
 	site->initial = t != NULL && t->initial_concurrency != 0 ? t->initial_concurrency
 								 : s->cfg.initial_concurrency;
 	link_init(&site->flows);
@@ -193,8 +192,8 @@ void site_free(struct pen_sched *s, struct site *site)
 
 bool site_unused(const struct site *site)
 {
-	return site->refs == 0 && site->nleases == 0 && site->queued == 0 &&
-	       site->in_flight == 0 && site->nflows == 0 && !site->dead;
+	return site->refs == 0 && site->nleases == 0 && site->queued == 0 && site->in_flight == 0 &&
+	       site->nflows == 0 && !site->dead;
 }
 
 // Freed by the next poll, if it is still of no use then.

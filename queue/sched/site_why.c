@@ -10,8 +10,7 @@
 
 uint8_t entry_shown(const struct entry *e)
 {
-	bool resolving =
-		e->state == ENTRY_WAITING && (e->ware.at & WARE_PLACE) == WARE_NEXTHOP;
+	bool resolving = e->state == ENTRY_WAITING && (e->ware.at & WARE_PLACE) == WARE_NEXTHOP;
 
 	return resolving ? ENTRY_ACTIVE : e->state;
 }
@@ -58,8 +57,8 @@ static void why_nexthop(struct pen_sched *s, const struct nexthop *nh, struct pe
 	if (!nexthop_open(s, nh, &b))
 		say_block(s, &b, out);
 	else
-		say(out, PEN_WHY_RESOLVING, "resolving", 0,
-			"the hosts of %.*s are being looked up", PEN_SPAN_ARG(name));
+		say(out, PEN_WHY_RESOLVING, "resolving", 0, "the hosts of %.*s are being looked up",
+			PEN_SPAN_ARG(name));
 }
 
 // Transactions before it in its own flow.
@@ -101,13 +100,13 @@ static void why_turn(struct pen_sched *s, const struct site *site, const struct 
 		say(out, PEN_WHY_TURN, "turn", 0,
 			"%u transactions of its own flow are ahead, and %u of %u other flows share "
 			"the %u connections to %.*s",
-			ahead, site->queued - f->n, flows > 0 ? flows - 1 : 0,
-			site_window(s, site), PEN_SPAN_ARG(name));
+			ahead, site->queued - f->n, flows > 0 ? flows - 1 : 0, site_window(s, site),
+			PEN_SPAN_ARG(name));
 	}
 }
 
-static void why_flow(struct pen_sched *s, const struct entry *e, const struct ware *w,
-	struct pen_why *out)
+static void why_flow(
+	struct pen_sched *s, const struct entry *e, const struct ware *w, struct pen_why *out)
 {
 	const struct flow *f = ware_flow(w);
 	const struct site *site = f->site;
@@ -118,13 +117,12 @@ static void why_flow(struct pen_sched *s, const struct entry *e, const struct wa
 		say(out, PEN_WHY_DEAD_SITE, "dead-site", wall_at(s, site->dead_until),
 			"no host of %.*s could be reached: %s", PEN_SPAN_ARG(out->site),
 			site->why != NULL ? site->why->data : "no reason kept");
-	} else if (site->shape != NULL &&
-		   !pen_shape_may_send(s->cfg.shape, site->shape, f->owner->shape,
-			   e->m->content_len, s->now, &b)) {
+	} else if (site->shape != NULL && !pen_shape_may_send(s->cfg.shape, site->shape,
+						  f->owner->shape, e->m->content_len, s->now, &b)) {
 		say_block(s, &b, out);
 	} else if (site->shape != NULL && site->nready == 0 && site->nopening == 0 &&
-		   !pen_shape_may_open(s->cfg.shape, site->shape, site->pool, site->families,
-			   s->now, &b)) {
+		   !pen_shape_may_open(
+			   s->cfg.shape, site->shape, site->pool, site->families, s->now, &b)) {
 		say_block(s, &b, out);
 	} else {
 		why_turn(s, site, f, w, out);
@@ -187,11 +185,11 @@ static bool blocked_by(struct pen_sched *s, struct site *site, struct pen_shape_
 	if (site->shape == NULL)
 		return false;
 	return (pen_shape_waiting(&site->sender.shape) &&
-		       !pen_shape_may_send(s->cfg.shape, site->shape, s->nobody->shape, 0, s->now,
-			       b)) ||
+		       !pen_shape_may_send(
+			       s->cfg.shape, site->shape, s->nobody->shape, 0, s->now, b)) ||
 	       (pen_shape_waiting(&site->opener.shape) &&
-		       !pen_shape_may_open(s->cfg.shape, site->shape, site->pool, site->families,
-			       s->now, b));
+		       !pen_shape_may_open(
+			       s->cfg.shape, site->shape, site->pool, site->families, s->now, b));
 }
 
 void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *v,
@@ -232,7 +230,7 @@ void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *v,
 		size_t n = pen_shape_block_text(&b, s->now, s->wall, text, PEN_WHY_TEXT_MAX);
 		v->blocked = pen_span(text, n < PEN_WHY_TEXT_MAX ? n : PEN_WHY_TEXT_MAX - 1);
 		v->blocked_for = b.until == PEN_TIME_NEVER ? PEN_TIME_NEVER
-				 : b.until > s->now	   ? b.until - s->now
+				 : b.until > s->now        ? b.until - s->now
 							   : 0;
 	}
 }

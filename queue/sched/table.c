@@ -62,6 +62,9 @@ void table_remove(struct table *t, struct table_node *node)
 
 #define TAG_BITS 20
 #define TAG_MASK (((uint64_t)1 << TAG_BITS) - 1)
+#define HOME_BITS                                                                                  \
+	12 // of the tag: where it wants to stand. At four fifths nothing is ever so far off
+#define HOME_MASK (((uint64_t)1 << HOME_BITS) - 1)
 #define ID_TABLE_FIRST 4096
 
 static uint64_t id_hash(uint64_t id)
@@ -70,12 +73,17 @@ static uint64_t id_hash(uint64_t id)
 	return id ^ (id >> 32);
 }
 
+static uint64_t tag_of(uint64_t hash)
+{
+	return (hash & HOME_MASK) | hash >> (64 - TAG_BITS + HOME_BITS) << HOME_BITS;
+}
+
 static uint64_t slot_of(const void *object, uint64_t hash)
 {
 	uintptr_t p = (uintptr_t)object;
 
 	PEN_ASSERT(p % 16 == 0 && p >> 48 == 0);
-	return (uint64_t)(p >> 4) << TAG_BITS | (hash & TAG_MASK);
+	return (uint64_t)(p >> 4) << TAG_BITS | tag_of(hash);
 }
 
 static void *object_of(uint64_t slot)
@@ -141,8 +149,7 @@ void *id_table_find(const struct id_table *t, uint64_t id)
 	uint64_t hash = id_hash(id);
 
 	for (uint64_t i = hash & t->mask; t->slot[i] != 0; i = (i + 1) & t->mask) {
-		if ((t->slot[i] & TAG_MASK) == (hash & TAG_MASK) &&
-			t->id(object_of(t->slot[i])) == id)
+		if ((t->slot[i] & TAG_MASK) == tag_of(hash) && t->id(object_of(t->slot[i])) == id)
 			return object_of(t->slot[i]);
 	}
 	return NULL;
@@ -152,7 +159,7 @@ void *id_table_find(const struct id_table *t, uint64_t id)
 // has the low bits of that; it is never farther away than they can say.
 static uint64_t displaced(const struct id_table *t, uint64_t i)
 {
-	return (i - t->slot[i]) & TAG_MASK & t->mask;
+	return (i - t->slot[i]) & HOME_MASK & t->mask;
 }
 
 void id_table_remove(struct id_table *t, uint64_t id, const void *object)
