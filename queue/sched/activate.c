@@ -23,8 +23,8 @@ static bool is_due(const struct pen_sched *s, const struct entry *e, uint32_t i)
 }
 
 // NULL: *why.
-static struct nexthop *find_hop(
-	struct pen_sched *s, const struct entry *e, uint32_t i, struct pen_dsn *why)
+static struct nexthop *find_hop(struct pen_sched *s, const struct entry *e, uint32_t i,
+	struct nexthop *hint, struct pen_dsn *why)
 {
 	struct pen_span addr = e->m->rcpt[i].addr;
 	struct pen_sched_hop hop = {{NULL, 0}, {NULL, 0}};
@@ -38,8 +38,8 @@ static struct nexthop *find_hop(
 			"bad recipient domain");
 		return NULL;
 	}
-	struct nexthop *nh =
-		nexthop_find(s, &hop, pen_message_demand(e->m->flags), owner_pool(s, e->m->klass));
+	struct nexthop *nh = nexthop_find(
+		s, &hop, pen_message_demand(e->m->flags), owner_pool(s, e->m->klass), hint);
 	if (nh == NULL)
 		pen_dsn_set(why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");
@@ -50,7 +50,7 @@ static struct nexthop *find_hop(
 static struct nexthop *route_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
 {
 	struct pen_dsn why;
-	struct nexthop *nh = find_hop(s, e, i, &why);
+	struct nexthop *nh = find_hop(s, e, i, NULL, &why);
 
 	if (nh == NULL) {
 		struct result r = {.dsn = &why, .source = PEN_TROUBLE_ROUTE};
@@ -200,7 +200,8 @@ void entry_unwait(struct pen_sched *s, struct entry *e)
 	e->active_at = s->now;
 }
 
-struct nexthop *entry_nexthop(struct pen_sched *s, const struct entry *e)
+// The next hop of all that are due, or NULL.
+static struct nexthop *only_hop(struct pen_sched *s, const struct entry *e, struct nexthop *hint)
 {
 	struct nexthop *only = NULL;
 	struct pen_dsn why;
@@ -208,7 +209,7 @@ struct nexthop *entry_nexthop(struct pen_sched *s, const struct entry *e)
 	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
 		if (!is_due(s, e, i))
 			continue;
-		struct nexthop *nh = find_hop(s, e, i, &why);
+		struct nexthop *nh = find_hop(s, e, i, hint, &why);
 		if (nh == NULL || (only != NULL && nh != only))
 			return NULL;
 		only = nh;
@@ -236,10 +237,9 @@ struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh)
 
 struct job *entry_promote(struct pen_sched *s, struct entry *e)
 {
-	struct nexthop *nh = entry_nexthop(s, e);
-	struct job *j = nh != NULL && nexthop_leads(nh, ware_flow(&e->ware)->site)
-				? entry_job(s, e, nh)
-				: NULL;
+	struct site *site = ware_flow(&e->ware)->site;
+	struct nexthop *nh = only_hop(s, e, site->hint);
+	struct job *j = nh != NULL && nexthop_leads(nh, site) ? entry_job(s, e, nh) : NULL;
 
 	if (j == NULL) {
 		entry_unwait(s, e);
@@ -247,6 +247,7 @@ struct job *entry_promote(struct pen_sched *s, struct entry *e)
 		return NULL;
 	}
 	nh->used = s->now;
+	site->hint = nh;
 	flow_replace(s, e, j);
 	entry_set_state(s, e, ENTRY_ACTIVE);
 	e->active_at = s->now;

@@ -135,20 +135,20 @@ struct owner {
 // The mail of one campaign and priority that waits at a site: messages that have
 // been made ready (jobs), in their order, then those that wait for it.
 struct flow {
-	struct share share;
-	struct site *site;
-	struct owner *owner;
 	struct link queue, returned; // wares; `returned` goes first
 	struct entry *waiting;       // the first without a job
 	uint32_t n, nwaiting;        // transactions; of these, without a job
 	struct link all;             // in site->flows while n > 0
 	struct link refill;          // in site->refill while nwaiting > 0
-	struct link reap;            // in pen_sched.idle_flows
-	struct waiter waiter;
-	struct stall *stall;    // its share of the tenant's, at this site
-	struct table_node node; // not of a site's plain flow
+	struct site *site;
+	struct owner *owner;
 	bool blocked;
 	uint8_t priority; // enum pen_priority
+	struct waiter waiter;
+	struct stall *stall; // its share of the tenant's, at this site
+	struct share share;
+	struct link reap;       // in pen_sched.idle_flows
+	struct table_node node; // not of a site's plain flow
 };
 
 // A tenant at a site, in one band: what its campaigns' flows share.
@@ -252,43 +252,45 @@ struct site_host {
 
 struct site {
 	struct table_node node;
-	struct link all, turn, drain, reap;
-	struct link flows;  // that have mail
-	struct link refill; // of these, with messages that have no job
-	struct link leases; // idle ones first
-	struct flow plain;  // mail of normal priority, of no tenant or campaign
-	struct bands *bands;
-	struct timer timer;
-	struct pen_shape_site *shape; // NULL: without shaping
-	struct waiter opener, sender;
-	struct note *why; // dead
-	struct site_host *host;
-	uint16_t nhosts;
-	bool dead, hungry, kicking;
-	bool lmtp;
-	uint8_t demand;             // enum pen_tls_demand: part of what it is
-	uint8_t families;           // PEN_SHAPE_IP of its hosts
-	uint8_t cold;               // failures in a row to open beside good ones
-	uint32_t pool;              // part of what it is
-	uint16_t transport;         // the same: 1 + index of cfg.transport
+	// Every message touches these.
 	uint32_t queued, in_flight; // transactions that wait, deliveries
 	uint32_t waiting;           // of those that wait, messages without a job
 	uint32_t made;              // messages that have been made ready
 	uint32_t blocked;           // of `queued`, held by shaping of their flow
-	uint32_t suspended;         // since it died: deferred for that
-	uint32_t ending;            // at least so many are to end by a rule
 	uint32_t nleases, nready, nopening;
-	struct pen_feedback feedback;
-	uint32_t base_limit, initial;  // of connections: of its transport
+	bool dead, hungry, kicking;
 	uint32_t limit;                // of connections: what holds now
 	uint32_t recipients, messages; // per transaction, per connection; 0: the general limits
 	pen_time_us age;               // of a connection; the same
-	uint32_t cap;          // connections that the server takes beside each other; 0: unknown
-	uint32_t refs, nflows; // next hops; flows besides the plain one
-	struct lease *refused; // ended: what waits gets its result
-	struct note *sentence; // a rule ends what waits, with this
-	pen_time_us dead_until, grow_after;
+	uint32_t cap; // connections that the server takes beside each other; 0: unknown
+	uint32_t base_limit, initial;    // of connections: of its transport
+	struct link leases;              // idle ones first
+	struct link turn, refill, flows; // `refill`: of its flows, those with mail without a job
+	struct bands *bands;
+	struct nexthop *hint;         // that led here the last time
+	struct pen_shape_site *shape; // NULL: without shaping
+	struct lease *refused;        // ended: what waits gets its result
+	struct note *sentence;        // a rule ends what waits, with this
+	struct pen_feedback feedback;
 	uint64_t delivered, deferred, bounced;
+	struct flow plain; // mail of normal priority, of no tenant or campaign
+	struct waiter opener, sender;
+	// The rest is for its beginning and its end.
+	struct link all, drain, reap;
+	struct timer timer;
+	struct note *why; // dead
+	struct site_host *host;
+	uint16_t nhosts;
+	uint16_t transport; // part of what it is: 1 + index of cfg.transport
+	bool lmtp;
+	uint8_t demand;        // enum pen_tls_demand: part of what it is
+	uint8_t families;      // PEN_SHAPE_IP of its hosts
+	uint8_t cold;          // failures in a row to open beside good ones
+	uint32_t pool;         // part of what it is
+	uint32_t suspended;    // since it died: deferred for that
+	uint32_t ending;       // so many are still to end with the sentence
+	uint32_t refs, nflows; // next hops; flows besides the plain one
+	pen_time_us dead_until, grow_after;
 	uint16_t key_len;
 	char key[]; // NUL-terminated
 };
@@ -415,8 +417,6 @@ void entry_route(struct pen_sched *s, struct entry *e);
 struct job *entry_promote(struct pen_sched *s, struct entry *e);
 // A job of all its recipients that are due; NULL: no memory.
 struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh);
-// The next hop of a message that waits at a site, or NULL.
-struct nexthop *entry_nexthop(struct pen_sched *s, const struct entry *e);
 // Gives a message without a job the same result for all its recipients.
 void entry_fail(struct pen_sched *s, struct entry *e, struct result *r);
 // Takes it out of where it waits; its pass has nothing else to do then.
@@ -450,8 +450,9 @@ void tenant_put(struct pen_sched *s, struct tenant *t);
 uint32_t owner_pool(struct pen_sched *s, const struct pen_mail_class *k);
 
 // nexthop.c
+// `hint`: it may well be this one. NULL: no memory.
 struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
-	enum pen_tls_demand demand, uint32_t pool);
+	enum pen_tls_demand demand, uint32_t pool, struct nexthop *hint);
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
 // The same for a message without a job.
 void nexthop_offer(struct pen_sched *s, struct nexthop *nh, struct entry *e);

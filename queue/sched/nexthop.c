@@ -96,8 +96,15 @@ bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shap
 	       pen_shape_domain_open(s->cfg.shape, domain_of(nh), s->now, why);
 }
 
-struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
+static bool is_hop(const struct nexthop *nh, const char *name, size_t len, size_t transport_len,
 	enum pen_tls_demand demand, uint32_t pool)
+{
+	return nh->len == len && nh->transport_len == transport_len && nh->demand == demand &&
+	       nh->pool == pool && memcmp(nh->name, name, len) == 0;
+}
+
+struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
+	enum pen_tls_demand demand, uint32_t pool, struct nexthop *hint)
 {
 	char name[PEN_HOP_TEXT_MAX];
 	size_t tl = hop->transport.n, len = tl + hop->nexthop.n;
@@ -109,12 +116,12 @@ struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *ho
 		uint8_t c = hop->nexthop.p[i];
 		name[tl + i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 	}
+	if (hint != NULL && is_hop(hint, name, len, tl, demand, pool))
+		return hint;
 	uint64_t hash = pen_siphash(&s->key, name, len) + tl * 4 + demand + (uint64_t)pool * 65537;
 	for (struct table_node *n = table_chain(&s->nexthops, hash); n != NULL; n = n->next) {
 		struct nexthop *nh = LINK_OF(n, struct nexthop, node);
-		if (n->hash == hash && nh->len == len && nh->transport_len == tl &&
-			nh->demand == demand && nh->pool == pool &&
-			memcmp(nh->name, name, len) == 0)
+		if (n->hash == hash && is_hop(nh, name, len, tl, demand, pool))
 			return nh;
 	}
 	struct nexthop *nh = nexthop_new(s, pen_span(name, len), (uint16_t)tl, hash);
@@ -126,6 +133,12 @@ struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *ho
 	return nh;
 }
 
+static void forget_hint(const struct nexthop *nh)
+{
+	if (nh->site->hint == nh)
+		nh->site->hint = NULL;
+}
+
 void nexthop_free(struct pen_sched *s, struct nexthop *nh)
 {
 	PEN_ASSERT(nh->njobs == 0 && link_empty(&nh->waiting));
@@ -133,8 +146,10 @@ void nexthop_free(struct pen_sched *s, struct nexthop *nh)
 		pen_shape_cancel(s->cfg.shape, &nh->waiter.shape);
 	if (nh->state == NEXTHOP_RESOLVING)
 		table_remove(&s->resolving, &nh->token);
-	if (nh->site != NULL)
+	if (nh->site != NULL) {
+		forget_hint(nh);
 		site_unref(s, nh->site);
+	}
 	note_put(nh->why);
 	link_remove(&nh->settling);
 	pen_wheel_disarm(&s->wheel, &nh->timer.node);
@@ -331,6 +346,8 @@ static void nexthop_answer(
 	table_remove(&s->resolving, &nh->token);
 	note_put(nh->why);
 	nh->why = NULL;
+	if (old != NULL)
+		forget_hint(nh);
 	nh->site = NULL;
 	if (!pen_dsn_ok(&result->status)) {
 		nexthop_fail(s, nh, &result->status, result->ttl);

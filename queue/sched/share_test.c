@@ -141,10 +141,11 @@ static void ids_are_found_until_they_are_removed(void **state)
 	for (int i = 0; i < N; i++) {
 		assert_ptr_equal(id_table_find(&table, t[i]->id), t[i]->in ? t[i] : NULL);
 		n += t[i]->in;
-		free(t[i]);
 	}
 	assert_int_equal(table.n, n);
 	id_table_fini(&table);
+	for (int i = 0; i < N; i++)
+		free(t[i]);
 }
 
 int main(void)

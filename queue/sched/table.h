@@ -40,6 +40,13 @@ bool id_table_init(struct id_table *t, uint64_t (*id)(const void *object));
 void id_table_fini(struct id_table *t);
 bool id_table_put(struct id_table *t, uint64_t id, void *object); // false: no memory
 void id_table_remove(struct id_table *t, uint64_t id, const void *object);
+// It will be removed soon.
+static inline void id_table_prefetch(const struct id_table *t, uint64_t id)
+{
+	uint64_t hash = id * 0x9e3779b97f4a7c15ULL;
+
+	__builtin_prefetch(&t->slot[(hash ^ (hash >> 32)) & t->mask], 1);
+}
 void *id_table_find(const struct id_table *t, uint64_t id);
 
 // The chain that may hold the hash; walk `next`.
