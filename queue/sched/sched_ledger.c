@@ -290,13 +290,27 @@ void ledger_watch(struct world *w, struct ledger *g)
 	w->watcher = g;
 }
 
+// Nothing was said about it until now.
+static void forget(struct ledger_meter *m)
+{
+	m->first = m->n;
+}
+
 void ledger_reload(struct world *w, const struct ledger_limits *l)
 {
 	struct ledger *g = w->watcher;
 
+	for (uint32_t i = 0; i < LEDGER_SITES && g->site[i].opened != NULL; i++) {
+		struct ledger_site *st = &g->site[i];
+		st->carried = st->flying;
+		if (g->limits.connection_rate == 0)
+			forget(st->opened);
+		if (g->limits.message_rate == 0)
+			forget(st->begun);
+	}
+	for (uint32_t i = 0; i < LEDGER_TENANTS && g->limits.tenant_rate == 0; i++)
+		forget(g->tenant[i].begun);
 	g->limits = *l;
-	for (uint32_t i = 0; i < LEDGER_SITES; i++)
-		g->site[i].carried = g->site[i].flying;
 	PEN_ASSERT(pen_shape_apply(w->cfg.shape, ledger_config(l), w->now) == 0);
 }
 
