@@ -14,7 +14,7 @@
 // depends on the machine.
 #include "core.h"
 
-#include <malloc.h>
+#include <jemalloc/jemalloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -180,7 +180,7 @@ static void make_classes(struct bench *b)
 	}
 }
 
-#ifdef BENCH_SHAPE
+#ifndef BENCH_WITHOUT_SHAPE
 static void set_limits(struct pen_limits *l)
 {
 	*l = (struct pen_limits){.given = 0x7f,
@@ -207,9 +207,12 @@ static struct pen_shape *make_shape(struct bench *b, const struct pen_addr *sour
 
 static uint64_t heap(void)
 {
-	struct mallinfo2 m = mallinfo2();
+	uint64_t epoch = 1;
+	size_t n = 0, size = sizeof(n), epoch_size = sizeof(epoch);
 
-	return m.uordblks + m.hblkhd;
+	mallctl("epoch", &epoch, &epoch_size, &epoch, epoch_size);
+	mallctl("stats.allocated", &n, &size, NULL, 0);
+	return n;
 }
 
 static void pass(struct bench *b, pen_time_us start)
@@ -258,7 +261,7 @@ int main(int argc, char **argv)
 	make_classes(&b);
 	pen_time_us now = pen_clock_mono();
 	bool limits = argc > 5 && atoi(argv[5]) > 0;
-#ifdef BENCH_SHAPE
+#ifndef BENCH_WITHOUT_SHAPE
 	if (limits || b.tenants > 0)
 		cfg.shape = make_shape(&b, &source.addr, limits, now, 2);
 #endif
@@ -275,7 +278,7 @@ int main(int argc, char **argv)
 	uint64_t before = heap(), own = 0, first = added;
 	for (; added < waiting; added++) {
 		add(&b, added + 1);
-		own += malloc_usable_size(entry_find(b.s, added + 1)->m) + 8;
+		own += malloc_usable_size(entry_find(b.s, added + 1)->m);
 	}
 	if (added > first)
 		printf("%.0f bytes per waiting message beyond pen_message\n",
@@ -305,7 +308,7 @@ int main(int argc, char **argv)
 	while (!pen_sched_idle(b.s))
 		work(&b, 0);
 	pen_sched_free(b.s);
-#ifdef BENCH_SHAPE
+#ifndef BENCH_WITHOUT_SHAPE
 	pen_shape_free(cfg.shape);
 #endif
 	while (b.spare != NULL) {

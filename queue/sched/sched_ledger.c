@@ -200,8 +200,7 @@ static void on_opened(struct world *w, const struct pen_lease *l)
 	st->open++;
 	st->from[source_of(l)]++;
 	PEN_ASSERT(is->connections == 0 || st->open <= is->connections);
-	PEN_ASSERT(is->source_connections == 0 ||
-		   st->from[source_of(l)] <= is->source_connections);
+	PEN_ASSERT(is->source_connections == 0 || st->from[source_of(l)] <= is->source_connections);
 	count(st->opened, w->now, is->connection_rate);
 }
 
@@ -305,8 +304,10 @@ void ledger_reload(struct world *w, const struct ledger_limits *l)
 		st->carried = st->flying;
 		if (g->limits.connection_rate == 0)
 			forget(st->opened);
-		if (g->limits.message_rate == 0)
+		if (g->limits.message_rate == 0) {
 			forget(st->begun);
+			forget(st->done);
+		}
 	}
 	for (uint32_t i = 0; i < LEDGER_TENANTS && g->limits.tenant_rate == 0; i++)
 		forget(g->tenant[i].begun);

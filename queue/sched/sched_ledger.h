@@ -19,7 +19,7 @@ struct ledger_meter {
 
 struct ledger_site {
 	char name[64];
-	uint32_t open, from[2]; // connections, by source
+	uint32_t open, from[2];   // connections, by source
 	uint32_t flying, carried; // messages; of these, those of before a reload
 	struct ledger_meter *opened, *begun, *done;
 	bool suspended;

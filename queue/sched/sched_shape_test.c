@@ -39,8 +39,8 @@ static uint64_t add_of(struct world *w, int tenant, const char *pool, const char
 		snprintf(name, sizeof(name), "t%d", tenant);
 		snprintf(sender, sizeof(sender), "t%d@x", tenant);
 	}
-	const struct pen_mail_class *k = pen_mail_class_get(pen_span_cstr(name), pen_span("", 0),
-		pen_span_cstr(pool), PEN_PRIORITY_NORMAL);
+	const struct pen_mail_class *k = pen_mail_class_get(
+		pen_span_cstr(name), pen_span("", 0), pen_span_cstr(pool), PEN_PRIORITY_NORMAL);
 	w->klass = k;
 	uint64_t id = world_add(w, sender, rcpts);
 	w->klass = NULL;
@@ -333,8 +333,8 @@ static void play(uint64_t seed)
 			uint64_t id = 1000;
 			while (world_stored(w, id)->gone)
 				id++;
-			fail_msg("seed %llu: mail waits for ever: %s",
-				(unsigned long long)seed, why_of(w, id, &why));
+			fail_msg("seed %llu: mail waits for ever: %s", (unsigned long long)seed,
+				why_of(w, id, &why));
 		}
 	}
 	assert_int_equal(world_stats(w).delivered, world_stats(w).accepted);

@@ -397,8 +397,8 @@ static int op_content(void *ctx, struct pen_message *m)
 	return 0;
 }
 
-static void op_match(void *ctx, const struct pen_dsn *d, const char *provider,
-	struct pen_span site, struct pen_sched_match *out)
+static void op_match(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out)
 {
 	struct world *w = ctx;
 

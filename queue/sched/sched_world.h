@@ -110,7 +110,7 @@ struct world {
 	void *watcher;
 	// What replies match; NULL: nothing.
 	void (*match)(const struct pen_dsn *d, struct pen_sched_match *out);
-	const struct pen_mail_class *klass;  // of what world_add makes; NULL: none
+	const struct pen_mail_class *klass; // of what world_add makes; NULL: none
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
 };
