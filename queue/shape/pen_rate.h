@@ -25,8 +25,9 @@ struct pen_rate {
 
 // pen_rate_parse reads "100/s", "1,000/h", "1_000 / 15 min", "50/d, burst=5" and
 // "unlimited". Units: s sec second, m min minute, h hr hour, d day, and their
-// plurals. false: *why is a sentence that names what is accepted, *at the offset
-// of the fault.
+// plurals. A number may end in k, M, G or T (powers of 1000): "10M/s".
+// false: *why is a sentence that names what is accepted, *at the offset of the
+// fault.
 bool pen_rate_parse(struct pen_span text, struct pen_rate *out, const char **why, size_t *at);
 #define PEN_RATE_STR_MAX 64
 const char *pen_rate_str(const struct pen_rate *r, char out[PEN_RATE_STR_MAX]);
@@ -41,9 +42,9 @@ struct pen_meter {
 	uint64_t open;                  // begun and not ended
 	uint64_t used;                  // ended, and not a period ago: the sum of `slot`
 	pen_time_us newest;             // the start of the newest slot
-	pen_time_us next;               // spacing: no use before
-	uint32_t slot[PEN_METER_SLOTS]; // ends per 1/63 of a period
+	pen_time_us next;               // spacing: when all begun so far is paid for, in 1/1024 us
 	uint32_t at;                    // the newest slot
+	uint32_t slot[PEN_METER_SLOTS]; // ends per 1/63 of a period
 };
 
 void pen_meter_init(struct pen_meter *m);
@@ -61,3 +62,15 @@ void pen_meter_end(
 	struct pen_meter *m, const struct pen_rate *r, pen_time_us now, uint64_t n, bool happened);
 // How much of the rate is taken now, for people.
 uint64_t pen_meter_used(struct pen_meter *m, const struct pen_rate *r, pen_time_us now);
+
+// `n` uses that are known to have ended at `ended`, now or earlier.
+void pen_meter_past(struct pen_meter *m, const struct pen_rate *r, pen_time_us now,
+	pen_time_us ended, uint64_t n);
+// What still counts, oldest first: so many ended at that time or shortly before.
+typedef void pen_meter_slot_fn(void *ctx, pen_time_us ended, uint64_t n);
+void pen_meter_each(const struct pen_meter *m, const struct pen_rate *r, pen_time_us now,
+	pen_meter_slot_fn *fn, void *ctx);
+// Another rate from now on. What is known of the past still counts: of a longer period than
+// before only the old one's is known.
+void pen_meter_change(struct pen_meter *m, const struct pen_rate *from, const struct pen_rate *to,
+	pen_time_us now);

@@ -103,15 +103,25 @@ struct pen_shape_block {
 	char name[PEN_SHAPE_TEXT_MAX]; // of the holder: "(alt1|alt2)?.mx.example."
 	char by[PEN_SHAPE_TEXT_MAX];   // "egress.conf line 12", "the operator: blocked at ...",
 				       // "rule at egress.conf line 30 until 14:05:00"
+	// private: what pen_shape_wait needs
+	struct pen_shape_site *site;
+	uint64_t need;
+	uint32_t pool;
+	uint8_t queue, families;
 };
 // One sentence: "site mx.example. has its 20 connections (egress.conf line 12)".
 size_t pen_shape_block_text(
 	const struct pen_shape_block *b, pen_time_us now, pen_wall_us wall, char *out, size_t cap);
 
 struct pen_shape_waiter {
-	struct pen_shape_waiter *next, **at; // private
-	struct pen_shape_node *node;         // NULL: it does not wait
+	struct pen_shape_node *node; // NULL: it does not wait
 	pen_time_us until;
+	// private
+	struct pen_shape_waiter *next, *prev; // a ring; the head's prev is the last
+	struct pen_shape_site *site;
+	uint64_t need;
+	uint32_t heap, pool;
+	uint8_t queue, families, reason;
 };
 void pen_shape_waiter_init(struct pen_shape_waiter *w);
 // Waits behind the others. Already waiting: moves.
@@ -137,6 +147,7 @@ struct pen_shape_conn {              // in the lease
 	int32_t source[2]; // indexes, [0] IPv4, [1] IPv6; -1 none
 	int8_t family;     // 0, 1; -1: not known yet, both sources are counted
 	pen_time_us opened_at;
+	struct pen_shape_link *link; // private; the struct may be copied
 };
 
 enum { PEN_SHAPE_IP4 = 1 << 0, PEN_SHAPE_IP6 = 1 << 1 };

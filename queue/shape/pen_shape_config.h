@@ -5,7 +5,8 @@
 //
 // Built by control/config; read by the scheduler's thread. A reload builds a new
 // one and gives it to pen_shape_apply; nothing points into the old one then.
-// Memory: pen_shape_config_free frees all of it. Strings are NUL-terminated.
+// Memory: pen_shape_config_free frees all of it: the struct and `arena`, one malloc'ed
+//         block each. Strings are NUL-terminated.
 
 #include "pen_addr.h"
 #include "pen_rate.h"
@@ -50,6 +51,7 @@ struct pen_shape_match {
 struct pen_shape_section {
 	const char *name;
 	uint32_t line;
+	bool shipped; // `line` is of Penstock's own file of rules (provider-rules.conf)
 	struct pen_shape_match match;
 	struct pen_limits limits; // a site: of each site that matches. A provider: of all together
 	struct pen_limits site_limits; // a provider: of each of its sites
@@ -81,6 +83,7 @@ struct pen_shape_pool {
 // section of their own.
 struct pen_shape_owner {
 	const char *name;
+	uint32_t line;
 	const char *tenant; // of a campaign: only in this tenant; "" any
 	uint32_t weight;    // share against others, 1 to 1000; default 10
 	const char *pool;   // "" none: for mail that names none
@@ -112,8 +115,9 @@ enum pen_shape_signal { // what TCP tells before a reply does
 // `rule { ... }` at the top level (any site), in a provider or in a site section.
 struct pen_shape_rule {
 	uint32_t line;
+	bool shipped;                // as above
 	const char *provider, *site; // the section it stands in, "" none
-	const char *pattern;         // of a reply; "" with a signal
+	const char *pattern;         // of a reply, as written: "/text/flags"; "" with a signal
 	uint8_t signal;              // enum pen_shape_signal
 	uint32_t threshold;          // RETRANSMITS, LATENCY: at least this
 	uint8_t action;              // enum pen_shape_action
