@@ -28,7 +28,7 @@ struct pen_sched_view entry_view(const struct pen_sched *s, const struct entry *
 {
 	struct pen_sched_view v = {
 		.message = e->m,
-		.state = (enum pen_sched_state)(1 << e->state),
+		.state = (enum pen_sched_state)(1 << entry_shown(e)),
 		.queued = e->live,
 		.expires = entry_expiry(s, e),
 		.deleting = e->deleting,
@@ -36,10 +36,8 @@ struct pen_sched_view entry_view(const struct pen_sched *s, const struct entry *
 
 	for (uint32_t i = 0; i < e->m->nrcpt && s->doubtful > 0; i++)
 		v.in_doubt += e->m->rcpt[i].fate == PEN_FATE_QUEUED && e->m->rcpt[i].doubts > 0;
-	if (e->nflying > 0) {
-		for (const struct job *j = e->jobs; j != NULL; j = j->sibling)
-			v.in_flight += j->state == JOB_FLYING ? j->nrcpt : 0;
-	}
+	for (const struct job *j = e->jobs; j != NULL; j = j->sibling)
+		v.in_flight += j->state == JOB_FLYING ? j->nrcpt : 0;
 	return v;
 }
 
@@ -133,11 +131,11 @@ void pen_sched_stats(const struct pen_sched *s, struct pen_sched_stats *out)
 	*out = s->total;
 	out->messages = s->entries.n;
 	out->queued = out->accepted - out->delivered - out->bounced - out->expired - out->deleted;
-	out->active = s->nstate[ENTRY_ACTIVE];
+	out->active = s->nstate[ENTRY_ACTIVE] + s->nresolving;
+	out->waiting = s->nstate[ENTRY_WAITING] - s->nresolving;
 	out->deferred = s->nstate[ENTRY_DEFERRED];
 	out->bouncing = s->nstate[ENTRY_BOUNCING];
 	out->held = s->nstate[ENTRY_HOLD];
-	out->waiting = s->nstate[ENTRY_WAITING];
 	out->scheduled = s->nstate[ENTRY_SCHEDULED];
 	out->doubtful = s->doubtful;
 	out->jobs_ready = s->jobs_ready;
@@ -153,25 +151,11 @@ void pen_sched_stats(const struct pen_sched *s, struct pen_sched_stats *out)
 
 void pen_sched_sites(struct pen_sched *s, pen_site_view_fn *fn, void *ctx)
 {
+	char text[PEN_WHY_TEXT_MAX];
+
 	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
-		const struct site *site = LINK_OF(i, struct site, all);
-		struct pen_site_view v = {
-			.key = pen_span(site->key, site->key_len),
-			.queued = site->queued,
-			.in_flight = site->in_flight,
-			.leases = site->nleases,
-			.leases_ready = site->nready,
-			.leases_opening = site->nopening,
-			.window = site_window(s, site),
-			.dead_for = site->dead && site->dead_until > s->now
-					    ? site->dead_until - s->now
-					    : 0,
-			.delivered = site->delivered,
-			.deferred = site->deferred,
-			.bounced = site->bounced,
-		};
-		if (site->why != NULL)
-			v.reason = pen_span(site->why->text, site->why->text_len);
+		struct pen_site_view v;
+		site_view(s, LINK_OF(i, struct site, all), &v, text);
 		if (!fn(ctx, &v))
 			return;
 	}

@@ -21,6 +21,7 @@
 #include "pen_sched_select.h"
 #include "pen_trouble.h"
 #include "pen_wheel.h"
+#include "share.h"
 #include "table.h"
 
 #define RELAY_MAX 320 // "name[addr]"
@@ -36,16 +37,45 @@ struct timer {
 	uint8_t kind; // enum timer_kind
 };
 
+// What waits for shaping, and what is to be done when it may have room again.
+enum waiter_kind {
+	WAITER_OPEN,    // a site that wants a connection
+	WAITER_SEND,    // a site that wants to send a message
+	WAITER_FLOW,    // mail of one campaign
+	WAITER_LEASE,   // a connection whose source may not send more
+	WAITER_NEXTHOP, // mail for a domain
+};
+
+struct waiter {
+	struct pen_shape_waiter shape;
+	uint8_t kind; // enum waiter_kind
+};
+
+// What stands in a queue: a job, or a message that has none yet. `at` says where:
+// the address of the queue's owner with the bits below.
+struct ware {
+	struct link link;
+	uintptr_t at;
+};
+enum {
+	WARE_JOB = 1 << 0, // of a struct job; otherwise of a struct entry
+	WARE_BACKLOG = 0 << 1,
+	WARE_NEXTHOP = 1 << 1,
+	WARE_FLOW = 2 << 1,
+	WARE_PLACE = 3 << 1,
+	WARE_BITS = 7,
+};
+
 enum job_state {
 	JOB_NEW,
-	JOB_RESOLVING, // in nexthop->waiting
-	JOB_READY,     // in site->jobs or site->returned
+	JOB_RESOLVING, // at a next hop
+	JOB_READY,     // in a flow
 	JOB_FLYING,    // a delivery
 };
 
 // Recipients of one message that go to one next hop in one transaction.
 struct job {
-	struct link queue;
+	struct ware ware;
 	struct job *sibling, **sibling_at; // the entry's jobs
 	struct entry *entry;
 	struct nexthop *nexthop;
@@ -54,17 +84,70 @@ struct job {
 	uint16_t nrcpt;
 	uint8_t state;
 	uint8_t returns : 7; // how often it came back untried
-	bool front : 1;      // goes before the others of its site
+	bool front : 1;      // goes before the others of its flow
 	uint32_t rcpt[];     // indexes
 };
 
-// Jobs of one message that wait at a site, one behind the other. The first one
-// stands in the site's queue for all of them.
+// Jobs of one message that wait in a flow, one behind the other. The first one
+// stands in the flow's queue for all of them.
 struct pile {
 	struct link rest; // the others
 	struct job *leader;
 	struct pen_preempt_work work;
 	bool lent; // something went before it: it goes on next
+};
+
+// A tenant's mail that waits for the resolver to have room.
+struct tenant {
+	struct table_node node;
+	struct share share; // in pen_sched.backlog
+	struct link backlog;
+	uint32_t refs, len;
+	char name[];
+};
+
+// Tenant and campaign, as classes of mail name them.
+struct owner {
+	struct table_node node;
+	struct tenant *tenant;
+	struct pen_shape_class *shape; // NULL: without shaping
+	uint32_t refs, len;
+	char name[]; // of the campaign
+};
+
+// The mail of one campaign and priority that waits at a site: messages that have
+// been made ready (jobs), in their order, then those that wait for it.
+struct flow {
+	struct link queue, returned; // wares; `returned` goes first
+	struct entry *waiting;       // the first without a job
+	uint32_t n, nwaiting;        // transactions; of these, without a job
+	struct link all;             // in site->flows while n > 0
+	struct link refill;          // in site->refill while nwaiting > 0
+	struct site *site;
+	struct owner *owner;
+	bool blocked;
+	uint8_t priority; // enum pen_priority
+	struct waiter waiter;
+	struct stall *stall; // its share of the tenant's, at this site
+	struct share share;
+	struct link reap;       // in pen_sched.idle_flows
+	struct table_node node; // not of a site's plain flow
+};
+
+// A tenant at a site, in one band: what its campaigns' flows share.
+struct stall {
+	struct share share;
+	struct table_node node;
+	struct site *site;
+	struct tenant *tenant;
+	uint32_t refs; // flows
+	uint8_t priority;
+};
+
+// A site that has mail of tenants or priorities.
+struct bands {
+	struct share root, band[PEN_PRIORITIES];
+	struct stall nobody; // mail without a tenant, of normal priority
 };
 
 // A recipient that failed for good, until that is durable. DELIVERED: its fate
@@ -78,19 +161,23 @@ struct failure {
 	bool ordered; // by an operator: no delivery's result
 };
 
-// A message in the scheduler: pen_message.sched.
+// A message in the scheduler: pen_message.sched. Of these there are millions.
 struct entry {
 	struct pen_message *m;
 	struct link all;
-	struct table_node node; // hash: entry_hash(id), a bijection
 	struct pen_wheel_node timer;
+	union {
+		struct ware ware; // WAITING
+		struct {
+			struct link no_queue;
+			pen_time_us active_at; // else; 0: it is not in a pass
+		};
+	};
 	struct job *jobs;
 	struct failure *failures;
 	// The last deferral of each, when there are several; NULL until there is one.
 	// A single recipient's is the message's.
 	const struct pen_note **notes;
-	pen_time_us active_at;
-	uint32_t njobs, nflying;
 	uint32_t live; // recipients QUEUED, failures included
 	uint8_t state; // ENTRY_
 	uint8_t guard;
@@ -112,7 +199,7 @@ enum {
 	ENTRY_ACTIVE,
 	ENTRY_BOUNCING,
 	ENTRY_HOLD,
-	ENTRY_WAITING,
+	ENTRY_WAITING, // no job yet: in `ware`
 	ENTRY_SCHEDULED,
 	ENTRY_STATES
 };
@@ -136,24 +223,28 @@ enum nexthop_state {
 };
 
 struct nexthop {
-	struct table_node node;
-	struct table_node token; // in pen_sched.resolving while RESOLVING
-	struct link waiting;     // jobs
-	struct link settling;    // in pen_sched.settling
+	struct link waiting;  // wares
+	struct link settling; // in pen_sched.settling, or .unasked while NEW
 	struct timer timer;
-	struct site *site;          // ROUTED
+	struct waiter waiter;    // its domain is suspended
+	struct table_node token; // in pen_sched.resolving while RESOLVING
 	const struct pen_note *why; // FAILED
-	struct job *batch;          // only inside entry_activate
-	uint32_t batch_left;
-	uint32_t njobs;
+	struct job *batch;       // only inside entry_activate
+	uint32_t batch_left, batch_cap;
 	uint32_t epoch; // of the last flush when it FAILED
+	// What a look at it needs stands together.
+	uint32_t njobs, nwaiting; // jobs of it anywhere; what waits here
+	pen_time_us expires, used;
+	struct site *site;  // ROUTED; while RESOLVING what it was before
+	uint16_t transport; // 1 + index of cfg.transport; 0: none of them
 	uint8_t state;
-	uint8_t demand; // enum pen_tls_demand
 	bool lmtp;
 	bool utf8; // its mail can only go to servers with SMTPUTF8
-	pen_time_us expires, used;
+	struct table_node node;
+	uint32_t pool;
 	uint16_t transport_len, len;
-	char name[]; // transport, then next hop, lower-case
+	uint8_t demand; // enum pen_tls_demand
+	char name[];    // transport, then next hop, lower-case
 };
 
 struct site_host {
@@ -164,26 +255,46 @@ struct site_host {
 
 struct site {
 	struct table_node node;
-	struct link all, turn, drain, reap;
-	struct link returned, jobs; // READY; `returned` goes first
-	struct link leases;         // idle ones first
+	// Every message touches these.
+	uint32_t queued, in_flight; // transactions that wait, deliveries
+	uint32_t waiting;           // of those that wait, messages without a job
+	uint32_t made;              // messages that have been made ready
+	uint32_t blocked;           // of `queued`, held by shaping of their flow
+	uint32_t nleases, nready, nopening;
+	bool dead, hungry, kicking;
+	uint32_t limit;                // of connections: what holds now
+	uint32_t recipients, messages; // per transaction, per connection; 0: the general limits
+	pen_time_us age;               // of a connection; the same
+	uint32_t cap; // connections that the server takes beside each other; 0: unknown
+	uint32_t base_limit, initial;    // of connections: of its transport
+	struct link leases;              // idle ones first
+	struct link turn, refill, flows; // `refill`: of its flows, those with mail without a job
+	struct bands *bands;
+	struct nexthop *hint;         // that led here the last time
+	struct pen_shape_site *shape; // NULL: without shaping
+	struct lease *refused;        // ended: what waits gets its result
+	const struct pen_note *sentence;        // a rule ends what waits, with this
+	struct pen_feedback feedback;
+	uint64_t delivered, deferred, bounced;
+	struct flow plain; // mail of normal priority, of no tenant or campaign
+	struct waiter opener, sender;
+	// The rest is for its beginning and its end.
+	struct link all, drain, reap;
 	struct timer timer;
 	const struct pen_note *why; // dead
 	struct site_host *host;
 	uint16_t nhosts;
-	bool dead, hungry, kicking;
+	uint16_t transport; // part of what it is: 1 + index of cfg.transport
 	bool lmtp;
-	uint8_t demand;             // enum pen_tls_demand: part of what it is
-	bool utf8;                  // and so is this: see struct nexthop
-	uint8_t cold;               // failures in a row to open beside good ones
-	uint32_t queued, in_flight; // jobs, deliveries
-	uint32_t nleases, nready, nopening;
-	struct pen_feedback feedback;
-	uint32_t cap;          // connections that the server takes beside each other; 0: unknown
-	uint32_t refs;         // next hops
-	struct lease *refused; // ended: what waits gets its result
+	uint8_t demand;        // enum pen_tls_demand: part of what it is
+	bool utf8;             // and so is this: see struct nexthop
+	uint8_t families;      // PEN_SHAPE_IP of its hosts
+	uint8_t cold;          // failures in a row to open beside good ones
+	uint32_t pool;         // part of what it is
+	uint32_t suspended;    // since it died: deferred for that
+	uint32_t ending;       // so many are still to end with the sentence
+	uint32_t refs, nflows; // next hops; flows besides the plain one
 	pen_time_us dead_until, grow_after;
-	uint64_t delivered, deferred, bounced;
 	uint16_t key_len;
 	char key[]; // NUL-terminated
 };
@@ -192,6 +303,9 @@ struct lease {
 	struct pen_lease pub; // first: what the worker sees
 	struct link in_site, idle, blocked;
 	struct timer timer;
+	struct waiter waiter;            // its source may not send now
+	struct pen_shape_conn conn;      // site NULL: not counted
+	struct pen_transport_signs told; // what the rules know of it
 	uint32_t in_flight, given, handled, untried;
 	bool spent;                      // a delivery came back untried: ENDED will follow
 	bool ready;                      // READY came
@@ -213,7 +327,11 @@ struct pen_sched {
 	struct pen_siphash_key key;
 	struct calendar calendar; // entries
 	struct pen_wheel wheel;   // all else
-	struct table entries, nexthops, sites, resolving;
+	struct id_table entries;
+	struct table nexthops, sites, resolving, flows, stalls, owners, tenants;
+	struct owner *nobody; // of mail without a tenant or campaign
+	struct share backlog; // tenants with mail that waits for the resolver
+	uint32_t nbacklog;
 	struct link all_entries, all_sites;
 	struct scan scan[SCANS];
 	uint32_t scan_turn;
@@ -223,7 +341,12 @@ struct pen_sched {
 	struct link graves;          // ended leases, through in_site
 	struct link draining, reap;  // sites
 	struct link settling;        // next hops
-	struct pen_delivery *spare;  // free ones, for one recipient
+	struct link unasked;         // next hops that wait for the resolver to have room
+	struct link idle_flows;      // without mail
+	struct lease *spare_leases;
+	uint32_t nspare_leases;
+	uint32_t nresolving;        // messages without a job at next hops
+	struct pen_delivery *spare; // free ones, for one recipient
 	uint32_t nspare;
 	uint32_t nhungry, nwanting, nyielding, nleases, nready, nbusy_sites, ndead;
 	uint32_t submitting;
@@ -252,12 +375,12 @@ struct result {
 	struct site *site;                   // may be NULL
 	const struct lease *lease;           // may be NULL
 	const struct pen_delivery *delivery; // may be NULL
-	struct pen_sched_match match;        // what it means; klass NULL: nothing is known
 	bool in_doubt;
 	bool retry_is_safe;
 	char relay[RELAY_MAX]; // filled on demand when there is a lease
 	size_t mta_len;
 	const struct pen_note *note; // the last one made, to share it among recipients
+	const struct pen_sched_match *match; // what the reply means; NULL: not known
 };
 
 // entry.c: a message's life
@@ -339,25 +462,72 @@ void bounce_forget(struct entry *e);
 pen_wall_us bounce_delay_at(const struct pen_sched *s, const struct entry *e);
 void bounce_delay(struct pen_sched *s, struct entry *e);
 
+// activate.c: a message on its way to its site
+// A message that waits without a job, or a job, goes on to where it belongs.
+void entry_route(struct pen_sched *s, struct entry *e);
+// A job for a message that waits at a site, in its place. NULL: it went elsewhere.
+struct job *entry_promote(struct pen_sched *s, struct entry *e);
+// A job of all its recipients that are due; NULL: no memory.
+struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh);
+// Gives a message without a job the same result for all its recipients.
+void entry_fail(struct pen_sched *s, struct entry *e, struct result *r);
+// Takes it out of where it waits; its pass has nothing else to do then.
+void entry_unwait(struct pen_sched *s, struct entry *e);
+// It waits in a queue now, without a job.
+void entry_wait(struct pen_sched *s, struct entry *e);
+// Mail that waits for the resolver to have room.
+void backlog_push(struct pen_sched *s, struct entry *e);
+void backlog_take(struct pen_sched *s, struct entry *e);
+uint32_t backlog_work(struct pen_sched *s, uint32_t budget);
+bool backlog_ready(const struct pen_sched *s);
+
 // job.c
 struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap);
+void job_link(struct entry *e, struct job *j);     // to the entry's other jobs
 void job_free(struct pen_sched *s, struct job *j); // unlinks it everywhere
 // Gives all its recipients the same result and ends it; then entry_check.
 void job_finish(struct pen_sched *s, struct job *j, struct result *r);
 void job_suspend(struct pen_sched *s, struct job *j, struct site *site);
-void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l);
+// Leaves the first n recipients; the others get a job behind it. False: no memory.
+bool job_split(struct pen_sched *s, struct job *j, uint16_t n);
+
+// owner.c: tenants and campaigns
+bool owners_init(struct pen_sched *s);
+void owners_fini(struct pen_sched *s);
+// A reference. Mail without names, or without memory: pen_sched.nobody.
+struct owner *owner_get(struct pen_sched *s, const struct pen_mail_class *k);
+void owner_put(struct pen_sched *s, struct owner *o);
+struct tenant *tenant_ref(struct tenant *t);
+void tenant_put(struct pen_sched *s, struct tenant *t);
+uint32_t owner_pool(struct pen_sched *s, const struct pen_mail_class *k);
 
 // nexthop.c
+// `hint`: it may well be this one. NULL: no memory.
 struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *hop,
-	enum pen_tls_demand demand, bool utf8);
+	enum pen_tls_demand demand, bool utf8, uint32_t pool, struct nexthop *hint);
 // The same without making it: NULL when it is not known.
 const struct nexthop *nexthop_known(const struct pen_sched *s, const struct pen_sched_hop *hop,
-	enum pen_tls_demand demand, bool utf8);
+	enum pen_tls_demand demand, bool utf8, uint32_t pool);
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j);
+// The same for a message without a job.
+void nexthop_offer(struct pen_sched *s, struct nexthop *nh, struct entry *e);
+void nexthop_take(struct pen_sched *s, struct nexthop *nh, struct ware *w);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
+// Leads to this site, as far as is known.
+bool nexthop_leads(const struct nexthop *nh, const struct site *site);
+// Its domain is not suspended; otherwise *why.
+bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shape_block *why);
+// Asks again, while what waits at its site stays there.
+void nexthop_refresh(struct pen_sched *s, struct nexthop *nh);
+uint32_t nexthop_recipients(const struct pen_sched *s, const struct nexthop *nh);
 uint32_t nexthop_settle(struct pen_sched *s, struct nexthop *nh, uint32_t budget);
+uint32_t nexthop_ask(struct pen_sched *s, uint32_t budget); // those that wait to be asked
+bool nexthop_may_ask(const struct pen_sched *s);
 void nexthop_timer(struct pen_sched *s, struct nexthop *nh);
+void nexthop_wake(struct pen_sched *s, struct nexthop *nh);
 void nexthop_free(struct pen_sched *s, struct nexthop *nh);
+const struct pen_sched_transport *nexthop_transport(
+	const struct pen_sched *s, const struct nexthop *nh); // NULL: none of its own
 
 // site.c: a site's queue and health
 struct site *site_find(
@@ -365,9 +535,17 @@ struct site *site_find(
 void site_ref(struct site *site);
 void site_unref(struct pen_sched *s, struct site *site);
 void site_push(struct pen_sched *s, struct site *site, struct job *j);
-struct job *site_first(struct site *site);
-void site_unqueue(struct pen_sched *s, struct job *j);
+// A message without a job: makes one while there is room, or lets it wait.
+void site_offer(struct pen_sched *s, struct site *site, struct nexthop *nh, struct entry *e);
+// Makes messages ready as far as there is room.
+void site_refill(struct pen_sched *s, struct site *site);
+// What would go next, whatever holds it; NULL: nothing waits.
+struct ware *site_first(struct site *site);
+// Nothing but time or room for a connection is needed.
+uint32_t site_ready(const struct site *site);
 void site_kick(struct pen_sched *s, struct site *site);
+// The limits that hold now.
+void site_limits(struct pen_sched *s, struct site *site);
 // How many connections it may have now.
 uint32_t site_window(const struct pen_sched *s, const struct site *site);
 void site_success(struct pen_sched *s, struct site *site, uint32_t busy);
@@ -377,18 +555,56 @@ void site_revive(struct pen_sched *s, struct site *site, uint32_t busy);
 // What waits bounces with the result of this lease, which the site takes over.
 void site_refuse(struct pen_sched *s, struct site *site, struct lease *l);
 void site_end_refusal(struct pen_sched *s, struct site *site);
+// What waits ends with this reply: a rule says so.
+void site_condemn(struct pen_sched *s, struct site *site, const struct pen_dsn *d);
 void site_timer(struct pen_sched *s, struct site *site);
 uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget);
 void site_widen(struct pen_sched *s, struct site *site);
 void site_hold_off(struct pen_sched *s, struct site *site);
+// What waits ends; nothing is sent meanwhile.
+bool site_ending(const struct site *site);
+bool site_unused(const struct site *site);
 void site_maybe_reap(struct pen_sched *s, struct site *site);
 void site_free(struct pen_sched *s, struct site *site);
 
-// pile.c: the order of a site's queue
-void pile_add(struct site *site, struct job *j); // at the end of site->jobs
-void pile_take(struct job *j);                   // off its queue
-// The job to send next, or NULL. A small message may go before a large one.
-struct job *pile_next(struct pen_sched *s, struct site *site);
+// site_why.c
+void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out);
+void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *out,
+	char text[PEN_WHY_TEXT_MAX]);
+// ENTRY_ACTIVE or ENTRY_WAITING, as people see it.
+uint8_t entry_shown(const struct entry *e);
+
+// flow.c: what waits at a site, by priority, tenant and campaign
+void flow_init(struct flow *f, struct site *site, struct owner *o);
+// Made when there is none; the plain one when there is no memory.
+struct flow *flow_find(struct pen_sched *s, struct site *site, const struct pen_mail_class *k);
+void flow_add_job(struct pen_sched *s, struct flow *f, struct job *j);
+void flow_add_entry(struct pen_sched *s, struct flow *f, struct entry *e);
+void flow_take(struct pen_sched *s, struct flow *f, struct ware *w);
+// The job takes the message's place in the queue.
+void flow_replace(struct pen_sched *s, struct entry *e, struct job *j);
+// The one whose turn it is; NULL: nothing may be sent.
+struct flow *flow_next(const struct site *site);
+void flow_charge(struct pen_sched *s, struct flow *f, uint32_t nrcpt);
+void flow_block(struct pen_sched *s, struct flow *f, const struct pen_shape_block *b);
+void flow_unblock(struct pen_sched *s, struct flow *f);
+uint32_t flow_reap(struct pen_sched *s);
+void flow_free_all(struct pen_sched *s, struct site *site);
+static inline struct flow *ware_flow(const struct ware *w)
+{
+	return (struct flow *)(w->at & ~(uintptr_t)WARE_BITS);
+}
+static inline bool ware_is_job(const struct ware *w)
+{
+	return (w->at & WARE_JOB) != 0;
+}
+
+// pile.c: the order of a flow's queue
+void pile_add(struct flow *f, struct job *j); // at the end of f->queue
+// Off its queue. True: a message less stands in it.
+bool pile_take(struct job *j);
+// What to send next, or NULL. A small message may go before a large one.
+struct ware *pile_next(struct pen_sched *s, struct flow *f);
 
 // turn.c: who may open the next connection
 bool turn_wants(const struct pen_sched *s, const struct site *site);
@@ -400,7 +616,7 @@ bool turn_should_yield(const struct pen_sched *s, const struct lease *l);
 // lease.c
 enum lease_open_result {
 	LEASE_OPENED,
-	LEASE_NOTHING, // nothing to open it for
+	LEASE_NOTHING, // nothing to open it for, or it may not be opened now
 	LEASE_BUSY,    // try again at the next poll
 };
 enum lease_open_result lease_open(struct pen_sched *s, struct site *site);
@@ -413,17 +629,27 @@ void lease_touch(struct pen_sched *s, struct lease *l);
 void lease_on_ready(struct pen_sched *s, struct lease *l);
 void lease_on_ended(struct pen_sched *s, struct lease *l);
 void lease_bury(struct pen_sched *s, struct lease *l);
-void lease_free(struct lease *l);
+void lease_free(struct pen_sched *s, struct lease *l);
+void lease_free_spare(struct pen_sched *s);
 bool lease_is_idle(const struct lease *l);
 
+// rules.c: what replies and TCP tell the automation
+void rules_match(struct pen_sched *s, struct result *r, const struct pen_dsn *d,
+	struct pen_sched_match *out);
+void rules_reply(struct pen_sched *s, struct lease *l, struct pen_shape_class *k,
+	const struct pen_sched_match *match, const struct pen_dsn *d);
+// What the lease has seen since the last time; d: NULL, or the delivery that ended.
+void rules_signs(struct pen_sched *s, struct lease *l, const struct pen_delivery *d);
+
 // plan.c: fills sources, HELO and hosts; false when no source fits.
-bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *l);
+bool plan_lease(struct pen_sched *s, const struct site *site, struct lease *l);
 
 // delivery.c
 enum delivery_send_result {
 	DELIVERY_SENT,
-	DELIVERY_GONE, // the job ended another way
+	DELIVERY_GONE, // the job ended or waits another way, or its flow does
 	DELIVERY_BUSY,
+	DELIVERY_HELD, // shaping: not on this connection, or not at this site
 };
 enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j);
 void delivery_on_done(struct pen_sched *s, struct pen_delivery *d);

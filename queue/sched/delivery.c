@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPARE_MAX 4096
+#define SPARE_MAX 16384
+// How long a connection waits for its source before another source has a try.
+#define SOURCE_PATIENCE (1 * PEN_US_PER_S)
 #define RETURNS_MAX 20 // untried returns after which a job waits for its retry
 
 // `extra` bytes behind the recipients are the caller's.
@@ -83,11 +85,54 @@ static void content_lost(struct pen_sched *s, struct job *j, int err)
 	unsigned klass = err == -EBADMSG || err == -ENOENT ? 5 : 4;
 	pen_dsn_set(&d, klass, 3, 0, PEN_SCOPE_MESSAGE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 		"the message could not be read from the spool: %s", strerror(-err));
-	site_unqueue(s, j);
+	flow_take(s, ware_flow(&j->ware), &j->ware);
 	job_finish(s, j, &r);
 }
 
-enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j)
+// Its flow, its site or its connection waits until shaping lets it go on.
+static enum delivery_send_result hold(
+	struct pen_sched *s, struct lease *l, struct flow *f, const struct pen_shape_block *why)
+{
+	struct site *site = l->pub.site;
+
+	switch (why->holder) {
+	case PEN_HELD_TENANT:
+	case PEN_HELD_CAMPAIGN:
+		flow_block(s, f, why);
+		return DELIVERY_GONE; // others may go
+	case PEN_HELD_SOURCE:
+	case PEN_HELD_SOURCE_AT_SITE:
+	case PEN_HELD_SOURCE_AT_PROVIDER:
+	case PEN_HELD_WARMUP:
+		if (l->in_flight > 0)
+			return DELIVERY_HELD; // asks again when that is done
+		if (why->until - s->now > SOURCE_PATIENCE)
+			lease_close(s, l);
+		else
+			pen_shape_wait(s->cfg.shape, &l->waiter.shape, why);
+		return DELIVERY_HELD;
+	default:
+		pen_shape_wait(s->cfg.shape, &site->sender.shape, why);
+		return DELIVERY_HELD;
+	}
+}
+
+// Its domain was suspended after it had come here.
+static bool sent_back(struct pen_sched *s, struct job *j)
+{
+	struct pen_shape_block why;
+	struct nexthop *nh = j->nexthop;
+
+	if (nexthop_open(s, nh, &why))
+		return false;
+	flow_take(s, ware_flow(&j->ware), &j->ware);
+	nexthop_enqueue(s, nh, j);
+	return true;
+}
+
+// Into the worker's ring.
+static enum delivery_send_result hand_over(
+	struct pen_sched *s, struct lease *l, struct job *j, struct pen_shape_class *k)
 {
 	int err = entry_load_content(s, j->entry);
 
@@ -103,16 +148,48 @@ enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, st
 	delivery_init(s, d, l, j);
 	if (nverp > 0)
 		d->sender = pen_span(memcpy(&d->rcpt[j->nrcpt], verp, nverp), nverp);
+	d->rcpt[0].ref = k; // what it counts for, whatever becomes of the message meanwhile
 	struct pen_ring_msg msg = {.type = PEN_CMD_DELIVERY, .p = d};
 	if (!s->ops.send(s->ctx, l->pub.worker, msg)) {
 		delivery_free(s, d);
 		return DELIVERY_BUSY;
 	}
+	return DELIVERY_SENT;
+}
+
+// Small enough, and its domain open. False: it went elsewhere.
+static bool prepare(struct pen_sched *s, struct job *j)
+{
+	if (s->cfg.shape != NULL && sent_back(s, j))
+		return false;
+	uint32_t most = j->site->recipients;
+	if (most == 0 || j->nrcpt <= most || job_split(s, j, (uint16_t)most))
+		return true;
+	return true; // without memory for two it goes as it is: only ever when a limit was lowered
+}
+
+enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, struct job *j)
+{
+	struct flow *f = ware_flow(&j->ware);
+	struct pen_shape_class *k = f->owner->shape;
+	uint64_t bytes = j->entry->m->content_len;
+	struct pen_shape_block why;
+
+	if (!prepare(s, j))
+		return DELIVERY_GONE;
+	if (l->conn.site != NULL && !pen_shape_send(s->cfg.shape, &l->conn, k, bytes, s->now, &why))
+		return hold(s, l, f, &why);
+	enum delivery_send_result r = hand_over(s, l, j, k);
+	if (r != DELIVERY_SENT) {
+		if (l->conn.site != NULL)
+			pen_shape_done(s->cfg.shape, &l->conn, k, bytes, s->now, false);
+		return r;
+	}
 	if (j->pile != NULL)
 		j->pile->work.slots++;
-	site_unqueue(s, j);
+	flow_charge(s, f, j->nrcpt);
+	flow_take(s, f, &j->ware);
 	j->state = JOB_FLYING;
-	j->entry->nflying++;
 	j->site->in_flight++;
 	s->in_flight++;
 	l->in_flight++;
@@ -152,6 +229,12 @@ enum {
 	DID_JUDGE = 1 << 1,  // yes or no for some recipient
 };
 
+static bool same_reply(const struct pen_dsn *a, const struct pen_dsn *b)
+{
+	return a->klass == b->klass && a->reply == b->reply && a->subject == b->subject &&
+	       a->detail == b->detail && strcmp(a->text, b->text) == 0;
+}
+
 static unsigned apply_results(
 	struct pen_sched *s, struct job *j, struct lease *l, struct pen_delivery *d)
 {
@@ -159,6 +242,8 @@ static unsigned apply_results(
 	struct pen_dsn none;
 	struct result r = {
 		.source = PEN_TROUBLE_DELIVERY, .site = j->site, .lease = l, .delivery = d};
+	struct pen_sched_match match;
+	const struct pen_dsn *known = NULL; // what `match` is of
 	uint32_t left = 0;
 	unsigned did = 0;
 
@@ -184,10 +269,15 @@ static unsigned apply_results(
 		// Refused in RCPT is certain; only what waited for the dot is in doubt.
 		r.in_doubt = d->dot == PEN_DOT_ACKED && got->klass == 4 && got->reply == 0;
 		r.dsn = got;
-		if (got->klass != 2 && s->ops.match != NULL)
-			s->ops.match(s->ctx, got, "", pen_span(NULL, 0), &r.match);
-		else
-			r.match.klass = NULL, r.match.greylisted = false;
+		r.match = NULL;
+		if (got->klass != 2) {
+			if (known == NULL || !same_reply(known, got)) {
+				rules_match(s, &r, got, &match);
+				rules_reply(s, l, d->rcpt[0].ref, &match, got);
+				known = got;
+			}
+			r.match = match.klass != NULL ? &match : NULL;
+		}
 		result_apply(s, e, j->rcpt[i], &r);
 	}
 	result_fini(&r);
@@ -201,7 +291,7 @@ static void finish_job(struct pen_sched *s, struct job *j)
 	struct entry *e = j->entry;
 
 	job_free(s, j);
-	if (e->live == 0 && e->njobs == 0 && e->failures == NULL) {
+	if (e->live == 0 && e->jobs == NULL && e->failures == NULL) {
 		entry_conclude(s, e);
 		return;
 	}
@@ -219,6 +309,17 @@ static uint32_t busy_leases(const struct site *site)
 	return n < site->nleases ? n : site->nleases;
 }
 
+// The end of a message touches its neighbours everywhere: they are on their way
+// to the cache while its result is judged.
+static void prefetch_end(const struct pen_sched *s, const struct entry *e)
+{
+	__builtin_prefetch(e->all.next, 1);
+	__builtin_prefetch(e->all.prev, 1);
+	__builtin_prefetch(e->timer.next, 1);
+	__builtin_prefetch(e->timer.prev, 1);
+	id_table_prefetch(&s->entries, e->m->id);
+}
+
 void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 {
 	struct lease *l = LINK_OF(d->lease, struct lease, pub);
@@ -226,8 +327,8 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 	struct site *site = l->pub.site;
 
 	PEN_ASSERT(j->state == JOB_FLYING && l->in_flight > 0);
+	prefetch_end(s, j->entry);
 	uint32_t busy = busy_leases(site);
-	j->entry->nflying--;
 	j->state = JOB_NEW;
 	site->in_flight--;
 	s->in_flight--;
@@ -236,6 +337,11 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 		lease_touch(s, l);
 	if (!d->attempted)
 		l->given--;
+	if (l->conn.site != NULL) {
+		pen_shape_done(s->cfg.shape, &l->conn, d->rcpt[0].ref, j->entry->m->content_len,
+			s->now, d->attempted);
+		rules_signs(s, l, d);
+	}
 	unsigned did = apply_results(s, j, l, d);
 	if (did & DID_JUDGE)
 		site_success(s, site, busy);

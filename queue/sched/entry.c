@@ -15,23 +15,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// Multiplication by an odd number loses nothing: equal hashes are equal ids.
-static uint64_t entry_hash(uint64_t id)
-{
-	uint64_t h = id * 0x9e3779b97f4a7c15ULL;
-
-	return h ^ (h >> 32);
-}
-
 struct entry *entry_find(const struct pen_sched *s, uint64_t id)
 {
-	uint64_t h = entry_hash(id);
-
-	for (struct table_node *n = table_chain(&s->entries, h); n != NULL; n = n->next) {
-		if (n->hash == h)
-			return LINK_OF(n, struct entry, node);
-	}
-	return NULL;
+	return id_table_find(&s->entries, id);
 }
 
 void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state)
@@ -182,6 +168,8 @@ static void leave_scans(struct pen_sched *s, struct entry *e)
 // Forgets the entry; the message stays whole.
 void entry_free(struct pen_sched *s, struct entry *e)
 {
+	if (e->state == ENTRY_WAITING)
+		entry_unwait(s, e);
 	while (e->jobs != NULL)
 		job_free(s, e->jobs);
 	drop_failures(e);
@@ -193,7 +181,7 @@ void entry_free(struct pen_sched *s, struct entry *e)
 	if (e->m->content != NULL)
 		s->content_bytes -= e->m->content_len;
 	calendar_disarm(&s->calendar, &e->timer);
-	table_remove(&s->entries, &e->node);
+	id_table_remove(&s->entries, e->m->id, e);
 	leave_scans(s, e);
 	link_remove(&e->all);
 	s->nstate[e->state]--;
@@ -274,7 +262,7 @@ void entry_settle(struct pen_sched *s, struct entry *e)
 	bool hold = (e->m->flags & PEN_MESSAGE_HOLD) != 0;
 	bool forced = (e->m->flags & PEN_MESSAGE_EXPIRE) != 0;
 
-	PEN_ASSERT(e->state == ENTRY_ACTIVE && e->njobs == 0);
+	PEN_ASSERT(e->state == ENTRY_ACTIVE && e->jobs == NULL);
 	if (!e->deleting && (forced || (!hold && s->wall >= entry_expiry(s, e))))
 		expire_the_rest(s, e);
 	if (bounce_wanted(s, e))
@@ -285,7 +273,7 @@ void entry_settle(struct pen_sched *s, struct entry *e)
 
 void entry_check(struct pen_sched *s, struct entry *e)
 {
-	if (e->njobs == 0 && e->guard == 0 && e->state == ENTRY_ACTIVE)
+	if (e->jobs == NULL && e->guard == 0 && e->state == ENTRY_ACTIVE)
 		entry_settle(s, e);
 }
 
@@ -293,6 +281,8 @@ void entry_withdraw(struct pen_sched *s, struct entry *e)
 {
 	struct job *next;
 
+	if (e->state == ENTRY_WAITING)
+		entry_unwait(s, e);
 	for (struct job *j = e->jobs; j != NULL; j = next) {
 		next = j->sibling;
 		if (j->state != JOB_FLYING)
@@ -330,6 +320,7 @@ void entry_timer(struct pen_sched *s, struct entry *e)
 			entry_arm_next(s, e);
 		return;
 	case ENTRY_ACTIVE:
+	case ENTRY_WAITING:
 		// What is with a worker ends by the worker's time limits.
 		if (s->wall >= entry_end_of_life(s, e) || entry_opening(s, e, s->wall) > s->wall)
 			entry_withdraw(s, e);
@@ -381,8 +372,11 @@ static struct entry *entry_new(struct pen_sched *s, struct pen_message *m)
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		e->live += m->rcpt[i].fate == PEN_FATE_QUEUED;
 	pen_wheel_node_init(&e->timer);
-	e->node.hash = entry_hash(m->id);
-	table_put(&s->entries, &e->node);
+	if (!id_table_put(&s->entries, m->id, e)) {
+		m->sched = NULL;
+		free(e);
+		return NULL;
+	}
 	link_push_back(&s->all_entries, &e->all);
 	e->state = ENTRY_DEFERRED;
 	s->nstate[ENTRY_DEFERRED]++;

@@ -12,7 +12,6 @@ struct job *job_new(struct entry *e, struct nexthop *nh, uint32_t cap)
 	if (j == NULL)
 		return NULL;
 	*j = (struct job){.entry = e, .nexthop = nh, .state = JOB_NEW};
-	e->njobs++;
 	nh->njobs++;
 	return j;
 }
@@ -29,21 +28,28 @@ bool job_strip(struct job *j)
 	return left > 0;
 }
 
+void job_link(struct entry *e, struct job *j)
+{
+	j->sibling = e->jobs;
+	j->sibling_at = &e->jobs;
+	if (j->sibling != NULL)
+		j->sibling->sibling_at = &j->sibling;
+	e->jobs = j;
+}
+
 void job_free(struct pen_sched *s, struct job *j)
 {
 	switch (j->state) {
 	case JOB_RESOLVING:
-		link_remove(&j->queue);
-		s->jobs_resolving--;
+		nexthop_take(s, j->nexthop, &j->ware);
 		break;
 	case JOB_READY:
-		site_unqueue(s, j);
+		flow_take(s, ware_flow(&j->ware), &j->ware);
 		break;
 	}
 	*j->sibling_at = j->sibling;
 	if (j->sibling != NULL)
 		j->sibling->sibling_at = j->sibling_at;
-	j->entry->njobs--;
 	j->nexthop->njobs--;
 	free(j);
 }
@@ -59,12 +65,19 @@ void job_finish(struct pen_sched *s, struct job *j, struct result *r)
 	entry_check(s, e);
 }
 
-void job_refuse(struct pen_sched *s, struct job *j, const struct lease *l)
+bool job_split(struct pen_sched *s, struct job *j, uint16_t n)
 {
-	struct result r = {
-		.dsn = &l->pub.result, .source = PEN_TROUBLE_LEASE, .site = j->site, .lease = l};
+	struct job *more = job_new(j->entry, j->nexthop, (uint32_t)j->nrcpt - n);
 
-	job_finish(s, j, &r);
+	if (more == NULL)
+		return false;
+	job_link(j->entry, more);
+	more->nrcpt = (uint16_t)(j->nrcpt - n);
+	memcpy(more->rcpt, &j->rcpt[n], more->nrcpt * sizeof(more->rcpt[0]));
+	j->nrcpt = n;
+	more->front = true;
+	flow_add_job(s, ware_flow(&j->ware), more);
+	return true;
 }
 
 void job_suspend(struct pen_sched *s, struct job *j, struct site *site)

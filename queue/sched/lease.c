@@ -10,11 +10,44 @@
 // the way. The ring is read all the time; this is ages.
 #define GRAVE_TIME (10 * PEN_US_PER_S)
 
-void lease_free(struct lease *l)
+#define SPARE_MAX 16384
+
+// A lease is large and most connections are short: freed ones are kept, and what
+// a new one needs cleared is little.
+static struct lease *lease_new(struct pen_sched *s)
+{
+	struct lease *l = s->spare_leases;
+	const size_t from = offsetof(struct lease, pub.host), to = from + sizeof(l->pub.host);
+
+	if (l == NULL)
+		return calloc(1, sizeof(*l));
+	s->spare_leases = l->pub.owner_state;
+	s->nspare_leases--;
+	memset(l, 0, from);
+	memset((char *)l + to, 0, sizeof(*l) - to);
+	return l;
+}
+
+void lease_free(struct pen_sched *s, struct lease *l)
 {
 	for (uint8_t i = 0; i < l->pub.nhosts; i++)
 		pen_tls_policy_unref(l->pub.host[i].tls);
-	free(l);
+	if (s->nspare_leases >= SPARE_MAX) {
+		free(l);
+		return;
+	}
+	l->pub.owner_state = s->spare_leases;
+	s->spare_leases = l;
+	s->nspare_leases++;
+}
+
+void lease_free_spare(struct pen_sched *s)
+{
+	while (s->spare_leases != NULL) {
+		struct lease *l = s->spare_leases;
+		s->spare_leases = l->pub.owner_state;
+		free(l);
+	}
 }
 
 static bool lease_send(struct pen_sched *s, struct lease *l, uint32_t type)
@@ -30,7 +63,8 @@ void lease_touch(struct pen_sched *s, struct lease *l)
 
 bool lease_is_idle(const struct lease *l)
 {
-	return l->ready && l->in_flight == 0 && !l->closing && !l->spent;
+	return l->ready && l->in_flight == 0 && !l->closing && !l->spent &&
+	       !pen_shape_waiting(&l->waiter.shape);
 }
 
 static void lease_block(struct pen_sched *s, struct lease *l)
@@ -80,7 +114,7 @@ void lease_timer(struct pen_sched *s, struct lease *l)
 {
 	if (l->ended) {
 		link_remove(&l->in_site);
-		lease_free(l);
+		lease_free(s, l);
 		return;
 	}
 	s->total.watchdog_aborts++;
@@ -99,29 +133,41 @@ static uint32_t least_loaded_worker(struct pen_sched *s)
 	return best;
 }
 
-// Makes sure that the first job's next hop still leads here. Those that don't
-// move on, or wait for the resolver. False: no job is left, or there is more to
-// look at than should be done at once (*more).
+// Makes sure that the next hop of what goes first still leads here, and is asked
+// again when the answer is too old. What leads elsewhere moves on. False: nothing
+// is left, or the answer is awaited, or there is more to look at than should be
+// done at once (*more).
 static bool freshen_first(struct pen_sched *s, struct site *site, bool *more)
 {
-	struct job *j;
+	struct ware *w;
 
-	for (uint32_t i = 0; (j = site_first(site)) != NULL; i++) {
-		if (nexthop_fresh(s, j->nexthop) && j->nexthop->site == site)
-			return true;
+	for (uint32_t i = 0; (w = site_first(site)) != NULL; i++) {
+		struct job *j = ware_is_job(w) ? LINK_OF(w, struct job, ware)
+					       : entry_promote(s, LINK_OF(w, struct entry, ware));
 		*more = i >= FRESHEN_AT_ONCE;
 		if (*more)
 			return false;
-		site_unqueue(s, j);
+		if (j == NULL)
+			continue;
+		struct nexthop *nh = j->nexthop;
+		if (nexthop_leads(nh, site)) {
+			if (nexthop_fresh(s, nh))
+				return true;
+			nexthop_refresh(s, nh);
+			if (nh->state == NEXTHOP_RESOLVING)
+				return false; // the answer kicks the site
+			continue;
+		}
+		flow_take(s, ware_flow(&j->ware), &j->ware);
 		j->front = true;
-		nexthop_enqueue(s, j->nexthop, j);
+		nexthop_enqueue(s, nh, j);
 	}
 	return false;
 }
 
 static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 {
-	const struct pen_message *m = site_first(site)->entry->m;
+	const struct pen_message *m = LINK_OF(site_first(site), struct job, ware)->entry->m;
 
 	l->pub.site = site;
 	l->pub.timeouts = s->cfg.timeouts;
@@ -130,16 +176,55 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 	l->pub.smtputf8 = site->utf8;
 	l->pub.plain_retry = s->wall - m->arrival >= s->cfg.tls_fallback_delay;
 	l->pub.hold_dots = s->cfg.hold_dots;
-	l->pub.max_messages = s->cfg.connection_message_limit;
+	l->pub.max_messages =
+		site->messages != 0 ? site->messages : s->cfg.connection_message_limit;
 	for (uint8_t i = 0; i < l->pub.nhosts; i++) {
 		if (l->pub.host[i].tls->one_use)
 			l->pub.max_messages = 1;
 	}
-	l->pub.max_age = s->cfg.connection_age_limit;
+	l->pub.max_age = site->age != 0 ? site->age : s->cfg.connection_age_limit;
 	l->pub.worker = least_loaded_worker(s);
 	l->pub.id = ++s->lease_id;
 	l->timer.kind = TIMER_LEASE;
+	l->waiter.kind = WAITER_LEASE;
+	pen_shape_waiter_init(&l->waiter.shape);
 	pen_wheel_node_init(&l->timer.node);
+}
+
+static void no_source(struct pen_sched *s, struct site *site)
+{
+	struct pen_dsn d;
+	struct result r = {.dsn = &d};
+
+	pen_dsn_set(&d, 4, 4, 0, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+		"no source address for the address family of its hosts");
+	site_die(s, site, &r);
+}
+
+// May the site have another connection, and from which sources? False: it waits.
+static bool ask_shape(struct pen_sched *s, struct site *site, struct lease *l)
+{
+	struct pen_shape_block why;
+
+	if (site->shape == NULL || pen_shape_open(s->cfg.shape, site->shape, site->pool,
+					   site->families, s->now, &l->conn, &why))
+		return true;
+	l->conn.site = NULL;
+	if (why.reason == PEN_WHY_NO_SOURCE)
+		no_source(s, site);
+	else
+		pen_shape_wait(s->cfg.shape, &site->opener.shape, &why);
+	return false;
+}
+
+// The connection no longer counts.
+static void uncount(struct pen_sched *s, struct lease *l, bool tried)
+{
+	if (l->conn.site == NULL)
+		return;
+	pen_shape_cancel(s->cfg.shape, &l->waiter.shape);
+	pen_shape_close(s->cfg.shape, &l->conn, s->now, tried);
+	l->conn.site = NULL;
 }
 
 enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
@@ -148,26 +233,29 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 
 	if (!freshen_first(s, site, &more))
 		return more ? LEASE_BUSY : LEASE_NOTHING;
-	// Jobs that moved may have changed the picture.
+	// What moved may have changed the picture.
+	site_limits(s, site);
 	if (!turn_wants(s, site) || s->nleases >= s->cfg.lease_limit)
 		return LEASE_BUSY;
-	struct lease *l = calloc(1, sizeof(*l));
+	struct lease *l = lease_new(s);
 	if (l == NULL)
 		return LEASE_BUSY;
-	if (!plan_lease(s, site, &l->pub)) {
-		struct pen_dsn d;
-		struct result r = {.dsn = &d};
-		lease_free(l);
-		pen_dsn_set(&d, 4, 4, 0, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-			"no source address for the address family of its hosts");
-		site_die(s, site, &r);
+	if (!ask_shape(s, site, l)) {
+		lease_free(s, l);
+		return LEASE_NOTHING;
+	}
+	if (!plan_lease(s, site, l)) {
+		uncount(s, l, false);
+		lease_free(s, l);
+		no_source(s, site);
 		return LEASE_NOTHING;
 	}
 	lease_init(s, l, site);
 	if (s->ops.prepare != NULL)
 		s->ops.prepare(s->ctx, &l->pub);
 	if (!lease_send(s, l, PEN_CMD_LEASE_OPEN)) {
-		lease_free(l);
+		uncount(s, l, false);
+		lease_free(s, l);
 		return LEASE_BUSY;
 	}
 	link_push_back(&site->leases, &l->in_site);
@@ -189,7 +277,7 @@ static void lease_set_idle(struct pen_sched *s, struct lease *l)
 		link_push_back(&s->idle, &l->idle);
 	link_remove(&l->in_site);
 	link_push_front(&site->leases, &l->in_site);
-	if (site->queued == 0 && s->nleases >= s->cfg.lease_limit &&
+	if (site_ready(site) == 0 && s->nleases >= s->cfg.lease_limit &&
 		s->nyielding < s->nhungry + s->nwanting) {
 		l->yielding = true;
 		s->nyielding++;
@@ -206,9 +294,67 @@ static void lease_set_busy(struct lease *l)
 	link_push_back(&site->leases, &l->in_site);
 }
 
-static bool used_up(const struct lease *l)
+static bool used_up(const struct pen_sched *s, const struct lease *l)
 {
-	return l->pub.max_messages != 0 && l->given >= l->pub.max_messages;
+	const struct site *site = l->pub.site;
+
+	if (l->pub.max_messages != 0 && l->given >= l->pub.max_messages)
+		return true;
+	if (site->messages != 0 && l->given >= site->messages)
+		return true; // lowered since it was opened
+	return site->age != 0 && l->pub.opened_at != 0 && s->now - l->pub.opened_at >= site->age;
+}
+
+static uint32_t depth_of(const struct pen_sched *s, const struct site *site)
+{
+	uint32_t n = (site_ready(site) + site->in_flight + site->nleases - 1) / site->nleases;
+
+	return n < s->cfg.pipeline_depth ? n : s->cfg.pipeline_depth;
+}
+
+// The next one of the site, as a job; NULL: nothing may be sent, or too much of
+// it leads elsewhere by now: the rest is looked at soon.
+static struct job *lease_next_job(struct pen_sched *s, struct site *site)
+{
+	for (uint32_t i = 0; i < FRESHEN_AT_ONCE; i++) {
+		struct flow *f = site_ready(site) > 0 ? flow_next(site) : NULL;
+		struct ware *w = f != NULL ? pile_next(s, f) : NULL;
+		if (w == NULL)
+			return NULL;
+		if (ware_is_job(w))
+			return LINK_OF(w, struct job, ware);
+		struct job *j = entry_promote(s, LINK_OF(w, struct entry, ware));
+		if (j != NULL)
+			return j;
+	}
+	pen_wheel_arm(&s->wheel, &site->timer.node, s->now + PEN_US_PER_MS);
+	return NULL;
+}
+
+static void send_jobs(struct pen_sched *s, struct lease *l)
+{
+	struct site *site = l->pub.site;
+	uint32_t depth = depth_of(s, site);
+	struct job *j;
+
+	while (l->in_flight < depth && !used_up(s, l) && !l->closing &&
+		(j = lease_next_job(s, site)) != NULL) {
+		bool was_idle = l->in_flight == 0;
+		switch (delivery_send(s, l, j)) {
+		case DELIVERY_SENT:
+			if (was_idle)
+				lease_set_busy(l);
+			site_refill(s, site);
+			break;
+		case DELIVERY_GONE:
+			break;
+		case DELIVERY_BUSY:
+			lease_block(s, l);
+			return;
+		case DELIVERY_HELD:
+			return;
+		}
+	}
 }
 
 // Gives a ready lease its share of what waits: the whole stream when it is the
@@ -216,9 +362,9 @@ static bool used_up(const struct lease *l)
 void lease_fill(struct pen_sched *s, struct lease *l)
 {
 	struct site *site = l->pub.site;
-	struct job *j;
 
-	if (!l->ready || l->closing || l->spent || l->ended || site->dead || link_in(&l->blocked))
+	if (!l->ready || l->closing || l->spent || l->ended || site->dead || link_in(&l->blocked) ||
+		pen_shape_waiting(&l->waiter.shape))
 		return;
 	if (turn_should_yield(s, l)) {
 		l->yielding = true;
@@ -226,23 +372,12 @@ void lease_fill(struct pen_sched *s, struct lease *l)
 		lease_close(s, l);
 		return;
 	}
-	uint32_t depth = (site->queued + site->in_flight + site->nleases - 1) / site->nleases;
-	if (depth > s->cfg.pipeline_depth)
-		depth = s->cfg.pipeline_depth;
-	while (l->in_flight < depth && !used_up(l) && !l->closing &&
-		(j = pile_next(s, site)) != NULL) {
-		bool was_idle = l->in_flight == 0;
-		enum delivery_send_result r = delivery_send(s, l, j);
-		if (r == DELIVERY_BUSY) {
-			lease_block(s, l);
-			break;
-		}
-		if (r == DELIVERY_SENT && was_idle)
-			lease_set_busy(l);
-	}
+	site_limits(s, site);
+	if (!site_ending(site))
+		send_jobs(s, l);
 	if (l->closing)
 		return;
-	if (used_up(l))
+	if (used_up(s, l))
 		lease_close(s, l); // QUIT right behind the last one
 	else if (l->in_flight == 0)
 		lease_set_idle(s, l);
@@ -259,6 +394,12 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 	s->nready++;
 	if (s->ops.session != NULL)
 		s->ops.session(s->ctx, &l->pub, false);
+	if (l->conn.site != NULL) {
+		unsigned family =
+			l->pub.host[l->pub.host_used].addr.family == PEN_FAMILY_IP6 ? 1 : 0;
+		pen_shape_ready(s->cfg.shape, &l->conn, family, s->now);
+		rules_signs(s, l, NULL);
+	}
 	site_end_refusal(s, site);
 	lease_touch(s, l);
 	lease_fill(s, l);
@@ -269,8 +410,13 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 // opened for: it gets the plain reason, and the attempt counts.
 static void fail_first_job(struct pen_sched *s, struct site *site, struct result *r)
 {
-	struct job *j = site_first(site);
+	struct ware *w = site_first(site);
+	struct job *j = NULL;
 
+	if (w != NULL && ware_is_job(w))
+		j = LINK_OF(w, struct job, ware);
+	else if (w != NULL)
+		j = entry_promote(s, LINK_OF(w, struct entry, ware));
 	if (j == NULL)
 		return;
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
@@ -278,7 +424,7 @@ static void fail_first_job(struct pen_sched *s, struct site *site, struct result
 		rcpt->attempts += rcpt->attempts < UINT16_MAX;
 	}
 	j->entry->tried = true;
-	site_unqueue(s, j);
+	flow_take(s, ware_flow(&j->ware), &j->ware);
 	job_finish(s, j, r);
 }
 
@@ -308,6 +454,14 @@ static void end_without_session(
 		site_refuse(s, site, l);
 }
 
+// Whose mail the connection was for.
+static struct pen_shape_class *first_class(struct pen_sched *s, struct site *site)
+{
+	const struct ware *w = site_first(site);
+
+	return w != NULL ? ware_flow(w)->owner->shape : s->nobody->shape;
+}
+
 static void judge_end(struct pen_sched *s, struct lease *l)
 {
 	struct site *site = l->pub.site;
@@ -321,6 +475,9 @@ static void judge_end(struct pen_sched *s, struct lease *l)
 		pen_dsn_set(&l->pub.result, 4, 4, 2, PEN_SCOPE_SESSION, PEN_ORIGIN_LOCAL,
 			PEN_STAGE_NONE, "the connection ended before it was of use");
 	result_relay(&r);
+	struct pen_sched_match match;
+	rules_match(s, &r, r.dsn, &match);
+	rules_reply(s, l, first_class(s, site), &match, r.dsn);
 	s->total.leases_failed++;
 	if (effect == PEN_SITE_LOST)
 		site_failure(s, site, &r);
@@ -333,8 +490,9 @@ static void judge_end(struct pen_sched *s, struct lease *l)
 void lease_bury(struct pen_sched *s, struct lease *l)
 {
 	PEN_ASSERT(l->ended && l->in_flight == 0);
+	uncount(s, l, l->pub.host_tried || l->pub.ready || l->pub.opened_at != 0);
 	if (!l->commanded) {
-		lease_free(l);
+		lease_free(s, l);
 		return;
 	}
 	link_push_back(&s->graves, &l->in_site);
@@ -359,6 +517,10 @@ void lease_on_ended(struct pen_sched *s, struct lease *l)
 		s->nready--;
 	} else {
 		site->nopening--;
+	}
+	if (l->conn.site != NULL) {
+		pen_shape_cancel(s->cfg.shape, &l->waiter.shape);
+		rules_signs(s, l, NULL);
 	}
 	site->nleases--;
 	s->nbusy_sites -= site->nleases == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The order in which a site's jobs are sent: as they came, the jobs of a message
+// The order in which a flow's mail is sent: as it came, the jobs of a message
 // together; but small messages need not wait for all of a large one
 // (pen_preempt.h).
 #include "core.h"
@@ -24,70 +24,106 @@ static struct pile *pile_new(struct job *leader)
 	return p;
 }
 
-void pile_add(struct site *site, struct job *j)
+static struct job *job_of(struct link *l)
 {
-	struct job *last =
-		link_empty(&site->jobs) ? NULL : LINK_OF(site->jobs.prev, struct job, queue);
+	struct ware *w = LINK_OF(l, struct ware, link);
+
+	return ware_is_job(w) ? LINK_OF(w, struct job, ware) : NULL;
+}
+
+void pile_add(struct flow *f, struct job *j)
+{
+	// Only a message of several transactions has more than one job.
+	struct job *last = link_empty(&f->queue) || j->entry->jobs->sibling == NULL
+				   ? NULL
+				   : job_of(f->queue.prev);
 	struct pile *p = NULL;
 
 	if (last != NULL && last->entry == j->entry)
 		p = last->pile != NULL ? last->pile : pile_new(last);
 	if (p == NULL) {
-		link_push_back(&site->jobs, &j->queue);
+		link_push_back(&f->queue, &j->ware.link);
+		f->site->made++;
 		return;
 	}
-	link_push_back(&p->rest, &j->queue);
+	link_push_back(&p->rest, &j->ware.link);
 	j->pile = p;
 	p->work.total++;
 	p->work.left++;
 }
 
-void pile_take(struct job *j)
+bool pile_take(struct job *j)
 {
 	struct pile *p = j->pile;
+	bool last = p == NULL;
 
 	if (p != NULL && p->leader == j && !link_empty(&p->rest)) {
-		p->leader = LINK_OF(link_pop(&p->rest), struct job, queue);
-		link_put(&j->queue, &p->leader->queue);
+		p->leader = job_of(link_pop(&p->rest));
+		link_put(&j->ware.link, &p->leader->ware.link);
 	}
-	link_remove(&j->queue);
+	link_remove(&j->ware.link);
 	j->pile = NULL;
-	if (p != NULL && --p->work.left == 0)
+	if (p != NULL && --p->work.left == 0) {
 		free(p);
+		last = true;
+	}
+	return last;
+}
+
+static void offer(struct pen_sched *s, struct pen_preempt *choice, struct ware *w)
+{
+	if (!ware_is_job(w)) {
+		const struct entry *e = LINK_OF(w, struct entry, ware);
+		double age = (double)(s->wall - e->m->arrival) / PEN_US_PER_S;
+		pen_preempt_offer(choice, w, 1, 1, age > 0 ? age : 0);
+		return;
+	}
+	const struct job *j = LINK_OF(w, struct job, ware);
+	const struct pile *p = j->pile;
+	if (p != NULL && p->lent)
+		return;
+	double age = (double)(s->now - j->entry->active_at) / PEN_US_PER_S;
+	pen_preempt_offer(
+		choice, w, p != NULL ? p->work.total : 1, p != NULL ? p->work.left : 1, age);
 }
 
 // The best of those behind `current`, paid for, or NULL.
-static struct job *choose(struct pen_sched *s, struct site *site, struct job *current)
+static struct ware *choose(struct pen_sched *s, struct flow *f, struct job *current)
 {
 	struct pen_preempt choice;
 	uint32_t n = 0;
 
 	if (!pen_preempt_begin(&choice, &s->cfg.preempt, &current->pile->work))
 		return NULL;
-	for (struct link *i = current->queue.next; i != &site->jobs && n < LOOK_AHEAD;
-		i = i->next, n++) {
-		struct job *j = LINK_OF(i, struct job, queue);
-		const struct pile *p = j->pile;
-		if (p != NULL && p->lent)
-			continue;
-		double age = (double)(s->now - j->entry->active_at) / PEN_US_PER_S;
-		pen_preempt_offer(&choice, j, p != NULL ? p->work.total : 1,
-			p != NULL ? p->work.left : 1, age);
-	}
+	for (struct link *i = current->ware.link.next; i != &f->queue && n < LOOK_AHEAD;
+		i = i->next, n++)
+		offer(s, &choice, LINK_OF(i, struct ware, link));
 	return pen_preempt_end(&choice, &current->pile->work);
 }
 
-struct job *pile_next(struct pen_sched *s, struct site *site)
+struct ware *pile_next(struct pen_sched *s, struct flow *f)
 {
-	struct job *j = site_first(site);
-
-	if (j == NULL || j->pile == NULL)
-		return j;
-	struct job *first = choose(s, site, j);
+	if (!link_empty(&f->returned))
+		return LINK_OF(f->returned.next, struct ware, link);
+	if (link_empty(&f->queue))
+		return NULL;
+	struct ware *w = LINK_OF(f->queue.next, struct ware, link);
+	if (!ware_is_job(w))
+		return w;
+	struct job *j = LINK_OF(w, struct job, ware);
+	if (j->pile == NULL)
+		return w;
+	struct ware *first = choose(s, f, j);
 	if (first == NULL)
-		return j;
+		return w;
 	j->pile->lent = true;
-	link_remove(&first->queue);
-	link_push_front(&site->jobs, &first->queue);
+	if (!ware_is_job(first)) {
+		struct job *made = entry_promote(s, LINK_OF(first, struct entry, ware));
+		if (made == NULL)
+			return w;
+		first = &made->ware;
+	}
+	link_remove(&first->link);
+	link_push_front(&f->queue, &first->link);
 	return first;
 }

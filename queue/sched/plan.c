@@ -5,8 +5,8 @@
 // Hosts in the resolver's order: it has weighed families against each other and
 // kept to the limit of addresses. Those of equal preference share the load: they
 // are shuffled among the places that the resolver gave to their family. Sources
-// of each family take turns; hosts of a family that we have no source of are
-// left out.
+// are those that shaping chose (by weight, among those with room), or those of
+// each family take turns; hosts of a family that we have no source of are left out.
 #include "core.h"
 
 static unsigned family_index(const struct pen_addr *a)
@@ -52,38 +52,55 @@ static void order_hosts(struct pen_sched *s, const struct site *site, uint16_t *
 	}
 }
 
-static void choose_source(
-	struct pen_sched *s, unsigned family, struct pen_addr *addr, const char **helo)
+static void set_source(
+	const struct pen_sched *s, uint32_t index, struct pen_addr *addr, const char **helo)
 {
-	*helo = s->cfg.myhostname;
-	if (s->nsource[family] == 0)
-		return;
-	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
-	const struct pen_sched_source *src = &s->cfg.source[s->source[family][turn]];
+	const struct pen_sched_source *src = &s->cfg.source[index];
+
 	*addr = src->addr;
 	if (src->helo[0] != '\0')
 		*helo = src->helo;
 }
 
-bool plan_lease(struct pen_sched *s, const struct site *site, struct pen_lease *l)
+// False: no source of this family.
+static bool choose_source(struct pen_sched *s, const struct lease *l, unsigned family,
+	struct pen_addr *addr, const char **helo)
 {
+	*helo = s->cfg.myhostname;
+	if (l->conn.site != NULL) {
+		if (l->conn.source[family] < 0)
+			return false;
+		set_source(s, (uint32_t)l->conn.source[family], addr, helo);
+		return true;
+	}
+	if (s->nsource[family] == 0)
+		return false;
+	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
+	set_source(s, s->source[family][turn], addr, helo);
+	return true;
+}
+
+bool plan_lease(struct pen_sched *s, const struct site *site, struct lease *lease)
+{
+	struct pen_lease *l = &lease->pub;
 	uint16_t order[PEN_ROUTE_HOSTS_MAX];
+	bool have[2];
 
 	_Static_assert(PEN_ROUTE_HOSTS_MAX <= PEN_LEASE_HOSTS_MAX, "all hosts fit a lease");
-	order_hosts(s, site, order);
+	have[0] = choose_source(s, lease, 0, &l->source, &l->helo);
+	have[1] = choose_source(s, lease, 1, &l->source6, &l->helo6);
+	if (site->nhosts == 1)
+		order[0] = 0;
+	else
+		order_hosts(s, site, order);
 	for (uint16_t i = 0; i < site->nhosts; i++) {
 		const struct site_host *h = &site->host[order[i]];
-		if (s->nsource[family_index(&h->addr)] == 0)
+		if (!have[family_index(&h->addr)])
 			continue;
-		struct pen_lease_host *out = &l->host[l->nhosts++];
-		out->addr = h->addr;
-		out->port = h->port;
-		out->tls = pen_tls_policy_ref(h->tls);
-		out->name = h->tls->host;
+		l->host[l->nhosts++] = (struct pen_lease_host){.addr = h->addr,
+			.port = h->port,
+			.tls = pen_tls_policy_ref(h->tls),
+			.name = h->tls->host};
 	}
-	if (l->nhosts == 0)
-		return false;
-	choose_source(s, 0, &l->source, &l->helo);
-	choose_source(s, 1, &l->source6, &l->helo6);
-	return true;
+	return l->nhosts > 0;
 }

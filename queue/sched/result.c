@@ -109,7 +109,7 @@ static void log_result(struct pen_sched *s, const struct entry *e, uint32_t rcpt
 		.status = status,
 		.in_doubt = r->in_doubt,
 		.retry_is_safe = r->retry_is_safe,
-		.klass = r->match.klass,
+		.klass = r->match != NULL ? r->match->klass : NULL,
 	};
 
 	log_delays(s, e, r, line.delay);
@@ -244,9 +244,9 @@ static const struct pen_dsn *deferral(
 static const struct pen_retry_schedule *site_retry(
 	const struct pen_sched *s, const struct site *site)
 {
-	(void)s;
-	(void)site;
-	return NULL;
+	if (s->cfg.shape == NULL || site == NULL || site->shape == NULL)
+		return NULL;
+	return pen_shape_site_retry(s->cfg.shape, site->shape);
 }
 
 #define GREYLIST_TRIES 3 // a server that says it more often means something else
@@ -255,7 +255,7 @@ static const struct pen_retry_schedule *site_retry(
 static pen_time_us own_wait(struct pen_sched *s, const struct pen_recipient *to,
 	const struct result *r, const struct pen_retry_schedule *own)
 {
-	if (r->match.greylisted && to->attempts <= GREYLIST_TRIES) {
+	if (r->match != NULL && r->match->greylisted && to->attempts <= GREYLIST_TRIES) {
 		if (own != NULL && own->greylisted > 0)
 			return own->greylisted;
 		if (s->cfg.greylist_retry > 0)

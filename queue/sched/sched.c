@@ -25,6 +25,7 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.connection_message_limit = 100,
 		.connection_age_limit = 300 * PEN_US_PER_S,
 		.lease_limit = 10000,
+		.ready_limit = 1000,
 		.pipeline_depth = 64,
 		.timeouts = PEN_SMTP_TIMEOUTS_DEFAULT,
 		.rules = PEN_SMTP_RULES_DEFAULT,
@@ -78,6 +79,11 @@ static struct pen_feedback_rules feedback_rules(const struct pen_sched_config *c
 		.failed_cohort_limit = cfg->failed_cohort_limit};
 }
 
+static uint64_t entry_id(const void *object)
+{
+	return ((const struct entry *)object)->m->id;
+}
+
 static void init_postmaster(struct pen_sched *s)
 {
 	const char *to = s->cfg.error_notice_recipient;
@@ -94,7 +100,8 @@ static void init_postmaster(struct pen_sched *s)
 static void init_lists(struct pen_sched *s)
 {
 	struct link *lists[] = {&s->all_entries, &s->all_sites, &s->hungry, &s->wanting, &s->idle,
-		&s->blocked, &s->graves, &s->draining, &s->reap, &s->settling};
+		&s->blocked, &s->graves, &s->draining, &s->reap, &s->settling, &s->unasked,
+		&s->idle_flows};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		link_init(lists[i]);
@@ -102,7 +109,8 @@ static void init_lists(struct pen_sched *s)
 
 static void free_tables(struct pen_sched *s)
 {
-	table_fini(&s->entries);
+	owners_fini(s);
+	id_table_fini(&s->entries);
 	table_fini(&s->nexthops);
 	table_fini(&s->sites);
 	table_fini(&s->resolving);
@@ -126,7 +134,7 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	PEN_ASSERT(cfg->workers > 0 && cfg->workers <= 64 && cfg->nsources > 0);
 	PEN_ASSERT(cfg->concurrency_limit > 0 && cfg->initial_concurrency > 0 &&
 		   cfg->recipient_limit > 0 && cfg->recipient_limit <= UINT16_MAX &&
-		   cfg->lease_limit > 0 && cfg->pipeline_depth > 0);
+		   cfg->lease_limit > 0 && cfg->pipeline_depth > 0 && cfg->ready_limit > 0);
 	if (s == NULL)
 		return NULL;
 	s->cfg = *cfg;
@@ -142,9 +150,9 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	pen_wheel_init(&s->wheel, now);
 	init_lists(s);
 	init_postmaster(s);
-	if (!calendar_init(&s->calendar, now) || !table_init(&s->entries, 4096) ||
+	if (!calendar_init(&s->calendar, now) || !id_table_init(&s->entries, entry_id) ||
 		!table_init(&s->nexthops, 1024) || !table_init(&s->sites, 1024) ||
-		!table_init(&s->resolving, 256) || !init_sources(s, cfg) ||
+		!table_init(&s->resolving, 256) || !init_sources(s, cfg) || !owners_init(s) ||
 		(cfg->ntransports > 0 && s->cfg.transport == NULL)) {
 		free_tables(s);
 		return NULL;
@@ -199,6 +207,7 @@ void pen_sched_free(struct pen_sched *s)
 		entry_free(s, e);
 		s->ops.forget(s->ctx, m);
 	}
+	flow_reap(s);
 	free_hops_and_sites(s);
 	while (!link_empty(&s->graves))
 		lease_timer(s, LINK_OF(s->graves.next, struct lease, in_site));
@@ -207,6 +216,7 @@ void pen_sched_free(struct pen_sched *s)
 		s->spare = d->next;
 		free(d);
 	}
+	lease_free_spare(s);
 	free_tables(s);
 }
 
@@ -280,22 +290,59 @@ static void retry_blocked(struct pen_sched *s)
 		lease_unblock(s, LINK_OF(batch.next, struct lease, blocked));
 }
 
+// Shaping has room, or may have.
+static void wake(void *ctx, struct pen_shape_waiter *waiter)
+{
+	struct waiter *w = LINK_OF(waiter, struct waiter, shape);
+	struct pen_sched *s = ctx;
+
+	switch (w->kind) {
+	case WAITER_OPEN:
+		site_kick(s, LINK_OF(w, struct site, opener));
+		return;
+	case WAITER_SEND:
+		site_kick(s, LINK_OF(w, struct site, sender));
+		return;
+	case WAITER_FLOW: {
+		struct flow *f = LINK_OF(w, struct flow, waiter);
+		flow_unblock(s, f);
+		site_kick(s, f->site);
+		return;
+	}
+	case WAITER_LEASE:
+		lease_fill(s, LINK_OF(w, struct lease, waiter));
+		return;
+	case WAITER_NEXTHOP:
+		nexthop_wake(s, LINK_OF(w, struct nexthop, waiter));
+		return;
+	}
+}
+
+static bool has_questions(const struct pen_sched *s)
+{
+	return backlog_ready(s) || (!link_empty(&s->unasked) && nexthop_may_ask(s));
+}
+
 uint32_t pen_sched_poll(struct pen_sched *s, uint32_t budget)
 {
 	uint32_t n = pen_wheel_advance(&s->wheel, s->now, budget, fire_other, s);
 
 	n += calendar_advance(&s->calendar, s->now, budget, fire_entry, s);
+	if (s->cfg.shape != NULL)
+		n += pen_shape_poll(s->cfg.shape, s->now, s->wall, budget, wake, s);
 	retry_blocked(s);
 	turn_serve(s);
+	while (n < budget && has_questions(s)) // by turns: neither waits for all of the other
+		n += backlog_work(s, 1) + nexthop_ask(s, 1);
 	while (n < budget && !link_empty(&s->settling))
 		n += nexthop_settle(
 			s, LINK_OF(s->settling.next, struct nexthop, settling), budget - n);
 	while (n < budget && !link_empty(&s->draining))
 		n += site_drain(s, LINK_OF(s->draining.next, struct site, drain), budget - n);
+	n += flow_reap(s);
 	while (!link_empty(&s->reap)) {
 		struct site *site = LINK_OF(link_pop(&s->reap), struct site, reap);
-		if (site->refs == 0 && site->nleases == 0 && site->queued == 0 &&
-			site->in_flight == 0 && !site->dead) {
+		if (site_unused(site)) {
 			site_free(s, site);
 			n++;
 		}
@@ -305,9 +352,12 @@ uint32_t pen_sched_poll(struct pen_sched *s, uint32_t budget)
 
 pen_time_us pen_sched_next(const struct pen_sched *s)
 {
-	if (!link_empty(&s->settling) || !link_empty(&s->draining) || !link_empty(&s->reap))
+	if (!link_empty(&s->settling) || !link_empty(&s->draining) || !link_empty(&s->reap) ||
+		!link_empty(&s->idle_flows) || has_questions(s))
 		return s->now;
 	pen_time_us t = pen_time_min(pen_wheel_next(&s->wheel), calendar_next(&s->calendar));
+	if (s->cfg.shape != NULL)
+		t = pen_time_min(t, pen_shape_next(s->cfg.shape));
 	bool may_open = s->nhungry + s->nwanting > 0 && s->nleases < s->cfg.lease_limit;
 	if (!link_empty(&s->blocked) || may_open)
 		t = pen_time_min(t, s->now + BLOCKED_RETRY);

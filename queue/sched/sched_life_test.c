@@ -244,7 +244,7 @@ static void a_greylisting_server_is_tried_again_soon_three_times(void **state)
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	w->klass = "greylisted";
+	w->reply_class = "greylisted";
 	w->greylisted = true;
 	world_wait(w, 2000 * S); // it is late already: any other deferral would wait long
 	for (int i = 0; i < 3; i++) {

@@ -154,9 +154,14 @@ static void soft_bounce_keeps_the_mail(void **state)
 	world_free(w);
 }
 
+static void much_ready(struct pen_sched_config *cfg)
+{
+	cfg->ready_limit = 5000;
+}
+
 static void a_dead_site_suspends_its_queue_and_recovers(void **state)
 {
-	struct world *w = world_new(NULL);
+	struct world *w = world_new(much_ready);
 
 	(void)state;
 	for (int i = 0; i < 3000; i++)

@@ -4,7 +4,7 @@
 // failures and operators; then time passes until nothing is left. The world
 // (sched_world.c) checks fates and limits at each step.
 #include "pen_test.h"
-#include "sched_world.h"
+#include "sched_ledger.h"
 
 #include "pen_sched_select.h"
 
@@ -17,10 +17,14 @@ struct sim {
 	struct world *w;
 	struct pen_rand r;
 	uint64_t walk; // where an order to many stopped
-	bool calm;     // the end: nothing new, no trouble but what answers bring
+	bool calm;             // the end: nothing new, no trouble but what answers bring
+	struct ledger *ledger; // NULL: no limits are said
+	uint64_t suspended;    // a tenant: the id of the suspension
+	uint32_t tenant;
 };
 
 static struct pen_rand sim_seed_rand;
+static struct ledger_limits sim_limits;
 
 static void small_limits(struct pen_sched_config *cfg)
 {
@@ -48,7 +52,29 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->in_doubt_delay = (pen_time_us)pen_rand_below(r, 4000) * S;
 	cfg->delay_warning_time = (pen_time_us)pen_rand_below(r, 3) * 3600 * S;
 	cfg->confirm_delay_cleared = pen_rand_below(r, 2) == 0;
+	cfg->ready_limit = 1 + (uint32_t)pen_rand_below(r, 20);
 	cfg->seed = pen_rand_u64(r);
+	if (pen_rand_below(r, 3) == 0)
+		return;
+	sim_limits = ledger_random_limits(r);
+	cfg->shape = pen_shape_new(ledger_config(&sim_limits), WORLD_START, WORLD_START_WALL);
+}
+
+static void set_class(struct sim *sim, const char **sender)
+{
+	static const char *const senders[LEDGER_TENANTS] = {
+		"t0@f.test", "t1@f.test", "t2@f.test", "t3@f.test"};
+	uint32_t t = (uint32_t)pen_rand_below(&sim->r, LEDGER_TENANTS + 1);
+	enum pen_priority priority = (enum pen_priority)pen_rand_below(&sim->r, PEN_PRIORITIES);
+	struct pen_span name = pen_span("", 0), pool = pen_span("", 0);
+
+	if (t < LEDGER_TENANTS) {
+		*sender = senders[t];
+		name = pen_span(senders[t], 2);
+	}
+	if (pen_rand_below(&sim->r, 5) == 0)
+		pool = PEN_SPAN_LIT("second");
+	sim->w->klass = pen_mail_class_get(name, pen_span("", 0), pool, priority);
 }
 
 static uint32_t below(struct sim *sim, uint32_t n)
@@ -107,6 +133,10 @@ static void random_mail(struct sim *sim)
 	const char *sender = below(sim, 8) == 0 ? "" : "s@f.test";
 	editing = sim;
 	w->edit = random_edit;
+	if (below(sim, 2) == 0)
+		set_class(sim, &sender);
+	else
+		w->klass = NULL;
 	switch (below(sim, 12)) {
 	case 1:
 		world_recover(w, sender, rcpts, world_wall(w), 0, PEN_MESSAGE_REQUIRETLS);
@@ -117,6 +147,40 @@ static void random_mail(struct sim *sim)
 		break;
 	default:
 		world_add(w, sender, rcpts);
+	}
+	pen_mail_class_put(w->klass);
+	w->klass = NULL;
+}
+
+static void resume(struct sim *sim)
+{
+	if (sim->suspended == 0)
+		return;
+	assert_int_equal(pen_shape_resume(sim->w->cfg.shape, sim->suspended, sim->w->now), 0);
+	sim->suspended = 0;
+	sim->ledger->tenant[sim->tenant].suspended = false;
+}
+
+// Limits and suspensions change.
+static void random_shaping(struct sim *sim)
+{
+	static const char *const names[LEDGER_TENANTS] = {"t0", "t1", "t2", "t3"};
+	struct pen_suspension sus = {.scope = PEN_SUSPEND_TENANT,
+		.reason = PEN_SPAN_LIT("a try"),
+		.by = PEN_SPAN_LIT("operator")};
+
+	if (sim->ledger == NULL)
+		return;
+	if (below(sim, 3) == 0) {
+		sim_limits = ledger_random_limits(&sim->r);
+		ledger_reload(sim->w, &sim_limits);
+	} else if (sim->suspended != 0) {
+		resume(sim);
+	} else {
+		sim->tenant = below(sim, LEDGER_TENANTS);
+		sus.name = pen_span_cstr(names[sim->tenant]);
+		sim->suspended = pen_shape_suspend(sim->w->cfg.shape, &sus, sim->w->now);
+		sim->ledger->tenant[sim->tenant].suspended = true;
 	}
 }
 
@@ -192,7 +256,7 @@ static void random_order(struct sim *sim)
 	struct pen_sched_selector which = {.id = 0};
 	struct pen_sched_order order = {
 		.action = (enum pen_sched_action)below(sim, PEN_ACTION_MOVE + 1),
-		.pool = PEN_SPAN_LIT("p"),
+		.pool = PEN_SPAN_LIT("second"),
 		.no_notice = below(sim, 2) == 0};
 	struct pen_sched_tally tally = {0};
 
@@ -262,9 +326,11 @@ static void random_operator(struct sim *sim)
 static void random_step(struct sim *sim)
 {
 	struct world *w = sim->w;
-	uint32_t dice = below(sim, 100);
+	uint32_t dice = below(sim, 101);
 
-	if (dice < 25) {
+	if (dice == 100) {
+		random_shaping(sim);
+	} else if (dice < 25) {
 		random_mail(sim);
 	} else if (dice < 80) {
 		random_worker(sim);
@@ -281,8 +347,8 @@ static void random_step(struct sim *sim)
 		w->one_site = below(sim, 4) == 0;
 		w->shuffle = below(sim, 2);
 		w->ttl = (pen_time_us)below(sim, 1000) * S;
-		w->klass = below(sim, 2) == 0 ? "some" : NULL;
-		w->greylisted = w->klass != NULL && below(sim, 2) == 0;
+		w->reply_class = below(sim, 2) == 0 ? "some" : NULL;
+		w->greylisted = w->reply_class != NULL && below(sim, 2) == 0;
 		w->zone_offset = (int32_t)below(sim, 90000) - 45000;
 		w->zone_until = below(sim, 2) == 0 ? world_wall(w) + below(sim, 40000) * S : 0;
 		w->zone_next = (int32_t)below(sim, 90000) - 45000;
@@ -305,6 +371,7 @@ static bool settle(struct sim *sim)
 {
 	struct world *w = sim->w;
 
+	resume(sim);
 	w->ring_full = w->hold_resolves = w->hold_submissions = w->content_fails = false;
 	w->route = WORLD_ROUTE_OK;
 	while (w->nresolve > 0)
@@ -329,6 +396,10 @@ static void run(uint64_t seed)
 	pen_rand_seed(&sim.r, seed + 1);
 	struct world *w = sim.w = world_new(small_limits);
 	w->keep_log = false;
+	if (w->cfg.shape != NULL) {
+		sim.ledger = ledger_new(&sim_limits);
+		ledger_watch(w, sim.ledger);
+	}
 	for (int i = 0; i < STEPS; i++) {
 		random_step(&sim);
 		world_check(w); // accepted = queued + the four ends
@@ -357,6 +428,8 @@ static void run(uint64_t seed)
 	assert_int_equal(st.deleted, ends[PEN_FATE_DELETED]);
 	assert_int_equal(st.content_bytes, 0);
 	world_free(w);
+	if (sim.ledger != NULL)
+		ledger_free(sim.ledger);
 }
 
 static void whatever_happens_each_recipient_ends_once(void **state)

@@ -112,12 +112,12 @@ static void a_message_at_work_says_what_it_waits_for(void **state)
 
 	w->hold_resolves = true;
 	uint64_t id = world_add(w, "s@x", "a@b.test");
-	ask(w, id, PEN_WHY_RESOLVING, "resolving", "DNS answer for b.test");
+	ask(w, id, PEN_WHY_RESOLVING, "resolving", "the hosts of b.test are being looked up");
 	world_resolved(w, 0, WORLD_ROUTE_OK);
-	ask(w, id, PEN_WHY_TURN, "turn", "waits for its turn");
+	ask(w, id, PEN_WHY_TURN, "turn", "it is next for ");
 	assert_true(why.site.n > 0);
 	assert_non_null(get(w));
-	ask(w, id, PEN_WHY_MOVING, "moving", "being sent now");
+	ask(w, id, PEN_WHY_MOVING, "moving", "it is being sent to ");
 	world_free(w);
 }
 

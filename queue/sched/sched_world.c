@@ -95,6 +95,8 @@ uint64_t world_recover(struct world *w, const char *sender, const char *rcpts, p
 	m->arrival = arrival;
 	m->next_attempt = next;
 	m->flags = flags;
+	if (w->klass != NULL)
+		m->klass = pen_mail_class_ref(w->klass);
 	if (w->edit != NULL)
 		w->edit(m);
 	return add_message(w, m);
@@ -237,7 +239,8 @@ static void check_limits(struct world *w, const struct pen_lease *l)
 		all += w->lease[i].l != NULL;
 		site += w->lease[i].l != NULL && w->lease[i].l->site == l->site;
 	}
-	PEN_ASSERT(site <= w->cfg.concurrency_limit && all <= w->cfg.lease_limit);
+	PEN_ASSERT(all <= w->cfg.lease_limit);
+	PEN_ASSERT(w->cfg.shape != NULL || site <= w->cfg.concurrency_limit);
 }
 
 static void take_lease(struct world *w, struct pen_lease *l)
@@ -254,6 +257,8 @@ static void take_lease(struct world *w, struct pen_lease *l)
 	PEN_ASSERT(l->nhosts > 0 && l->helo[0] != '\0');
 	w->opened++;
 	check_limits(w, l);
+	if (w->watch != NULL)
+		w->watch->opened(w, l);
 }
 
 // A delivery must be for recipients without a fate, each at most once at a time.
@@ -262,10 +267,13 @@ static void take_delivery(struct world *w, struct pen_delivery *d)
 	struct world_lease *wl = find_lease(w, d->lease);
 
 	PEN_ASSERT(wl != NULL && wl->ready && !wl->closing && w->nflying < WORLD_MAX);
-	PEN_ASSERT(d->nrcpt > 0 && d->nrcpt <= w->cfg.recipient_limit && d->content.n > 0);
+	PEN_ASSERT(d->nrcpt > 0 && d->content.n > 0);
+	PEN_ASSERT(w->cfg.shape != NULL || d->nrcpt <= w->cfg.recipient_limit);
 	wl->deliveries++;
-	PEN_ASSERT(w->cfg.connection_message_limit == 0 ||
+	PEN_ASSERT(w->cfg.connection_message_limit == 0 || w->cfg.shape != NULL ||
 		   wl->deliveries <= w->cfg.connection_message_limit);
+	if (w->watch != NULL)
+		w->watch->begun(w, d);
 	w->flying[w->nflying++] = d;
 	w->sent++;
 }
@@ -381,6 +389,20 @@ static int op_content(void *ctx, struct pen_message *m)
 	return 0;
 }
 
+static void op_match(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
+	struct pen_sched_match *out)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(provider != NULL && site.n > 0 && d->klass != 2);
+	if (w->match != NULL) {
+		w->match(d, out);
+		return;
+	}
+	out->klass = w->reply_class;
+	out->greylisted = w->greylisted;
+}
+
 static void op_log(void *ctx, const struct pen_sched_log *line)
 {
 	struct world *w = ctx;
@@ -414,17 +436,6 @@ static void op_log(void *ctx, const struct pen_sched_log *line)
 		snprintf(l->relay, sizeof(l->relay), "none");
 	pen_sched_log_text(line, l->text, sizeof(l->text));
 	pen_trouble_status(line->dsn, l->dsn);
-}
-
-static void op_match(void *ctx, const struct pen_dsn *d, const char *provider, struct pen_span site,
-	struct pen_sched_match *out)
-{
-	const struct world *w = ctx;
-
-	(void)provider;
-	(void)site;
-	PEN_ASSERT(d->klass != 2);
-	*out = (struct pen_sched_match){.klass = w->klass, .greylisted = w->greylisted};
 }
 
 static bool op_zone(
@@ -516,8 +527,8 @@ struct world *world_new(void (*tweak)(struct pen_sched_config *cfg))
 	w->cfg.seed = 7;
 	if (tweak != NULL)
 		tweak(&w->cfg);
-	w->now = 1000000;
-	w->wall0 = 1700000000ll * PEN_US_PER_S;
+	w->now = WORLD_START;
+	w->wall0 = WORLD_START_WALL - WORLD_START;
 	w->next_id = 1000;
 	w->keep_log = true;
 	w->ttl = 86400 * PEN_US_PER_S;
@@ -590,6 +601,8 @@ void world_done(struct world *w, struct pen_delivery *d)
 	if (d->started_at == 0)
 		d->started_at = w->now;
 	d->done_at = w->now;
+	if (w->watch != NULL)
+		w->watch->done(w, d);
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_DELIVERY_DONE, .p = d});
 	world_check(w);
 }
@@ -601,6 +614,8 @@ void world_untried(struct world *w, struct pen_delivery *d)
 	take_off(w, d);
 	wl->deliveries--;
 	d->attempted = false;
+	if (w->watch != NULL)
+		w->watch->done(w, d);
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_DELIVERY_DONE, .p = d});
 }
 
@@ -651,6 +666,8 @@ void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why)
 		world_untried(w, d);
 	l->result = *why;
 	w->lease[lease].l = NULL;
+	if (w->watch != NULL)
+		w->watch->ended(w, l);
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_ENDED, .p = l});
 }
 
@@ -671,10 +688,15 @@ void world_left(struct world *w, uint32_t lease)
 	PEN_ASSERT(w->lease[lease].leaving);
 	while ((late[n] = world_oldest(w, lease)) != NULL) {
 		take_off(w, late[n]);
-		late[n++]->attempted = false;
+		late[n]->attempted = false;
+		if (w->watch != NULL)
+			w->watch->done(w, late[n]);
+		n++;
 		PEN_ASSERT(n < 64);
 	}
 	w->lease[lease].l = NULL;
+	if (w->watch != NULL)
+		w->watch->ended(w, l);
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_ENDED, .p = l});
 	for (uint32_t i = 0; i < n; i++)
 		pen_sched_on_event(
@@ -785,6 +807,7 @@ void world_free(struct world *w)
 	PEN_ASSERT(pen_sched_idle(w->s));
 	world_stats(w);
 	pen_sched_free(w->s);
+	pen_shape_free(w->cfg.shape);
 	PEN_ASSERT(w->live_messages == 0);
 	for (uint32_t i = 0; i < w->nsub; i++)
 		free(w->sub[i].content);

@@ -14,6 +14,17 @@
 
 #define WORLD_MAX 8192
 
+struct world;
+
+// What the receivers see, for a test that counts. Called when a connection is
+// begun and is over, when a message is begun and is over.
+struct world_watch {
+	void (*opened)(struct world *w, const struct pen_lease *l);
+	void (*ended)(struct world *w, const struct pen_lease *l);
+	void (*begun)(struct world *w, const struct pen_delivery *d);
+	void (*done)(struct world *w, const struct pen_delivery *d);
+};
+
 struct world_lease {
 	struct pen_lease *l; // NULL: free slot
 	bool ready, closing, aborted;
@@ -99,10 +110,15 @@ struct world {
 	enum pen_tls_level level;
 	uint32_t prepared, sessions_up, sessions_over;
 	void (*edit)(struct pen_message *m); // what world_add is to change
+	const struct world_watch *watch;     // NULL: nobody counts
+	void *watcher;
+	// What replies match; NULL: nothing.
+	void (*match)(const struct pen_dsn *d, struct pen_sched_match *out);
+	const struct pen_mail_class *klass; // of what world_add makes; NULL: none
 	pen_time_us ttl;
 	uint32_t content_reads, live_messages;
 	// What the filter says of every refusal; NULL: nothing.
-	const char *klass;
+	const char *reply_class;
 	bool greylisted;
 	// The time zone of all names but "": seconds east, until zone_until, then zone_next.
 	int32_t zone_offset, zone_next;
@@ -113,6 +129,9 @@ struct world {
 
 struct pen_addr world_ip6(uint8_t last); // 2001:db8::last
 
+#define WORLD_START 1000000 // the monotonic time of the beginning
+#define WORLD_START_WALL (1700000000ll * PEN_US_PER_S + WORLD_START)
+// Owns cfg.shape, if there is one.
 struct world *world_new(void (*tweak)(struct pen_sched_config *cfg));
 void world_free(struct world *w);
 

@@ -15,7 +15,8 @@ static bool site_is(const struct site *site, struct pen_span name)
 {
 	if (site == NULL)
 		return false;
-	if (pen_span_ieq(pen_span(site->key, site->key_len), name))
+	if (pen_span_ieq(pen_span(site->key, site->key_len), name) ||
+		(site->shape != NULL && pen_span_ieq(pen_shape_site_name(site->shape), name)))
 		return true;
 	for (uint16_t i = 0; i < site->nhosts; i++) {
 		if (pen_span_ieq(pen_span_cstr(site->host[i].tls->host), name))
@@ -53,7 +54,7 @@ static bool message_meets(
 {
 	const struct pen_message *m = e->m;
 
-	return (w->id == 0 || w->id == m->id) && (w->states == 0 || w->states & 1u << e->state) &&
+	return (w->id == 0 || w->id == m->id) && (w->states == 0 || w->states & 1u << entry_shown(e)) &&
 	       name_is(m->klass->tenant, w->tenant) && name_is(m->klass->campaign, w->campaign) &&
 	       name_is(m->klass->pool, w->pool) && sender_is(m->sender, w->sender) &&
 	       (w->older_than == 0 || s->wall - m->arrival >= w->older_than);

@@ -12,8 +12,9 @@
 
 bool turn_wants(const struct pen_sched *s, const struct site *site)
 {
-	return !s->stopping && !site->dead && site->refused == NULL &&
-	       site->queued > site->nopening && site->nleases < site_window(s, site);
+	return !s->stopping && !site->dead && !site_ending(site) &&
+	       site_ready(site) > site->nopening && site->nleases < site_window(s, site) &&
+	       !pen_shape_waiting(&site->opener.shape);
 }
 
 void turn_leave(struct pen_sched *s, struct site *site)

@@ -112,6 +112,15 @@ static void why_deferred(const struct pen_sched *s, const struct entry *e, struc
 		date(out->until, when), r->attempts, last);
 }
 
+static bool in_flight(const struct entry *e)
+{
+	const struct job *j = e->jobs;
+
+	while (j != NULL && j->state != JOB_FLYING)
+		j = j->sibling;
+	return j != NULL;
+}
+
 // The queued recipient that is tried next.
 static uint32_t next_rcpt(const struct entry *e)
 {
@@ -140,10 +149,10 @@ int pen_sched_why(struct pen_sched *s, uint64_t id, struct pen_why *out)
 			e->submitted ? "the notification to its sender is on its way to the spool"
 				     : "the notification to its sender could not be stored; it is "
 				       "tried again");
-	} else if (e->m->flags & PEN_MESSAGE_HOLD && e->nflying == 0) {
+	} else if (e->m->flags & PEN_MESSAGE_HOLD && !in_flight(e)) {
 		hold_by(out, "the operator");
 		why_say(out, PEN_WHY_HOLD, "hold", "on hold until an operator releases it");
-	} else if (s->stopping && e->nflying == 0) {
+	} else if (s->stopping && !in_flight(e)) {
 		hold_by(out, "the operator");
 		why_say(out, PEN_WHY_STOPPING, "stopping",
 			"the gateway is stopping; it is sent after the next start");
