@@ -203,6 +203,8 @@ void entry_activate(struct pen_sched *s, struct entry *e)
 	PEN_ASSERT(e->jobs == NULL && e->failures == NULL);
 	entry_set_state(s, e, ENTRY_ACTIVE);
 	e->active_at = s->now;
+	if (e->m->next_attempt < s->wall)
+		e->m->next_attempt = s->wall; // of this pass: see entry_rcpt_due
 	entry_arm_next(s, e);
 	entry_route(s, e);
 }
@@ -259,7 +261,6 @@ struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh)
 
 	for (uint32_t i = 0; i < e->m->nrcpt; i++)
 		n += entry_rcpt_due(s, e, i);
-	// More may be due by now than when it began to wait.
 	struct job *j = n > 0 && n <= batch_limit(s, e, nh) ? job_new(e, nh, n) : NULL;
 	if (j == NULL)
 		return NULL;

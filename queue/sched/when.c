@@ -89,7 +89,10 @@ bool entry_rcpt_due(const struct pen_sched *s, const struct entry *e, uint32_t r
 
 	if (r->fate != PEN_FATE_QUEUED || r->due >= DUE_ORDERED)
 		return false;
-	return r->due == 0 || due_at(e, r) <= s->wall;
+	// A pass keeps to those whose time had come when it began: where they go was
+	// looked up then, and one more may go somewhere else.
+	bool passing = e->state == ENTRY_ACTIVE || e->state == ENTRY_WAITING;
+	return r->due == 0 || due_at(e, r) <= (passing ? e->m->next_attempt : s->wall);
 }
 
 void entry_rcpt_wait(struct entry *e, uint32_t rcpt, pen_wall_us at)

@@ -68,11 +68,23 @@ void sim_worker_free(struct sim *s)
 	s->worker = NULL;
 }
 
+// Nobody's mail goes to another site, whatever happened to the route meanwhile.
+static void check_delivery(struct sim *s, const struct pen_delivery *d)
+{
+	for (uint32_t i = 0; i < d->nrcpt; i++) {
+		struct pen_span addr = d->rcpt[i].addr, mx = pen_span_cstr(d->lease->host[0].name);
+		ptrdiff_t at = pen_span_find(addr, '@');
+		SIM_CHECK(s, at >= 0 && pen_span_eq(pen_span_from(addr, (size_t)at + 1), pen_span_from(mx, 3)),
+			"mail for %.*s is given to a connection to %s", PEN_SPAN_ARG(addr), mx.p);
+	}
+}
+
 bool sim_worker_command(struct sim *s, struct pen_ring_msg m)
 {
 	struct sim_worker *w = s->worker;
 
 	if (m.type == PEN_CMD_DELIVERY) {
+		check_delivery(s, m.p);
 		PEN_ASSERT(w->nflying < EVENTS_MAX);
 		w->flying[w->nflying++] = m.p;
 	}
