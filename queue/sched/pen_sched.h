@@ -8,13 +8,15 @@
 // everything that leaves goes through struct pen_sched_ops; answers come back
 // through the pen_sched_on_ functions.
 //
-//   message -> jobs (message x next hop, at most recipient_limit recipients)
-//           -> site (next hops that share hosts and TLS policy)
+//   message -> jobs (message x next hop, at most recipient_limit recipients; a
+//              message of one transaction gets its job when there is room)
+//           -> flow (priority, tenant and campaign: fair shares by weight)
+//           -> site (next hops that share hosts, TLS policy and pool)
 //           -> lease (one connection) -> delivery (one transaction)
 //
 // Threads: one thread calls everything. Functions may be called from inside
 //          ops where the comment at the op says so, nowhere else.
-// Memory:  owns the messages it was given, and about 200 bytes for each on top
+// Memory:  owns the messages it was given, and about 140 bytes for each on top
 //          of struct pen_message. The content of a message that waits for a
 //          retry, or that exceeds content_memory_limit, is dropped and read
 //          back when it is needed (if the `content` op exists).

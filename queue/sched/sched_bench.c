@@ -53,6 +53,9 @@ static void op_resolve(void *ctx, struct pen_span transport, struct pen_span nex
 	(void)transport;
 	r.status.klass = 2;
 	r.site_key = nexthop;
+	r.site_name = nexthop;
+	r.mx = &nexthop;
+	r.nmx = 1;
 	r.ttl = 3600 * PEN_US_PER_S;
 	r.nhosts = 1;
 	if (r.host[0].tls == NULL)
