@@ -390,12 +390,8 @@ static bool meter_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned m
 
 	if (pen_meter_when(&l->m, &l->rate, sh->now, amount) > sh->now)
 		return refuse(sh, n, PEN_WHY_CONNECTION_RATE + m, q, bytes, why);
-	if (l->longish && !shape_reserved(sh, &l->res, cut(l, amount))) {
-		if (l->res.want < cut(l, amount))
-			l->res.want = cut(l, amount);
-		sh->low = sh->starved = true;
-		return refuse(sh, n, PEN_WHY_SAVING, q, bytes, why);
-	}
+	if (l->longish && !shape_reserved(sh, &l->res, cut(l, amount)))
+		return refuse(sh, n, PEN_WHY_SAVING, q, bytes, why); // asks for it, too
 	return true;
 }
 
@@ -469,13 +465,22 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 	return true;
 }
 
+// Somebody waits for a reservation.
+static void starve(struct pen_shape *sh, struct meter *l, uint64_t n)
+{
+	if (l->res.want < n)
+		l->res.want = n;
+	sh->low = sh->starved = true;
+}
+
 static pen_time_us meter_at(struct pen_shape *sh, struct meter *l, uint64_t n)
 {
-	if (l->longish && !shape_reserved(sh, &l->res, cut(l, n))) {
-		pen_time_us t = pen_meter_when(&l->m, &l->rate, sh->now, n);
-		return t > sh->now ? t : PEN_TIME_NEVER; // NEVER: until it is saved
-	}
-	return pen_meter_when(&l->m, &l->rate, sh->now, n);
+	pen_time_us at = pen_meter_when(&l->m, &l->rate, sh->now, n);
+
+	if (at > sh->now || !l->longish || shape_reserved(sh, &l->res, cut(l, n)))
+		return at;
+	starve(sh, l, cut(l, n));
+	return PEN_TIME_NEVER; // until it is saved
 }
 
 static pen_time_us later(pen_time_us a, pen_time_us b)
