@@ -139,6 +139,8 @@ static bool meter_set(struct pen_shape *sh, struct pen_shape_node *n, unsigned w
 		pen_meter_change(&l->m, &l->rate, rate, sh->now);
 		if (!l->longish && rate->period > l->rate.period)
 			pen_meter_fill(&l->m, rate, sh->now);
+		if (l->res.left > shape_chunk(rate->count))
+			l->res.left = shape_chunk(rate->count);
 		l->rate = *rate;
 	}
 	l->line = line;
