@@ -401,7 +401,7 @@ static void without_another_source_it_waits_for_the_next_day(void **state)
 	struct named n;
 	wait_named(&w, &n, 'x', w.a, NULL);
 	n.later = true;
-	assert_true(opens(&w, w.b, &b)); // only at the provider
+	assert_true(opens(&w, w.b, &b));                 // only at the provider
 	assert_string_equal(poll_at(&w, w.now, 10), ""); // s1 is free again, but not for it
 	assert_int_equal(pen_shape_next(w.sh), DAY);
 	assert_string_equal(poll_at(&w, DAY, 10), "x");
