@@ -196,10 +196,18 @@ static void add_side(struct pen_shape_link *l, unsigned family, const struct sid
 
 static struct pen_shape_link *link_new(struct pen_shape *sh)
 {
+	if (unlikely(sh->free_links == NULL)) {
+		struct link_slab *slab = aligned_alloc(64, sizeof(*slab));
+		if (slab == NULL)
+			return NULL;
+		slab->next = sh->slabs;
+		sh->slabs = slab;
+		for (unsigned i = LINK_SLAB; i-- > 0;) {
+			slab->link[i].next = sh->free_links;
+			sh->free_links = &slab->link[i];
+		}
+	}
 	struct pen_shape_link *l = sh->free_links;
-
-	if (l == NULL)
-		return malloc(sizeof(*l));
 	sh->free_links = l->next;
 	return l;
 }
@@ -440,7 +448,7 @@ void shape_links_put(struct pen_shape *sh, struct pen_shape_site *s)
 			add_side(l, f, &d);
 		}
 		for (uint32_t i = 0; i < l->end; i++) {
-			l->n[i]->flags |= N_USED;
+			l->n[i]->flags &= (uint16_t)~N_FRESH;
 			shape_node_move(l->n[i], l, true);
 		}
 	}

@@ -36,7 +36,7 @@ struct effect *shape_effect_set(struct pen_shape *sh, struct pen_shape_node *on,
 	e->node.dials = on->dials;
 	e->node.msgs = on->msgs;
 	e->node.bytes = on->bytes;
-	e->node.flags |= on->flags & N_USED;
+	e->node.flags = on->flags & N_FRESH;
 	shape_node_refresh(sh, &e->node, false);
 	e->next = on->extra;
 	on->extra = e;

@@ -147,7 +147,7 @@ void pen_meter_fill(struct pen_meter *m, const struct pen_rate *r, pen_time_us n
 {
 	if (!pen_rate_limited(r))
 		return;
-	pen_meter_past(m, r, now, now, r->count);
+	pen_meter_past(m, r, now, now, PEN_METER_FULL);
 }
 
 uint64_t pen_meter_used(struct pen_meter *m, const struct pen_rate *r, pen_time_us now)
@@ -155,6 +155,8 @@ uint64_t pen_meter_used(struct pen_meter *m, const struct pen_rate *r, pen_time_
 	if (!pen_rate_limited(r))
 		return m->open;
 	advance(m, r, now);
+	if (m->used >= UINT32_MAX) // filled
+		return r->count;
 	return (m->used << unit_shift(r)) + m->open;
 }
 

@@ -7,6 +7,7 @@ bool shape_node_init(struct pen_shape *sh, struct pen_shape_node *n, unsigned ki
 {
 	memset(n, 0, sizeof(*n));
 	n->kind = (uint8_t)kind;
+	n->flags = N_FRESH;
 	n->calm_at = PEN_TIME_NEVER;
 	if (!shape_heap_reserve(sh, sh->nodes + 1))
 		return false;
@@ -103,6 +104,7 @@ static bool meter_set(struct pen_shape *sh, struct pen_shape_node *n, unsigned w
 		}
 		l = n->lim[which];
 		l->m = was->m;
+		l->line = line;
 		pen_meter_change(&l->m, &was->rate, rate, sh->now);
 		if (l->longish)
 			l->res.left = 0;
@@ -139,10 +141,14 @@ static bool meter_set(struct pen_shape *sh, struct pen_shape_node *n, unsigned w
 		pen_meter_change(&l->m, &l->rate, rate, sh->now);
 		if (!l->longish && rate->period > l->rate.period)
 			pen_meter_fill(&l->m, rate, sh->now);
+		if (l->res.left > shape_chunk(rate->count))
+			l->res.left = shape_chunk(rate->count);
 		l->rate = *rate;
 	}
 	l->line = line;
 	l->shipped = shipped;
+	l->width = (rate->period + PEN_METER_SLOTS - 2) / (PEN_METER_SLOTS - 1);
+	l->simple = !l->longish && rate->burst >= rate->count && rate->count <= UINT32_MAX;
 	return true;
 }
 
@@ -238,7 +244,7 @@ void shape_node_refresh(struct pen_shape *sh, struct pen_shape_node *n, bool fre
 	default:
 		return;
 	}
-	limits_set(sh, n, &set, fresh || (n->flags & N_USED) == 0);
+	limits_set(sh, n, &set, fresh || (n->flags & N_FRESH) != 0);
 	if (n->q[Q_OPEN] != NULL || n->q[Q_SEND] != NULL)
 		shape_event(sh, n);
 }
@@ -383,19 +389,25 @@ static bool refuse(struct pen_shape *sh, struct pen_shape_node *n, unsigned reas
 	return false;
 }
 
+// What most meters are asked most of the time: within the newest slot, with room. The same
+// as pen_meter_when and its like, without a call.
+static inline bool room(const struct meter *l, pen_time_us now, uint64_t n)
+{
+	return l->simple && now < l->m.newest + l->width &&
+	       l->m.used + l->m.open + n <= l->rate.count;
+}
+
 static bool meter_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned m, unsigned q,
 	uint64_t amount, uint64_t bytes, struct pen_shape_block *why)
 {
 	struct meter *l = n->lim[m];
 
+	if (likely(room(l, sh->now, amount)))
+		return true;
 	if (pen_meter_when(&l->m, &l->rate, sh->now, amount) > sh->now)
 		return refuse(sh, n, PEN_WHY_CONNECTION_RATE + m, q, bytes, why);
-	if (l->longish && !shape_reserved(sh, &l->res, cut(l, amount))) {
-		if (l->res.want < cut(l, amount))
-			l->res.want = cut(l, amount);
-		sh->low = sh->starved = true;
-		return refuse(sh, n, PEN_WHY_SAVING, q, bytes, why);
-	}
+	if (l->longish && !shape_reserved(sh, &l->res, cut(l, amount)))
+		return refuse(sh, n, PEN_WHY_SAVING, q, bytes, why); // asks for it, too
 	return true;
 }
 
@@ -469,13 +481,22 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 	return true;
 }
 
+// Somebody waits for a reservation.
+static void starve(struct pen_shape *sh, struct meter *l, uint64_t n)
+{
+	if (l->res.want < n)
+		l->res.want = n;
+	sh->low = sh->starved = true;
+}
+
 static pen_time_us meter_at(struct pen_shape *sh, struct meter *l, uint64_t n)
 {
-	if (l->longish && !shape_reserved(sh, &l->res, cut(l, n))) {
-		pen_time_us t = pen_meter_when(&l->m, &l->rate, sh->now, n);
-		return t > sh->now ? t : PEN_TIME_NEVER; // NEVER: until it is saved
-	}
-	return pen_meter_when(&l->m, &l->rate, sh->now, n);
+	pen_time_us at = pen_meter_when(&l->m, &l->rate, sh->now, n);
+
+	if (at > sh->now || !l->longish || shape_reserved(sh, &l->res, cut(l, n)))
+		return at;
+	starve(sh, l, cut(l, n));
+	return PEN_TIME_NEVER; // until it is saved
 }
 
 static pen_time_us later(pen_time_us a, pen_time_us b)
@@ -516,13 +537,29 @@ pen_time_us shape_node_when(
 
 // ---- counting
 
-static void spend(struct pen_shape *sh, struct pen_shape_node *n, unsigned m, uint64_t amount)
+static void spend(struct pen_shape *sh, struct meter *l, uint64_t amount)
 {
-	struct meter *l = n->lim[m];
-
+	if (likely(l->simple)) {
+		l->m.open += amount;
+		return;
+	}
 	pen_meter_begin(&l->m, &l->rate, sh->now, amount);
 	if (l->longish)
 		shape_reserve_take(sh, &l->res, cut(l, amount), l->rate.count);
+}
+
+static void spent(struct pen_shape *sh, struct meter *l, uint64_t amount, bool happened)
+{
+	uint32_t *slot = &l->m.slot[l->m.at];
+
+	if (likely(l->simple && happened && sh->now < l->m.newest + l->width &&
+		    amount <= l->m.open && *slot + amount <= UINT32_MAX)) {
+		l->m.open -= amount;
+		l->m.used += amount;
+		*slot += (uint32_t)amount;
+		return;
+	}
+	pen_meter_end(&l->m, &l->rate, sh->now, amount, happened);
 }
 
 static void use_credit(struct pen_shape *sh, struct pen_shape_node *n, unsigned q)
@@ -531,14 +568,12 @@ static void use_credit(struct pen_shape *sh, struct pen_shape_node *n, unsigned 
 		n->credit[q]--;
 }
 
-void shape_node_dial(struct pen_shape *sh, struct pen_shape_node *n)
+void shape_node_dial_more(struct pen_shape *sh, struct pen_shape_node *n)
 {
-	n->flags |= N_USED;
-	n->conns++;
-	n->dials++;
+	n->flags &= (uint16_t)~N_FRESH;
 	if (n->flags & N_CRATE)
-		spend(sh, n, M_CRATE, 1);
-	if (unlikely(n->q[Q_OPEN] != NULL)) {
+		spend(sh, n->lim[M_CRATE], 1);
+	if (n->flags & N_WAIT0) {
 		use_credit(sh, n, Q_OPEN);
 		shape_event(sh, n);
 	}
@@ -546,40 +581,34 @@ void shape_node_dial(struct pen_shape *sh, struct pen_shape_node *n)
 		shape_node_dial(sh, &e->node);
 }
 
-void shape_node_dialed(struct pen_shape *sh, struct pen_shape_node *n, bool happened)
+void shape_node_dialed_more(struct pen_shape *sh, struct pen_shape_node *n, bool happened)
 {
-	n->dials--;
-	if (n->flags & N_CRATE) {
-		struct meter *l = n->lim[M_CRATE];
-		pen_meter_end(&l->m, &l->rate, sh->now, 1, happened);
-	}
+	if (n->flags & N_CRATE)
+		spent(sh, n->lim[M_CRATE], 1, happened);
 	for (struct effect *e = n->extra; e != NULL; e = e->next)
 		shape_node_dialed(sh, &e->node, happened);
-	if (unlikely(n->q[Q_OPEN] != NULL))
+	if (n->flags & N_WAIT0)
 		shape_event(sh, n);
 }
 
-void shape_node_hangup(struct pen_shape *sh, struct pen_shape_node *n)
+void shape_node_hangup_more(struct pen_shape *sh, struct pen_shape_node *n)
 {
-	n->conns--;
 	for (struct effect *e = n->extra; e != NULL; e = e->next)
 		shape_node_hangup(sh, &e->node);
-	if (unlikely(n->q[Q_OPEN] != NULL))
+	if (n->flags & N_WAIT0)
 		shape_event(sh, n);
 }
 
-void shape_node_send(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes)
+void shape_node_send_more(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes)
 {
-	n->flags |= N_USED;
-	n->msgs++;
-	n->bytes += bytes;
+	n->flags &= (uint16_t)~N_FRESH;
 	if (n->flags & N_MRATE)
-		spend(sh, n, M_MRATE, 1);
+		spend(sh, n->lim[M_MRATE], 1);
 	if (n->flags & N_BRATE)
-		spend(sh, n, M_BRATE, bytes);
+		spend(sh, n->lim[M_BRATE], bytes);
 	if (unlikely(n->flags & N_WARM))
 		shape_warm_begin(sh, container(n, struct at_node, node));
-	if (unlikely(n->q[Q_SEND] != NULL)) {
+	if (unlikely(n->flags & N_WAIT1)) {
 		use_credit(sh, n, Q_SEND);
 		shape_event(sh, n);
 	}
@@ -587,23 +616,18 @@ void shape_node_send(struct pen_shape *sh, struct pen_shape_node *n, uint64_t by
 		shape_node_send(sh, &e->node, bytes);
 }
 
-void shape_node_sent(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened)
+void shape_node_sent_more(
+	struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened)
 {
-	n->msgs--;
-	n->bytes -= bytes;
-	if (n->flags & N_MRATE) {
-		struct meter *l = n->lim[M_MRATE];
-		pen_meter_end(&l->m, &l->rate, sh->now, 1, happened);
-	}
-	if (n->flags & N_BRATE) {
-		struct meter *l = n->lim[M_BRATE];
-		pen_meter_end(&l->m, &l->rate, sh->now, bytes, happened);
-	}
+	if (n->flags & N_MRATE)
+		spent(sh, n->lim[M_MRATE], 1, happened);
+	if (n->flags & N_BRATE)
+		spent(sh, n->lim[M_BRATE], bytes, happened);
 	if (unlikely(n->flags & N_WARM))
 		shape_warm_sent(sh, container(n, struct at_node, node), happened);
 	for (struct effect *e = n->extra; e != NULL; e = e->next)
 		shape_node_sent(sh, &e->node, bytes, happened);
-	if (unlikely(n->q[Q_SEND] != NULL))
+	if (unlikely(n->flags & N_WAIT1))
 		shape_event(sh, n);
 }
 

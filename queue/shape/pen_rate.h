@@ -63,7 +63,9 @@ void pen_meter_end(
 // How much of the rate is taken now, for people.
 uint64_t pen_meter_used(struct pen_meter *m, const struct pen_rate *r, pen_time_us now);
 
-// `n` uses that are known to have ended at `ended`, now or earlier.
+// `n` uses that are known to have ended at `ended`, now or earlier. PEN_METER_FULL: as many as
+// any rate allows, whatever it is changed to.
+#define PEN_METER_FULL (UINT64_MAX / 4)
 void pen_meter_past(struct pen_meter *m, const struct pen_rate *r, pen_time_us now,
 	pen_time_us ended, uint64_t n);
 // What still counts, oldest first: so many ended at that time or shortly before.

@@ -24,10 +24,10 @@ static const char *roll(char out[PEN_SITE_NAME_MAX + 1], uint32_t n, const char 
 static void names_that_differ_in_their_first_label_are_put_together(void **state)
 {
 	(void)state;
-	assert_string_equal(ROLL("alt4.gmail-smtp-in.l.google.com", "gmail-smtp-in.l.google.com",
-				    "alt1.gmail-smtp-in.l.google.com.",
-				    "ALT3.gmail-smtp-in.l.google.com",
-				    "alt2.Gmail-Smtp-In.l.google.com"),
+	assert_string_equal(
+		ROLL("alt4.gmail-smtp-in.l.google.com", "gmail-smtp-in.l.google.com",
+			"alt1.gmail-smtp-in.l.google.com.", "ALT3.gmail-smtp-in.l.google.com",
+			"alt2.Gmail-Smtp-In.l.google.com"),
 		"(alt1|alt2|alt3|alt4)?.gmail-smtp-in.l.google.com.");
 	assert_string_equal(ROLL("mx2.example.com", "mx1.example.com"), "(mx1|mx2).example.com.");
 	assert_string_equal(ROLL("mx1.example.com", "example.com"), "(mx1)?.example.com.");
@@ -41,8 +41,8 @@ static void single_names_are_themselves(void **state)
 	(void)state;
 	assert_string_equal(ROLL("example-com.mail.protection.outlook.com"),
 		"example-com.mail.protection.outlook.com.");
-	assert_string_equal(ROLL("MX.Example.COM.", "mx.example.com", "mx.example.com."),
-		"mx.example.com.");
+	assert_string_equal(
+		ROLL("MX.Example.COM.", "mx.example.com", "mx.example.com."), "mx.example.com.");
 	assert_string_equal(ROLL("localhost"), "localhost.");
 	assert_string_equal(ROLL("[10.0.0.1]"), "[10.0.0.1].");
 	assert_string_equal(ROLL("odd name|x.example"), "odd%20name%7Cx.example.");

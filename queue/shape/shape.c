@@ -336,10 +336,10 @@ void pen_shape_free(struct pen_shape *sh)
 		free(sh->pool[i].seq[0]);
 		free(sh->pool[i].seq[1]);
 	}
-	while (sh->free_links != NULL) {
-		struct pen_shape_link *l = sh->free_links;
-		sh->free_links = l->next;
-		free(l);
+	while (sh->slabs != NULL) {
+		struct link_slab *slab = sh->slabs;
+		sh->slabs = slab->next;
+		free(slab);
 	}
 	shape_profiles_free(&sh->profiles);
 	shape_compiled_free(sh->index);

@@ -90,8 +90,10 @@ struct meter {
 	struct reserve res;
 	uint32_t line;
 	uint8_t shipped;
-	uint8_t which; // M_
-	bool longish;  // a period above SHAPE_SHORT: it is reserved
+	uint8_t which;     // M_
+	bool longish;      // a period above SHAPE_SHORT: it is reserved
+	bool simple;       // neither reserved, spaced nor in large units: see shape_meter_room
+	pen_time_us width; // of a slot
 	struct pen_shape_node *node;
 	struct meter *next, **at; // of the long ones
 	struct pen_meter m;
@@ -109,7 +111,7 @@ enum { // node.flags: what is to be asked
 	N_CALM = 1 << 8,   // in back-off until calm_at
 	N_WARM = 1 << 9,   // a warm-up's count
 	N_RETRY = 1 << 10, // there was no memory for a meter
-	N_USED = 1 << 11,  // something began here once
+	N_FRESH = 1 << 11, // nothing began here yet
 };
 #define N_OPEN_MASK (N_CONNS | N_CRATE | N_SUSP | N_WAIT0 | N_EXTRA | N_CALM | N_WARM | N_RETRY)
 #define N_SEND_MASK (N_MRATE | N_BRATE | N_SUSP | N_WAIT1 | N_EXTRA | N_CALM | N_WARM | N_RETRY)
@@ -242,14 +244,22 @@ struct pen_shape_site {
 };
 
 #define LINK_NODES 11
-struct pen_shape_link {                    // what one connection counts at
-	struct pen_shape_link *next, **at; // of the site's
-	uint8_t common, mid, end;          // of n: shared, then IPv4's, then IPv6's
+#define LINK_SLAB 63
+// What one connection counts at. The first line is what a message needs.
+struct pen_shape_link {
+	uint64_t bytes; // of its messages
+	uint32_t msgs;
+	uint8_t common, mid, end; // of n: shared, then IPv4's, then IPv6's
 	bool dialing;
-	uint32_t msgs, pool;
-	uint64_t bytes;
-	int32_t source[2];
 	struct pen_shape_node *n[LINK_NODES];
+	struct pen_shape_link *next, **at; // of the site's
+	uint32_t pool;
+	int32_t source[2];
+} __attribute__((aligned(64)));
+
+struct link_slab {
+	struct link_slab *next;
+	struct pen_shape_link link[LINK_SLAB];
 };
 
 struct suspension {
@@ -321,6 +331,7 @@ struct pen_shape {
 	struct meter *longs;
 	struct at_node *warms;
 	struct pen_shape_link *free_links;
+	struct link_slab *slabs;
 	struct pen_shape_site *idle, **idle_end;
 
 	struct heap_entry *heap; // [1] is the next
@@ -401,11 +412,54 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 // `times` of them.
 pen_time_us shape_node_when(
 	struct pen_shape *sh, struct pen_shape_node *n, unsigned q, uint64_t bytes, uint64_t times);
-void shape_node_dial(struct pen_shape *sh, struct pen_shape_node *n);
-void shape_node_dialed(struct pen_shape *sh, struct pen_shape_node *n, bool happened);
-void shape_node_hangup(struct pen_shape *sh, struct pen_shape_node *n);
-void shape_node_send(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes);
-void shape_node_sent(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened);
+
+// Counting. Most nodes have no limit: only what has to be done besides is a call.
+void shape_node_dial_more(struct pen_shape *sh, struct pen_shape_node *n);
+void shape_node_dialed_more(struct pen_shape *sh, struct pen_shape_node *n, bool happened);
+void shape_node_hangup_more(struct pen_shape *sh, struct pen_shape_node *n);
+void shape_node_send_more(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes);
+void shape_node_sent_more(
+	struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened);
+
+static inline void shape_node_dial(struct pen_shape *sh, struct pen_shape_node *n)
+{
+	n->conns++;
+	n->dials++;
+	if (n->flags & (N_CRATE | N_FRESH | N_WAIT0 | N_EXTRA))
+		shape_node_dial_more(sh, n);
+}
+
+static inline void shape_node_dialed(struct pen_shape *sh, struct pen_shape_node *n, bool happened)
+{
+	n->dials--;
+	if (n->flags & (N_CRATE | N_WAIT0 | N_EXTRA))
+		shape_node_dialed_more(sh, n, happened);
+}
+
+static inline void shape_node_hangup(struct pen_shape *sh, struct pen_shape_node *n)
+{
+	n->conns--;
+	if (n->flags & (N_WAIT0 | N_EXTRA))
+		shape_node_hangup_more(sh, n);
+}
+
+static inline void shape_node_send(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes)
+{
+	n->msgs++;
+	n->bytes += bytes;
+	if (n->flags & (N_MRATE | N_BRATE | N_WARM | N_FRESH | N_WAIT1 | N_EXTRA))
+		shape_node_send_more(sh, n, bytes);
+}
+
+static inline void shape_node_sent(
+	struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened)
+{
+	n->msgs--;
+	n->bytes -= bytes;
+	if (n->flags & (N_MRATE | N_BRATE | N_WARM | N_WAIT1 | N_EXTRA))
+		shape_node_sent_more(sh, n, bytes, happened);
+}
+
 // Adds or takes what a connection has open, when it moves between nodes.
 void shape_node_move(struct pen_shape_node *n, const struct pen_shape_link *l, bool add);
 bool shape_reserved(const struct pen_shape *sh, const struct reserve *r, uint64_t n);

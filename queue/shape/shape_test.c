@@ -15,7 +15,8 @@ static struct pen_shape *shape_of(struct pen_shape_config *c)
 	return sh;
 }
 
-static struct pen_shape_conn open_one(struct pen_shape *sh, struct pen_shape_site *s, pen_time_us now)
+static struct pen_shape_conn open_one(
+	struct pen_shape *sh, struct pen_shape_site *s, pen_time_us now)
 {
 	struct pen_shape_conn c;
 	struct pen_shape_block b;
@@ -84,7 +85,8 @@ static void a_site_keeps_its_connections(void **state)
 	cfg->defaults.limits = world_limits("connections=2");
 	cfg->defaults.line = 12;
 	struct pen_shape *sh = shape_of(cfg);
-	struct pen_shape_site *s = world_site(sh, "mx.example", T0), *t = world_site(sh, "b.test", T0);
+	struct pen_shape_site *s = world_site(sh, "mx.example", T0),
+			      *t = world_site(sh, "b.test", T0);
 	struct pen_shape_conn a = open_one(sh, s, T0), b = open_one(sh, s, T0);
 
 	blocked(sh, s, T0, PEN_HELD_SITE, PEN_WHY_CONNECTIONS,
@@ -574,8 +576,8 @@ static void the_view_names_each_limit_its_use_and_its_line(void **state)
 
 	(void)state;
 	cfg->defaults.line = 4;
-	cfg->defaults.limits =
-		world_limits("connections=20 message_rate=100/s byte_rate=10M/s messages=50 time=300");
+	cfg->defaults.limits = world_limits(
+		"connections=20 message_rate=100/s byte_rate=10M/s messages=50 time=300");
 	cfg->defaults.source_limits = world_limits("connections=5");
 	cfg->pool[0].line = 9;
 	cfg->pool[0].limits = world_limits("connections=40");

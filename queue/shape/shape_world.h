@@ -15,6 +15,7 @@ struct pen_shape_config *world_config(uint32_t v4, uint32_t v6);
 // recipients=7 time=60"
 struct pen_limits world_limits(const char *text);
 
+// Lives as long as the block it stands in.
 #define WORLD_MATCH(...)                                                                           \
 	(const char *[])                                                                           \
 	{                                                                                          \

@@ -133,9 +133,12 @@ static bool add_keys(
 static struct pen_shape_site *site_new(
 	struct pen_shape *sh, struct pen_span name, const struct pen_span *mx, uint32_t nmx)
 {
-	struct pen_shape_site *s = calloc(1, sizeof(*s) + name.n + 1);
+	size_t size = (sizeof(struct pen_shape_site) + name.n + 64) & ~(size_t)63;
+	struct pen_shape_site *s = aligned_alloc(64, size); // what counts in the first line
 	struct found f = {0};
 
+	if (s != NULL)
+		memset(s, 0, size);
 	if (s == NULL || !shape_node_init(sh, &s->node, PEN_HELD_SITE)) {
 		free(s);
 		return NULL;

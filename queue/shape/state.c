@@ -146,6 +146,8 @@ static uint64_t reserve_next(struct pen_shape *sh, struct reserve *r, uint64_t l
 		r->left = r->next;
 	if (r->want > n)
 		n = r->want;
+	if (r->left > n) // whoever waited for it may have to wait elsewhere first
+		n = r->left;
 	r->next = n < limit ? n : limit;
 	r->want = 0;
 	return r->next;
@@ -360,7 +362,7 @@ void shape_meter_restore(struct pen_shape *sh, struct meter *l, bool fresh)
 	if (!l->longish) {
 		pen_time_us known = fresh ? sh->loaded_at : sh->now;
 		if (known != PEN_TIME_NEVER && known + l->rate.period > sh->now)
-			pen_meter_past(&l->m, &l->rate, sh->now, known, l->rate.count);
+			pen_meter_past(&l->m, &l->rate, sh->now, known, PEN_METER_FULL);
 		return;
 	}
 	if (sh->loaded_at == PEN_TIME_NEVER)

@@ -58,7 +58,10 @@ pen_time_us shape_warm_when(struct pen_shape *sh, struct at_node *a)
 		return sh->now;
 	if (shape_warm_used(sh, a) >= cap)
 		return midnight(sh);
-	return shape_reserved(sh, &a->res, 1) ? sh->now : PEN_TIME_NEVER;
+	if (shape_reserved(sh, &a->res, 1))
+		return sh->now;
+	sh->low = sh->starved = true;
+	return PEN_TIME_NEVER;
 }
 
 bool shape_warm_may(struct pen_shape *sh, struct at_node *a, struct pen_shape_block *why)
@@ -70,8 +73,6 @@ bool shape_warm_may(struct pen_shape *sh, struct at_node *a, struct pen_shape_bl
 	bool full = shape_warm_used(sh, a) >= cap;
 	if (!full && shape_reserved(sh, &a->res, 1))
 		return true;
-	if (!full)
-		sh->low = sh->starved = true;
 	shape_block(sh, &a->node, full ? PEN_WHY_MESSAGE_RATE : PEN_WHY_SAVING, why);
 	why->limit = cap;
 	why->used = shape_warm_used(sh, a);
