@@ -44,7 +44,8 @@ def test_failures_are_classified_in_events_counters_and_status(pair, submit, fol
     submit(gateway, recipients=("full@example.test", "r@gone.test", "r@refused.test"))
 
     def seen():
-        return {(r["recipient"].split("@")[1], r["type"]): r for r in records(events) if r["sender"]}
+        return {(r["recipient"].split("@")[1], r["type"]): r for r in records(events)
+                if r.get("sender") and isinstance(r.get("recipient"), str)}
 
     run.wait_until(lambda: {("example.test", "Expiration"), ("refused.test", "Expiration")} <= seen().keys(), 30,
                    "the mail to expire", gateway.alive)

@@ -91,8 +91,8 @@ def test_a_scheduled_message_names_its_time(pair):
 
 
 def test_a_message_in_doubt_says_so(pair):
-    # The sink takes the message and goes away instead of an answer.
-    _sink, gateway = pair("-q", "DOT:100", minimal_backoff_time="300s")
+    # The sink takes the message and thinks about it for longer than anybody waits.
+    _sink, gateway = pair("-W", ".:30", minimal_backoff_time="300s", smtp_data_done_timeout="2s")
     send(gateway)
     found = until(gateway, the_id(gateway), "in-doubt", "in_doubt")
     assert "doubt" in found["text"] or "may have been delivered" in found["text"]
@@ -118,7 +118,7 @@ def test_a_rate_limit_is_named_with_its_line(shaped):
     send(gateway)
     gateway.wait_empty(20)
     send(gateway)
-    found = until(gateway, the_id(gateway), "message_rate", "message-rate", "rate")
+    found = until(gateway, the_id(gateway), "limit")
     assert "1/h" in found["text"] and "egress.conf line" in found["text"]
     assert 3000 < found["until"] - time.time() <= 3600
     limits = {(v["limit"], v["value"]) for s in [gateway.json("site", "list")["sites"][0]["site"]]
@@ -133,6 +133,6 @@ def test_a_back_off_by_a_rule_names_the_rule(shaped):
     _sink, gateway = shaped(egress, "-r", "RCPT:100", "-b", "450 4.2.1 slow down", minimal_backoff_time="1s",
                             maximal_backoff_time="1s")
     send(gateway)
-    found = until(gateway, the_id(gateway), "suspended", "message_rate", "message-rate", "rate")
+    found = until(gateway, the_id(gateway), "suspended", "limit")
     assert "rule" in found["text"] and "egress.conf line" in found["text"]
     assert found["until"] > time.time() + 1000
