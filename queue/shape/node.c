@@ -383,6 +383,7 @@ static bool refuse(struct pen_shape *sh, struct pen_shape_node *n, unsigned reas
 	if (n->lim[m] != NULL) {
 		struct meter *l = n->lim[m];
 		why->limit = l->rate.count;
+		why->period = l->rate.period;
 		why->used = pen_meter_used(&l->m, &l->rate, sh->now);
 		shape_block_by(sh, n, l->line, l->shipped, why);
 	}

@@ -100,6 +100,7 @@ struct pen_shape_block {
 	struct pen_shape_node *node; // what to wait for
 	pen_time_us until;           // PEN_TIME_NEVER: until something else ends
 	uint64_t limit, used;
+	pen_time_us period; // of a rate of `limit`; 0: it is none
 	char name[PEN_SHAPE_TEXT_MAX]; // of the holder: "(alt1|alt2)?.mx.example."
 	char by[PEN_SHAPE_TEXT_MAX];   // "egress.conf line 12", "the operator: blocked at ...",
 				       // "rule at egress.conf line 30 until 14:05:00"

@@ -109,6 +109,8 @@ void pen_shape_site_view(struct pen_shape *sh, struct pen_shape_site *site, pen_
 
 // ---- a block, as a sentence
 
+#define RATE_TEXT_MAX (PEN_RATE_STR_MAX + 32)
+
 static const char *holder_text(const struct pen_shape_block *b)
 {
 	static const char *const text[] = {[PEN_HELD_SITE] = "site ",
@@ -142,12 +144,28 @@ static void until_text(
 				    (3600 * PEN_US_PER_S)));
 }
 
+// "100/s messages", "5 messages a day".
+static const char *rate_text(
+	const struct pen_shape_block *b, const char *what, char out[RATE_TEXT_MAX])
+{
+	uint64_t per_second = b->period > 0 ? b->limit / (uint64_t)(b->period / PEN_US_PER_S) : 0;
+	struct pen_rate r = {b->limit, b->period, per_second > 0 ? per_second : 1};
+	char text[PEN_RATE_STR_MAX];
+
+	if (b->period == 0)
+		snprintf(out, RATE_TEXT_MAX, "%llu %s a day", (unsigned long long)b->limit, what);
+	else
+		snprintf(out, RATE_TEXT_MAX, "%s %s", pen_rate_str(&r, text), what);
+	return out;
+}
+
 size_t pen_shape_block_text(
 	const struct pen_shape_block *b, pen_time_us now, pen_wall_us wall, char *out, size_t cap)
 {
 	static const char *const rate[] = {[PEN_WHY_CONNECTION_RATE] = "connections",
 		[PEN_WHY_MESSAGE_RATE] = "messages",
 		[PEN_WHY_BYTE_RATE] = "bytes"};
+	char value[RATE_TEXT_MAX];
 	const char *by = b->by[0] != '\0' ? b->by : "egress.conf";
 	bool owner = b->holder == PEN_HELD_TENANT || b->holder == PEN_HELD_CAMPAIGN;
 	char until[64];
@@ -176,9 +194,8 @@ size_t pen_shape_block_text(
 			holder_text(b), b->name, by);
 		break;
 	default:
-		n = snprintf(out, cap, "%s%s has used its rate of %llu %s%s (%s)%s", holder_text(b),
-			b->name, (unsigned long long)b->limit, rate[b->reason],
-			b->holder == PEN_HELD_WARMUP ? " a day" : "", by, until);
+		n = snprintf(out, cap, "%s%s has used its rate of %s (%s)%s", holder_text(b),
+			b->name, rate_text(b, rate[b->reason], value), by, until);
 	}
 	return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
