@@ -180,7 +180,7 @@ static void limits_set(
 }
 
 // When nothing is said about back-off: hardly anything, but not nothing.
-static const struct limit_set calm_default = {
+const struct limit_set shape_calm_default = {
 	.l = {.given = PEN_LIMIT_CONNECTIONS | PEN_LIMIT_MESSAGE_RATE,
 		.connections = 1,
 		.message_rate = {60, 60 * PEN_US_PER_S, 1}},
@@ -190,7 +190,7 @@ static void calm_limits(struct pen_shape_node *n, struct limit_set *set, const s
 {
 	if ((n->flags & N_CALM) == 0)
 		return;
-	struct limit_set over = b->l.given != 0 ? *b : calm_default;
+	struct limit_set over = b->l.given != 0 ? *b : shape_calm_default;
 	for (unsigned i = 0; i < 7; i++) // named by the rule that set it
 		over.line[i] = 0;
 	shape_limits_over_set(set, &over);

@@ -385,6 +385,12 @@ struct found {             // sections of a site
 };
 void shape_find(const struct compiled *c, uint64_t key, struct found *f);
 void shape_find_any(const struct compiled *c, bool domain, struct found *f);
+// The section of a tenant or campaign, "*" included; NULL: none.
+const struct pen_shape_owner *shape_find_owner(
+	const struct compiled *c, bool of_tenants, const char *name, const char *tenant);
+const struct pen_shape_warmup *shape_find_warmup(const struct compiled *c,
+	const struct pen_shape_config *cfg, uint32_t source, const char *provider);
+const uint32_t *shape_signal_rules(const struct compiled *c, unsigned signal, uint32_t *n);
 int shape_keys_add(struct keys *k, uint64_t key); // 1 new, 0 known, -ENOMEM
 bool shape_keys_has(const struct keys *k, uint64_t key);
 
@@ -465,6 +471,8 @@ bool shape_reserved(const struct pen_shape *sh, const struct reserve *r, uint64_
 void shape_reserve_take(struct pen_shape *sh, struct reserve *r, uint64_t n, uint64_t limit);
 void shape_block(struct pen_shape *sh, struct pen_shape_node *n, unsigned reason,
 	struct pen_shape_block *why);
+// The back-off limits where none are given.
+extern const struct limit_set shape_calm_default;
 void shape_block_by(struct pen_shape *sh, struct pen_shape_node *n, uint32_t line, bool shipped,
 	struct pen_shape_block *why);
 void shape_by_line(char *out, size_t cap, uint32_t line, bool shipped);

@@ -339,8 +339,9 @@ const struct pen_limits *pen_shape_site_limits(
 	if (!changed)
 		return &site->profile->limits.l;
 	struct limit_set set = site->profile->limits;
+	const struct limit_set *calm = &site->profile->backoff;
 	if (n->flags & N_CALM)
-		shape_limits_over_set(&set, &site->profile->backoff);
+		shape_limits_over_set(&set, calm->l.given != 0 ? calm : &shape_calm_default);
 	sh->scratch = set.l;
 	if (pr != NULL && (pr->node.flags & N_CALM) && pr->node.calm_at > now) {
 		struct pen_limits one = pr->backoff.l;
