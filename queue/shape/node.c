@@ -15,7 +15,7 @@ bool shape_node_init(struct pen_shape *sh, struct pen_shape_node *n, unsigned ki
 	return true;
 }
 
-static void meter_free(struct pen_shape_node *n, unsigned which)
+static void meter_free(struct pen_shape *sh, struct pen_shape_node *n, unsigned which)
 {
 	struct meter *l = n->lim[which];
 
@@ -27,14 +27,14 @@ static void meter_free(struct pen_shape_node *n, unsigned which)
 			l->next->at = l->at;
 	}
 	n->lim[which] = NULL;
-	free(l);
+	shape_slab_put(&sh->meters, l);
 }
 
 void shape_node_fini(struct pen_shape *sh, struct pen_shape_node *n)
 {
 	PEN_ASSERT(n->q[Q_OPEN] == NULL && n->q[Q_SEND] == NULL);
 	for (unsigned m = 0; m < METERS; m++)
-		meter_free(n, m);
+		meter_free(sh, n, m);
 	while (n->extra != NULL)
 		shape_effect_end(sh, n->extra);
 	sh->nodes--;
@@ -109,14 +109,15 @@ static bool meter_set(struct pen_shape *sh, struct pen_shape_node *n, unsigned w
 		if (l->longish)
 			l->res.left = 0;
 		n->lim[which] = was;
-		meter_free(n, which);
+		meter_free(sh, n, which);
 		n->lim[which] = l;
 		return true;
 	}
 	if (l == NULL) {
-		l = calloc(1, sizeof(*l));
+		l = shape_slab_get(&sh->meters);
 		if (l == NULL)
 			return false;
+		memset(l, 0, sizeof(*l));
 		pen_meter_init(&l->m);
 		l->m.newest = sh->now;
 		l->m.open = inflight(n, which);
@@ -168,7 +169,7 @@ static void limits_set(
 	for (unsigned m = 0; m < METERS; m++) {
 		unsigned bit = LIMIT_CRATE + m;
 		if ((set->l.given & (1u << bit)) == 0 || !pen_rate_limited(rate[m])) {
-			meter_free(n, m);
+			meter_free(sh, n, m);
 			continue;
 		}
 		bool shipped = (set->shipped & (1u << bit)) != 0;
@@ -450,7 +451,7 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 	if (unlikely(flags & N_SUSP) && suspended(sh, n, q, site, why))
 		return false;
 	// Whoever waits here is first, unless it is the asker's turn.
-	if (unlikely(n->q[q] != NULL) && !sh->in_wake && credit(sh, n, q) == 0)
+	if (unlikely(flags & (N_WAIT0 << q)) && !sh->in_wake && credit(sh, n, q) == 0)
 		return refuse(sh, n, n->q[q]->reason, q, bytes, why);
 	if (q == Q_OPEN) {
 		if ((flags & N_CONNS) && n->conns >= n->conns_max && !owner_kind(n))
@@ -471,7 +472,7 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 		return false;
 	}
 	struct effect *next;
-	for (struct effect *e = n->extra; e != NULL; e = next) {
+	for (struct effect *e = flags & N_EXTRA ? n->extra : NULL; e != NULL; e = next) {
 		next = e->next;
 		if (e->ends <= sh->now)
 			shape_effect_end(sh, e);

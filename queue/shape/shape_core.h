@@ -55,6 +55,16 @@ static inline uint64_t shape_hash_mix(uint64_t h)
 	return h ^ (h >> 32);
 }
 
+// ---- things of one size, side by side: a question meets few cache lines
+
+struct slab {
+	void *free, *blocks;
+	size_t size; // a multiple of 64
+};
+void *shape_slab_get(struct slab *s); // not cleared; NULL: no memory
+void shape_slab_put(struct slab *s, void *p);
+void shape_slab_fini(struct slab *s);
+
 // ---- limits
 
 struct limit_set { // limits, and which line gave each
@@ -228,23 +238,25 @@ struct keys { // hashes of names that lead to a site: open addressing, 0 is free
 };
 
 struct pen_shape_site {
-	struct pen_shape_node node;
+	struct pen_shape_node node; // first: what counts is one cache line
+	struct {
+		struct profile *profile;
+		struct pen_shape_link *links; // open connections
+		uint32_t refs;
+		uint32_t turn; // in the pool's sequence
+	} __attribute__((aligned(64)));
 	struct hent hent;
-	struct profile *profile, *next_profile;
-	struct pen_shape_link *links; // open connections
+	struct profile *next_profile;
 	struct at_node *ats;
 	struct keys keys;
-	uint32_t refs;
 	bool has_domain;
-	uint32_t turn; // in the pool's sequence
+	uint16_t len;
 	pen_time_us idle_since;
 	struct pen_shape_site *idle_next, **idle_at;
-	uint16_t len;
 	char name[];
 };
 
 #define LINK_NODES 11
-#define LINK_SLAB 63
 // What one connection counts at. The first line is what a message needs.
 struct pen_shape_link {
 	uint64_t bytes; // of its messages
@@ -256,11 +268,6 @@ struct pen_shape_link {
 	uint32_t pool;
 	int32_t source[2];
 } __attribute__((aligned(64)));
-
-struct link_slab {
-	struct link_slab *next;
-	struct pen_shape_link link[LINK_SLAB];
-};
 
 struct suspension {
 	struct pen_shape_node node; // what waits for its end
@@ -330,8 +337,7 @@ struct pen_shape {
 	struct suspension *suspensions;
 	struct meter *longs;
 	struct at_node *warms;
-	struct pen_shape_link *free_links;
-	struct link_slab *slabs;
+	struct slab links, meters, ats_slab;
 	struct pen_shape_site *idle, **idle_end;
 
 	struct heap_entry *heap; // [1] is the next
