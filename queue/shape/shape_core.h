@@ -424,6 +424,8 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 pen_time_us shape_node_when(
 	struct pen_shape *sh, struct pen_shape_node *n, unsigned q, uint64_t bytes, uint64_t times);
 
+// ---- count.c
+
 // Counting. Most nodes have no limit: only what has to be done besides is a call.
 void shape_node_dial_more(struct pen_shape *sh, struct pen_shape_node *n);
 void shape_node_dialed_more(struct pen_shape *sh, struct pen_shape_node *n, bool happened);
@@ -557,12 +559,29 @@ void shape_classes_free(struct pen_shape *sh);
 
 // ---- state.c
 
+extern const char *const shape_state_kinds[PEN_HELD_WARMUP + 1];
+extern const char *const shape_state_scopes[PEN_SUSPEND_SCOPES];
+const char *shape_state_limit(const struct meter *l);
+// Appends a blank and the word.
+void shape_state_word(struct pen_buf *b, struct pen_span s);
+// The words of KIND LIMIT NAME WHERE, the key of a meter.
+void shape_state_key(
+	struct pen_shape *sh, struct pen_buf *b, const struct pen_shape_node *n, const char *limit);
+
+// ---- restore.c
+
 // What a state says of a new meter; or, after a start, that some of it is taken.
 void shape_meter_restore(struct pen_shape *sh, struct meter *l, bool fresh);
 void shape_warm_restore(struct pen_shape *sh, struct at_node *a);
 void shape_effects_restore(struct pen_shape *sh, struct pen_shape_node *n);
 void shape_restored_free(struct pen_shape *sh);
 void shape_restored_sweep(struct pen_shape *sh);
+
+// A use larger than a rate counts as all of it.
+static inline uint64_t shape_cut(const struct meter *l, uint64_t n)
+{
+	return n < l->rate.count ? n : l->rate.count;
+}
 
 static inline uint64_t shape_chunk(uint64_t limit)
 {
