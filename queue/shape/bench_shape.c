@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a question costs, over many sites: bench_shape [sites [rounds]]. Each site in turn
+// What a question costs, over many sites: bench_shape [sites [rounds [what]]]. Each site in turn
 // opens a connection and closes it; then each open connection sends a message. Not a test:
 // the result depends on the machine.
 #include "pen_shape.h"
@@ -63,13 +63,13 @@ static struct pen_shape_config *config(int what)
 		die("no memory");
 	if (what == NOTHING)
 		return c;
-	c->defaults.limits = limits(20, 100000);
+	c->defaults.limits = limits(20, 100000000);
 	if (what == SITE) {
 		c->defaults.limits.given = PEN_LIMIT_CONNECTIONS | PEN_LIMIT_MESSAGE_RATE;
 		return c;
 	}
 	struct pen_limits large = limits(1000000, 100000000);
-	c->defaults.source_limits = limits(20, 100000);
+	c->defaults.source_limits = limits(20, 100000000);
 	provider = (struct pen_shape_section){.name = "all",
 		.match = {.nmx = 1, .mx = any},
 		.limits = large,
@@ -167,15 +167,22 @@ static void run(const char *name, int what, uint32_t sites, uint32_t rounds)
 int main(int argc, char **argv)
 {
 	uint32_t sites = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 100000;
-	uint32_t rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 20;
+	uint32_t rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 50;
+
+	static const char *const name[] = {
+		"no limits", "limits of the site", "limits of everything"};
 
 	if (sites == 0 || rounds == 0)
-		die("usage: bench_shape [sites [rounds]]");
+		die("usage: bench_shape [sites [rounds [0 | 1 | 2]]]");
+	if (argc > 3) {
+		unsigned what = argv[3][0] == '0' ? NOTHING : argv[3][0] == '1' ? SITE : EVERYTHING;
+		run(name[what], (int)what, sites, rounds);
+		return 0;
+	}
 	for (uint32_t n = 1; n <= sites; n = n < sites && n < 1000 ? 1000 : n * 100) {
 		uint32_t r = rounds * (n < 1000 ? 10000 : n < 100000 ? 50 : 1);
-		run("no limits", NOTHING, n, r);
-		run("limits of the site", SITE, n, n == 1 ? 40 : r);
-		run("limits of everything", EVERYTHING, n, n == 1 ? 40 : r);
+		for (int what = NOTHING; what <= EVERYTHING; what++)
+			run(name[what], what, n, r);
 	}
 	return 0;
 }

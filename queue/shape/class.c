@@ -4,31 +4,11 @@
 // Tenants and campaigns, and what a class of mail has of both. They live as long as the
 // shape: there are as many as operators name.
 
-static const struct pen_shape_owner *section(
-	const struct pen_shape_owner *list, uint32_t n, const char *name, const char *tenant)
-{
-	const struct pen_shape_owner *any = NULL, *found = NULL;
-
-	for (uint32_t i = 0; i < n; i++) {
-		const struct pen_shape_owner *o = &list[i];
-		if (o->tenant != NULL && o->tenant[0] != '\0' && strcasecmp(o->tenant, tenant) != 0)
-			continue;
-		if (strcasecmp(o->name, name) == 0 &&
-			(found == NULL || (o->tenant != NULL && o->tenant[0] != '\0')))
-			found = o;
-		else if (strcmp(o->name, "*") == 0)
-			any = o;
-	}
-	return found != NULL ? found : any;
-}
-
 void shape_owner_configure(struct pen_shape *sh, struct owner *o)
 {
-	const struct pen_shape_config *c = sh->cfg;
 	bool tenant = o->node.kind == PEN_HELD_TENANT;
 
-	o->cfg = section(tenant ? c->tenant : c->campaign, tenant ? c->ntenants : c->ncampaigns,
-		o->name, o->tenant);
+	o->cfg = shape_find_owner(sh->index, tenant, o->name, o->tenant);
 	shape_node_refresh(sh, &o->node, false);
 }
 

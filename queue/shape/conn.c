@@ -194,24 +194,6 @@ static void add_side(struct pen_shape_link *l, unsigned family, const struct sid
 		l->mid = l->end;
 }
 
-static struct pen_shape_link *link_new(struct pen_shape *sh)
-{
-	if (unlikely(sh->free_links == NULL)) {
-		struct link_slab *slab = aligned_alloc(64, sizeof(*slab));
-		if (slab == NULL)
-			return NULL;
-		slab->next = sh->slabs;
-		sh->slabs = slab;
-		for (unsigned i = LINK_SLAB; i-- > 0;) {
-			slab->link[i].next = sh->free_links;
-			sh->free_links = &slab->link[i];
-		}
-	}
-	struct pen_shape_link *l = sh->free_links;
-	sh->free_links = l->next;
-	return l;
-}
-
 bool pen_shape_open(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
 	unsigned families, pen_time_us now, struct pen_shape_conn *out, struct pen_shape_block *why)
 {
@@ -220,7 +202,7 @@ bool pen_shape_open(struct pen_shape *sh, struct pen_shape_site *site, uint32_t 
 	shape_clock(sh, now);
 	if (!ask(sh, site, pool, families, true, &c, why))
 		return false;
-	struct pen_shape_link *l = link_new(sh);
+	struct pen_shape_link *l = shape_slab_get(&sh->links);
 	if (l == NULL) {
 		shape_block(sh, &site->node, PEN_WHY_SAVING, why);
 		snprintf(why->by, sizeof(why->by), "no memory");
@@ -332,8 +314,7 @@ void pen_shape_close(struct pen_shape *sh, struct pen_shape_conn *c, pen_time_us
 	leave(sh, l, 0, l->end, tried);
 	link_out(l);
 	source_event(sh, l);
-	l->next = sh->free_links;
-	sh->free_links = l;
+	shape_slab_put(&sh->links, l);
 	pen_shape_site_put(sh, c->site);
 	c->link = NULL;
 	c->site = NULL;

@@ -65,3 +65,40 @@ uint64_t shape_hash(uint64_t seed, struct pen_span s)
 	}
 	return shape_hash_mix(h);
 }
+
+// ---- slabs: given back to the system with the shape
+
+#define BLOCK ((size_t)64 * 1024)
+
+void *shape_slab_get(struct slab *s)
+{
+	if (s->free == NULL) {
+		char *block = aligned_alloc(64, BLOCK);
+		if (block == NULL)
+			return NULL;
+		*(void **)(void *)block = s->blocks;
+		s->blocks = block;
+		size_t n = (BLOCK - 64) / s->size;
+		while (n-- > 0)
+			shape_slab_put(s, block + 64 + n * s->size);
+	}
+	void *p = s->free;
+	s->free = *(void **)p;
+	return p;
+}
+
+void shape_slab_put(struct slab *s, void *p)
+{
+	*(void **)p = s->free;
+	s->free = p;
+}
+
+void shape_slab_fini(struct slab *s)
+{
+	while (s->blocks != NULL) {
+		void *next = *(void **)s->blocks;
+		free(s->blocks);
+		s->blocks = next;
+	}
+	s->free = NULL;
+}

@@ -16,10 +16,19 @@ struct any {
 	uint32_t *site;
 };
 
+struct owner_ref {
+	struct hent hent;
+	const struct pen_shape_owner *owner;
+};
+
 struct compiled {
 	uint64_t seed;
 	struct htab refs;
-	struct any mx, domain; // of "*"
+	struct htab owners; // by name: tenants and campaigns apart
+	struct owner_ref *owner;
+	uint32_t *warm_first, *warm_next;                  // warm-ups of a source, plus one
+	uint32_t *signal, signal_at[PEN_SIGNAL_COUNT + 1]; // rules by signal
+	struct any mx, domain;                             // of "*"
 	uint32_t nrefs;
 	struct ref ref[];
 };
@@ -122,6 +131,98 @@ static size_t count_names(const struct pen_shape_section *s, uint32_t n)
 	return sum;
 }
 
+// ---- what is found by name or number
+
+static void add_owners(struct compiled *c, struct owner_ref *to, const struct pen_shape_owner *o,
+	uint32_t n, bool tenant)
+{
+	for (uint32_t i = n; i-- > 0;) { // so that the first is found first
+		to[i].owner = &o[i];
+		to[i].hent.hash = shape_hash(c->seed + tenant, pen_span_cstr(o[i].name));
+		shape_htab_put(&c->owners, &to[i].hent);
+	}
+}
+
+static bool here(const struct pen_shape_owner *o, const char *tenant)
+{
+	return o->tenant == NULL || o->tenant[0] == '\0' || strcasecmp(o->tenant, tenant) == 0;
+}
+
+static const struct pen_shape_owner *owner_named(
+	const struct compiled *c, bool of_tenants, const char *name, const char *tenant)
+{
+	uint64_t hash = shape_hash(c->seed + of_tenants, pen_span_cstr(name));
+	const struct pen_shape_owner *found = NULL;
+
+	for (struct hent *e = shape_htab_chain(&c->owners, hash); e != NULL; e = e->next) {
+		const struct pen_shape_owner *o = container(e, struct owner_ref, hent)->owner;
+		bool narrow = o->tenant != NULL && o->tenant[0] != '\0';
+		if (e->hash == hash && strcasecmp(o->name, name) == 0 && here(o, tenant) &&
+			(found == NULL || narrow))
+			found = o;
+	}
+	return found;
+}
+
+const struct pen_shape_owner *shape_find_owner(
+	const struct compiled *c, bool of_tenants, const char *name, const char *tenant)
+{
+	const struct pen_shape_owner *o = owner_named(c, of_tenants, name, tenant);
+
+	return o != NULL ? o : owner_named(c, of_tenants, "*", tenant);
+}
+
+const struct pen_shape_warmup *shape_find_warmup(const struct compiled *c,
+	const struct pen_shape_config *cfg, uint32_t source, const char *provider)
+{
+	const struct pen_shape_warmup *any = NULL;
+
+	for (uint32_t i = c->warm_first[source]; i != 0; i = c->warm_next[i - 1]) {
+		const struct pen_shape_warmup *w = &cfg->warmup[i - 1];
+		if (w->provider[0] == '\0')
+			any = w;
+		else if (strcasecmp(w->provider, provider) == 0)
+			return w;
+	}
+	return any;
+}
+
+const uint32_t *shape_signal_rules(const struct compiled *c, unsigned signal, uint32_t *n)
+{
+	*n = 0;
+	if (signal == PEN_SIGNAL_NONE || signal >= PEN_SIGNAL_COUNT)
+		return c->signal;
+	*n = c->signal_at[signal + 1] - c->signal_at[signal];
+	return c->signal + c->signal_at[signal];
+}
+
+static bool add_numbers(struct compiled *c, const struct pen_shape_config *cfg)
+{
+	c->owner = calloc(cfg->ntenants + cfg->ncampaigns + 1, sizeof(*c->owner));
+	c->warm_first = calloc(cfg->nsources + 1, sizeof(uint32_t));
+	c->warm_next = calloc(cfg->nwarmups + 1, sizeof(uint32_t));
+	c->signal = calloc(cfg->nrules + 1, sizeof(uint32_t));
+	if (c->owner == NULL || c->warm_first == NULL || c->warm_next == NULL ||
+		c->signal == NULL || !shape_htab_init(&c->owners, 64))
+		return false;
+	add_owners(c, c->owner, cfg->tenant, cfg->ntenants, true);
+	add_owners(c, c->owner + cfg->ntenants, cfg->campaign, cfg->ncampaigns, false);
+	for (uint32_t i = 0; i < cfg->nwarmups; i++) {
+		c->warm_next[i] = c->warm_first[cfg->warmup[i].source];
+		c->warm_first[cfg->warmup[i].source] = i + 1;
+	}
+	uint32_t n = 0;
+	for (unsigned s = 0; s < PEN_SIGNAL_COUNT; s++) {
+		c->signal_at[s] = n;
+		for (uint32_t i = 0; s != PEN_SIGNAL_NONE && i < cfg->nrules; i++) {
+			if (cfg->rule[i].signal == s)
+				c->signal[n++] = i;
+		}
+	}
+	c->signal_at[PEN_SIGNAL_COUNT] = n;
+	return true;
+}
+
 struct compiled *shape_compile(const struct pen_shape_config *cfg, uint64_t seed)
 {
 	size_t names =
@@ -134,7 +235,8 @@ struct compiled *shape_compile(const struct pen_shape_config *cfg, uint64_t seed
 	c->mx.provider = c->domain.provider = NO_SECTION;
 	c->mx.site = calloc(cfg->nsites + 1, sizeof(uint32_t));
 	c->domain.site = calloc(cfg->nsites + 1, sizeof(uint32_t));
-	if (c->mx.site == NULL || c->domain.site == NULL || !shape_htab_init(&c->refs, 64)) {
+	if (c->mx.site == NULL || c->domain.site == NULL || !shape_htab_init(&c->refs, 64) ||
+		!add_numbers(c, cfg)) {
 		shape_compiled_free(c);
 		return NULL;
 	}
@@ -148,6 +250,11 @@ void shape_compiled_free(struct compiled *c)
 	if (c == NULL)
 		return;
 	shape_htab_fini(&c->refs);
+	shape_htab_fini(&c->owners);
+	free(c->owner);
+	free(c->warm_first);
+	free(c->warm_next);
+	free(c->signal);
 	free(c->mx.site);
 	free(c->domain.site);
 	free(c);

@@ -15,7 +15,7 @@ bool shape_node_init(struct pen_shape *sh, struct pen_shape_node *n, unsigned ki
 	return true;
 }
 
-static void meter_free(struct pen_shape_node *n, unsigned which)
+static void meter_free(struct pen_shape *sh, struct pen_shape_node *n, unsigned which)
 {
 	struct meter *l = n->lim[which];
 
@@ -27,14 +27,14 @@ static void meter_free(struct pen_shape_node *n, unsigned which)
 			l->next->at = l->at;
 	}
 	n->lim[which] = NULL;
-	free(l);
+	shape_slab_put(&sh->meters, l);
 }
 
 void shape_node_fini(struct pen_shape *sh, struct pen_shape_node *n)
 {
 	PEN_ASSERT(n->q[Q_OPEN] == NULL && n->q[Q_SEND] == NULL);
 	for (unsigned m = 0; m < METERS; m++)
-		meter_free(n, m);
+		meter_free(sh, n, m);
 	while (n->extra != NULL)
 		shape_effect_end(sh, n->extra);
 	sh->nodes--;
@@ -109,14 +109,15 @@ static bool meter_set(struct pen_shape *sh, struct pen_shape_node *n, unsigned w
 		if (l->longish)
 			l->res.left = 0;
 		n->lim[which] = was;
-		meter_free(n, which);
+		meter_free(sh, n, which);
 		n->lim[which] = l;
 		return true;
 	}
 	if (l == NULL) {
-		l = calloc(1, sizeof(*l));
+		l = shape_slab_get(&sh->meters);
 		if (l == NULL)
 			return false;
+		memset(l, 0, sizeof(*l));
 		pen_meter_init(&l->m);
 		l->m.newest = sh->now;
 		l->m.open = inflight(n, which);
@@ -168,7 +169,7 @@ static void limits_set(
 	for (unsigned m = 0; m < METERS; m++) {
 		unsigned bit = LIMIT_CRATE + m;
 		if ((set->l.given & (1u << bit)) == 0 || !pen_rate_limited(rate[m])) {
-			meter_free(n, m);
+			meter_free(sh, n, m);
 			continue;
 		}
 		bool shipped = (set->shipped & (1u << bit)) != 0;
@@ -180,7 +181,7 @@ static void limits_set(
 }
 
 // When nothing is said about back-off: hardly anything, but not nothing.
-static const struct limit_set calm_default = {
+const struct limit_set shape_calm_default = {
 	.l = {.given = PEN_LIMIT_CONNECTIONS | PEN_LIMIT_MESSAGE_RATE,
 		.connections = 1,
 		.message_rate = {60, 60 * PEN_US_PER_S, 1}},
@@ -190,7 +191,7 @@ static void calm_limits(struct pen_shape_node *n, struct limit_set *set, const s
 {
 	if ((n->flags & N_CALM) == 0)
 		return;
-	struct limit_set over = b->l.given != 0 ? *b : calm_default;
+	struct limit_set over = b->l.given != 0 ? *b : shape_calm_default;
 	for (unsigned i = 0; i < 7; i++) // named by the rule that set it
 		over.line[i] = 0;
 	shape_limits_over_set(set, &over);
@@ -292,11 +293,6 @@ void shape_reserve_take(struct pen_shape *sh, struct reserve *r, uint64_t n, uin
 		r->next = minus(r->next, n);
 	if ((sh->pending ? r->next : r->left) <= shape_chunk(limit) / 2)
 		sh->low = true;
-}
-
-static uint64_t cut(const struct meter *l, uint64_t n)
-{
-	return n < l->rate.count ? n : l->rate.count;
 }
 
 // ---- the question
@@ -407,7 +403,7 @@ static bool meter_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned m
 		return true;
 	if (pen_meter_when(&l->m, &l->rate, sh->now, amount) > sh->now)
 		return refuse(sh, n, PEN_WHY_CONNECTION_RATE + m, q, bytes, why);
-	if (l->longish && !shape_reserved(sh, &l->res, cut(l, amount)))
+	if (l->longish && !shape_reserved(sh, &l->res, shape_cut(l, amount)))
 		return refuse(sh, n, PEN_WHY_SAVING, q, bytes, why); // asks for it, too
 	return true;
 }
@@ -451,7 +447,7 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 	if (unlikely(flags & N_SUSP) && suspended(sh, n, q, site, why))
 		return false;
 	// Whoever waits here is first, unless it is the asker's turn.
-	if (unlikely(n->q[q] != NULL) && !sh->in_wake && credit(sh, n, q) == 0)
+	if (unlikely(flags & (N_WAIT0 << q)) && !sh->in_wake && credit(sh, n, q) == 0)
 		return refuse(sh, n, n->q[q]->reason, q, bytes, why);
 	if (q == Q_OPEN) {
 		if ((flags & N_CONNS) && n->conns >= n->conns_max && !owner_kind(n))
@@ -472,7 +468,7 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 		return false;
 	}
 	struct effect *next;
-	for (struct effect *e = n->extra; e != NULL; e = next) {
+	for (struct effect *e = flags & N_EXTRA ? n->extra : NULL; e != NULL; e = next) {
 		next = e->next;
 		if (e->ends <= sh->now)
 			shape_effect_end(sh, e);
@@ -494,9 +490,9 @@ static pen_time_us meter_at(struct pen_shape *sh, struct meter *l, uint64_t n)
 {
 	pen_time_us at = pen_meter_when(&l->m, &l->rate, sh->now, n);
 
-	if (at > sh->now || !l->longish || shape_reserved(sh, &l->res, cut(l, n)))
+	if (at > sh->now || !l->longish || shape_reserved(sh, &l->res, shape_cut(l, n)))
 		return at;
-	starve(sh, l, cut(l, n));
+	starve(sh, l, shape_cut(l, n));
 	return PEN_TIME_NEVER; // until it is saved
 }
 
@@ -534,116 +530,4 @@ pen_time_us shape_node_when(
 	if (n->kind == NODE_EFFECT)
 		at = pen_time_min(at, later(container(n, struct effect, node)->ends, sh->now));
 	return at;
-}
-
-// ---- counting
-
-static void spend(struct pen_shape *sh, struct meter *l, uint64_t amount)
-{
-	if (likely(l->simple)) {
-		l->m.open += amount;
-		return;
-	}
-	pen_meter_begin(&l->m, &l->rate, sh->now, amount);
-	if (l->longish)
-		shape_reserve_take(sh, &l->res, cut(l, amount), l->rate.count);
-}
-
-static void spent(struct pen_shape *sh, struct meter *l, uint64_t amount, bool happened)
-{
-	uint32_t *slot = &l->m.slot[l->m.at];
-
-	if (likely(l->simple && happened && sh->now < l->m.newest + l->width &&
-		    amount <= l->m.open && *slot + amount <= UINT32_MAX)) {
-		l->m.open -= amount;
-		l->m.used += amount;
-		*slot += (uint32_t)amount;
-		return;
-	}
-	pen_meter_end(&l->m, &l->rate, sh->now, amount, happened);
-}
-
-static void use_credit(struct pen_shape *sh, struct pen_shape_node *n, unsigned q)
-{
-	if (n->credit_of == sh->polls && n->credit[q] > 0)
-		n->credit[q]--;
-}
-
-void shape_node_dial_more(struct pen_shape *sh, struct pen_shape_node *n)
-{
-	n->flags &= (uint16_t)~N_FRESH;
-	if (n->flags & N_CRATE)
-		spend(sh, n->lim[M_CRATE], 1);
-	if (n->flags & N_WAIT0) {
-		use_credit(sh, n, Q_OPEN);
-		shape_event(sh, n);
-	}
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_dial(sh, &e->node);
-}
-
-void shape_node_dialed_more(struct pen_shape *sh, struct pen_shape_node *n, bool happened)
-{
-	if (n->flags & N_CRATE)
-		spent(sh, n->lim[M_CRATE], 1, happened);
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_dialed(sh, &e->node, happened);
-	if (n->flags & N_WAIT0)
-		shape_event(sh, n);
-}
-
-void shape_node_hangup_more(struct pen_shape *sh, struct pen_shape_node *n)
-{
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_hangup(sh, &e->node);
-	if (n->flags & N_WAIT0)
-		shape_event(sh, n);
-}
-
-void shape_node_send_more(struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes)
-{
-	n->flags &= (uint16_t)~N_FRESH;
-	if (n->flags & N_MRATE)
-		spend(sh, n->lim[M_MRATE], 1);
-	if (n->flags & N_BRATE)
-		spend(sh, n->lim[M_BRATE], bytes);
-	if (unlikely(n->flags & N_WARM))
-		shape_warm_begin(sh, container(n, struct at_node, node));
-	if (unlikely(n->flags & N_WAIT1)) {
-		use_credit(sh, n, Q_SEND);
-		shape_event(sh, n);
-	}
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_send(sh, &e->node, bytes);
-}
-
-void shape_node_sent_more(
-	struct pen_shape *sh, struct pen_shape_node *n, uint64_t bytes, bool happened)
-{
-	if (n->flags & N_MRATE)
-		spent(sh, n->lim[M_MRATE], 1, happened);
-	if (n->flags & N_BRATE)
-		spent(sh, n->lim[M_BRATE], bytes, happened);
-	if (unlikely(n->flags & N_WARM))
-		shape_warm_sent(sh, container(n, struct at_node, node), happened);
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_sent(sh, &e->node, bytes, happened);
-	if (unlikely(n->flags & N_WAIT1))
-		shape_event(sh, n);
-}
-
-void shape_node_move(struct pen_shape_node *n, const struct pen_shape_link *l, bool add)
-{
-	uint64_t by[METERS] = {l->dialing, l->msgs, l->bytes};
-
-	n->conns += add ? 1 : -1u;
-	n->dials += add ? l->dialing : -(uint32_t)l->dialing;
-	n->msgs += add ? l->msgs : -l->msgs;
-	n->bytes += add ? l->bytes : -l->bytes;
-	for (unsigned m = 0; m < METERS; m++) {
-		if (n->lim[m] != NULL)
-			n->lim[m]->m.open += add ? by[m] : -by[m];
-	}
-	for (struct effect *e = n->extra; e != NULL; e = e->next)
-		shape_node_move(&e->node, l, add);
 }

@@ -57,7 +57,9 @@ struct pen_shape_section {
 	struct pen_limits site_limits; // a provider: of each of its sites
 	struct pen_limits
 		source_limits; // of each source at each site; a provider: at all its sites together
-	struct pen_limits backoff; // instead of `limits` (only what it gives) while in back-off
+	// Instead of `limits` (only what it gives) while in back-off. Where nothing is given at
+	// all: one connection, 60 messages a minute.
+	struct pen_limits backoff;
 	struct pen_retry_schedule retry;
 	bool has_retry;
 };
@@ -127,7 +129,8 @@ struct pen_shape_rule {
 };
 
 // `warmup NAME { sources; provider; schedule }`: messages per day from a source
-// to a provider, by the day since `start`. Overflow takes other sources of the pool.
+// to a provider, by the day since `start`. Overflow takes other sources of the pool. Days are
+// those of UTC, day 0 the one of `start`; before it the source sends nothing there.
 struct pen_shape_warmup {
 	const char *name;
 	uint32_t line;

@@ -272,10 +272,10 @@ void pen_shape_signal(struct pen_shape *sh, struct pen_shape_conn *c, enum pen_s
 
 	shape_clock(sh, now);
 	*out = (struct pen_shape_effect){0};
-	for (uint32_t i = 0; i < sh->cfg->nrules && c->site != NULL; i++) {
-		const struct pen_shape_rule *r = &sh->cfg->rule[i];
-		if (r->signal != signal || signal == PEN_SIGNAL_NONE)
-			continue;
+	uint32_t n;
+	const uint32_t *rule = shape_signal_rules(sh->index, signal, &n);
+	for (uint32_t i = 0; i < n && c->site != NULL; i++) {
+		const struct pen_shape_rule *r = &sh->cfg->rule[rule[i]];
 		if ((signal == PEN_SIGNAL_RETRANSMITS || signal == PEN_SIGNAL_LATENCY) &&
 			value < r->threshold)
 			continue;

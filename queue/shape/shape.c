@@ -257,6 +257,9 @@ static void shape_bare_free(struct pen_shape *sh)
 		free(sh->source[i].name);
 	for (uint32_t i = 0; sh->pool != NULL && i < sh->cfg->npools; i++)
 		free(sh->pool[i].name);
+	shape_slab_fini(&sh->links);
+	shape_slab_fini(&sh->meters);
+	shape_slab_fini(&sh->ats_slab);
 	free(sh->source);
 	free(sh->pool);
 	free(sh->heap);
@@ -282,6 +285,9 @@ struct pen_shape *pen_shape_new(struct pen_shape_config *cfg, pen_time_us now, p
 	sh->saved_at = now;
 	sh->sweep_at = now + SHAPE_SWEEP;
 	sh->polls = 1;
+	sh->links.size = sizeof(struct pen_shape_link);
+	sh->meters.size = (sizeof(struct meter) + 63) & ~(size_t)63;
+	sh->ats_slab.size = (sizeof(struct at_node) + 63) & ~(size_t)63;
 	sh->idle_end = &sh->idle;
 	for (struct htab *const *t = tables(sh, list); *t != NULL; t++)
 		good = good && shape_htab_init(*t, 16);
@@ -335,11 +341,6 @@ void pen_shape_free(struct pen_shape *sh)
 		shape_node_fini(sh, &sh->pool[i].node);
 		free(sh->pool[i].seq[0]);
 		free(sh->pool[i].seq[1]);
-	}
-	while (sh->slabs != NULL) {
-		struct link_slab *slab = sh->slabs;
-		sh->slabs = slab->next;
-		free(slab);
 	}
 	shape_profiles_free(&sh->profiles);
 	shape_compiled_free(sh->index);

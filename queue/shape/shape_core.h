@@ -21,6 +21,7 @@
 #define SHAPE_IDLE (3600 * PEN_US_PER_S) // unused for so long: freed
 #define SHAPE_SWEEP (60 * PEN_US_PER_S)  // how often that is looked for
 #define SHAPE_DAY (86400 * PEN_US_PER_S) // of warm-up
+#define AGE_MAX (400 * SHAPE_DAY)        // nothing older is remembered
 #define SHAPE_RETRY (PEN_US_PER_S)       // after there was no memory
 #define SHAPE_RESERVE 32                 // a reservation: this part of a limit
 
@@ -54,6 +55,16 @@ static inline uint64_t shape_hash_mix(uint64_t h)
 	h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93u;
 	return h ^ (h >> 32);
 }
+
+// ---- things of one size, side by side: a question meets few cache lines
+
+struct slab {
+	void *free, *blocks;
+	size_t size; // a multiple of 64
+};
+void *shape_slab_get(struct slab *s); // not cleared; NULL: no memory
+void shape_slab_put(struct slab *s, void *p);
+void shape_slab_fini(struct slab *s);
 
 // ---- limits
 
@@ -228,23 +239,25 @@ struct keys { // hashes of names that lead to a site: open addressing, 0 is free
 };
 
 struct pen_shape_site {
-	struct pen_shape_node node;
+	struct pen_shape_node node; // first: what counts is one cache line
+	struct {
+		struct profile *profile;
+		struct pen_shape_link *links; // open connections
+		uint32_t refs;
+		uint32_t turn; // in the pool's sequence
+	} __attribute__((aligned(64)));
 	struct hent hent;
-	struct profile *profile, *next_profile;
-	struct pen_shape_link *links; // open connections
+	struct profile *next_profile;
 	struct at_node *ats;
 	struct keys keys;
-	uint32_t refs;
 	bool has_domain;
-	uint32_t turn; // in the pool's sequence
+	uint16_t len;
 	pen_time_us idle_since;
 	struct pen_shape_site *idle_next, **idle_at;
-	uint16_t len;
 	char name[];
 };
 
 #define LINK_NODES 11
-#define LINK_SLAB 63
 // What one connection counts at. The first line is what a message needs.
 struct pen_shape_link {
 	uint64_t bytes; // of its messages
@@ -256,11 +269,6 @@ struct pen_shape_link {
 	uint32_t pool;
 	int32_t source[2];
 } __attribute__((aligned(64)));
-
-struct link_slab {
-	struct link_slab *next;
-	struct pen_shape_link link[LINK_SLAB];
-};
 
 struct suspension {
 	struct pen_shape_node node; // what waits for its end
@@ -330,8 +338,7 @@ struct pen_shape {
 	struct suspension *suspensions;
 	struct meter *longs;
 	struct at_node *warms;
-	struct pen_shape_link *free_links;
-	struct link_slab *slabs;
+	struct slab links, meters, ats_slab;
 	struct pen_shape_site *idle, **idle_end;
 
 	struct heap_entry *heap; // [1] is the next
@@ -386,6 +393,12 @@ struct found {             // sections of a site
 };
 void shape_find(const struct compiled *c, uint64_t key, struct found *f);
 void shape_find_any(const struct compiled *c, bool domain, struct found *f);
+// The section of a tenant or campaign, "*" included; NULL: none.
+const struct pen_shape_owner *shape_find_owner(
+	const struct compiled *c, bool of_tenants, const char *name, const char *tenant);
+const struct pen_shape_warmup *shape_find_warmup(const struct compiled *c,
+	const struct pen_shape_config *cfg, uint32_t source, const char *provider);
+const uint32_t *shape_signal_rules(const struct compiled *c, unsigned signal, uint32_t *n);
 int shape_keys_add(struct keys *k, uint64_t key); // 1 new, 0 known, -ENOMEM
 bool shape_keys_has(const struct keys *k, uint64_t key);
 
@@ -412,6 +425,8 @@ bool shape_node_may(struct pen_shape *sh, struct pen_shape_node *n, unsigned q, 
 // `times` of them.
 pen_time_us shape_node_when(
 	struct pen_shape *sh, struct pen_shape_node *n, unsigned q, uint64_t bytes, uint64_t times);
+
+// ---- count.c
 
 // Counting. Most nodes have no limit: only what has to be done besides is a call.
 void shape_node_dial_more(struct pen_shape *sh, struct pen_shape_node *n);
@@ -466,6 +481,8 @@ bool shape_reserved(const struct pen_shape *sh, const struct reserve *r, uint64_
 void shape_reserve_take(struct pen_shape *sh, struct reserve *r, uint64_t n, uint64_t limit);
 void shape_block(struct pen_shape *sh, struct pen_shape_node *n, unsigned reason,
 	struct pen_shape_block *why);
+// The back-off limits where none are given.
+extern const struct limit_set shape_calm_default;
 void shape_block_by(struct pen_shape *sh, struct pen_shape_node *n, uint32_t line, bool shipped,
 	struct pen_shape_block *why);
 void shape_by_line(char *out, size_t cap, uint32_t line, bool shipped);
@@ -544,12 +561,29 @@ void shape_classes_free(struct pen_shape *sh);
 
 // ---- state.c
 
+extern const char *const shape_state_kinds[PEN_HELD_WARMUP + 1];
+extern const char *const shape_state_scopes[PEN_SUSPEND_SCOPES];
+const char *shape_state_limit(const struct meter *l);
+// Appends a blank and the word.
+void shape_state_word(struct pen_buf *b, struct pen_span s);
+// The words of KIND LIMIT NAME WHERE, the key of a meter.
+void shape_state_key(
+	struct pen_shape *sh, struct pen_buf *b, const struct pen_shape_node *n, const char *limit);
+
+// ---- restore.c
+
 // What a state says of a new meter; or, after a start, that some of it is taken.
 void shape_meter_restore(struct pen_shape *sh, struct meter *l, bool fresh);
 void shape_warm_restore(struct pen_shape *sh, struct at_node *a);
 void shape_effects_restore(struct pen_shape *sh, struct pen_shape_node *n);
 void shape_restored_free(struct pen_shape *sh);
 void shape_restored_sweep(struct pen_shape *sh);
+
+// A use larger than a rate counts as all of it.
+static inline uint64_t shape_cut(const struct meter *l, uint64_t n)
+{
+	return n < l->rate.count ? n : l->rate.count;
+}
 
 static inline uint64_t shape_chunk(uint64_t limit)
 {

@@ -558,6 +558,45 @@ static void a_reload_counts_what_is_open_and_used(void **state)
 	pen_shape_free(sh);
 }
 
+static void what_is_open_counts_at_a_new_provider(void **state)
+{
+	static struct pen_shape_section section;
+	struct pen_shape *sh = shape_of(world_config(1, 0));
+	struct pen_shape_site *s = world_site(sh, "a.p.test", T0);
+	struct pen_shape_conn c = open_one(sh, s, T0), dialing = open_one(sh, s, T0), d;
+	struct pen_shape_block b;
+
+	(void)state;
+	pen_shape_ready(sh, &c, 0, T0);
+	assert_true(pen_shape_send(sh, &c, NULL, 10, T0, &b));
+	assert_true(pen_shape_send(sh, &c, NULL, 10, T0, &b));
+	section = (struct pen_shape_section){.name = "p",
+		.match = {.nmx = 1, .mx = WORLD_MATCH("*.p.test")},
+		.limits = world_limits("message_rate=3/s byte_rate=50/s connection_rate=2/s")};
+	struct pen_shape_config *cfg = world_config(1, 0);
+	cfg->provider = &section;
+	cfg->nproviders = 1;
+	assert_int_equal(pen_shape_apply(sh, cfg, T0), 0);
+	pen_time_us now = T0 + 3 * S; // whatever it began with is over
+	assert_false(pen_shape_send(sh, &c, NULL, 40, now, &b));
+	assert_int_equal(b.reason, PEN_WHY_BYTE_RATE);
+	assert_true(pen_shape_send(sh, &c, NULL, 10, now, &b));
+	assert_false(pen_shape_send(sh, &c, NULL, 10, now, &b));
+	assert_int_equal(b.reason, PEN_WHY_MESSAGE_RATE);
+	assert_int_equal(b.used, 3);
+	assert_true(b.until == PEN_TIME_NEVER);
+	assert_true(pen_shape_open(sh, s, 0, BOTH, now, &d, &b));
+	pen_shape_close(sh, &d, now, true);
+	assert_false(pen_shape_open(sh, s, 0, BOTH, now, &d, &b)); // one counts, one dials
+	assert_int_equal(b.reason, PEN_WHY_CONNECTION_RATE);
+	for (unsigned i = 0; i < 3; i++)
+		pen_shape_done(sh, &c, NULL, 10, now, true);
+	pen_shape_close(sh, &c, now, true);
+	pen_shape_close(sh, &dialing, now, true);
+	pen_shape_site_put(sh, s);
+	pen_shape_free(sh);
+}
+
 static bool show(void *ctx, const struct pen_limit_view *v)
 {
 	char line[128];
@@ -640,6 +679,7 @@ int main(void)
 		cmocka_unit_test(a_family_without_source_is_said_so),
 		cmocka_unit_test(the_source_that_is_not_used_is_given_back),
 		cmocka_unit_test(a_reload_counts_what_is_open_and_used),
+		cmocka_unit_test(what_is_open_counts_at_a_new_provider),
 		cmocka_unit_test(the_view_names_each_limit_its_use_and_its_line),
 		cmocka_unit_test(sites_are_forgotten_after_an_hour),
 	};

@@ -51,9 +51,12 @@ struct at_node *shape_at_get(struct pen_shape *sh, unsigned kind, uint32_t sourc
 	}
 	if (!make)
 		return NULL;
-	struct at_node *a = calloc(1, sizeof(*a));
-	if (a == NULL || !shape_node_init(sh, &a->node, kind)) {
-		free(a);
+	struct at_node *a = shape_slab_get(&sh->ats_slab);
+	if (a == NULL)
+		return NULL;
+	memset(a, 0, sizeof(*a));
+	if (!shape_node_init(sh, &a->node, kind)) {
+		shape_slab_put(&sh->ats_slab, a);
 		return NULL;
 	}
 	struct at_node **list = pr != NULL ? &pr->ats : &site->ats;
@@ -86,7 +89,7 @@ void shape_at_free(struct pen_shape *sh, struct at_node *a)
 	}
 	shape_htab_remove(&sh->ats, &a->hent);
 	shape_node_fini(sh, &a->node);
-	free(a);
+	shape_slab_put(&sh->ats_slab, a);
 }
 
 // ---- sites
@@ -339,8 +342,9 @@ const struct pen_limits *pen_shape_site_limits(
 	if (!changed)
 		return &site->profile->limits.l;
 	struct limit_set set = site->profile->limits;
+	const struct limit_set *calm = &site->profile->backoff;
 	if (n->flags & N_CALM)
-		shape_limits_over_set(&set, &site->profile->backoff);
+		shape_limits_over_set(&set, calm->l.given != 0 ? calm : &shape_calm_default);
 	sh->scratch = set.l;
 	if (pr != NULL && (pr->node.flags & N_CALM) && pr->node.calm_at > now) {
 		struct pen_limits one = pr->backoff.l;

@@ -97,28 +97,12 @@ void shape_warm_sent(struct pen_shape *sh, struct at_node *a, bool happened)
 		a->used++;
 }
 
-static const struct pen_shape_warmup *warmup_of(
-	const struct pen_shape *sh, uint32_t source, const struct provider *pr)
-{
-	const struct pen_shape_warmup *any = NULL;
-
-	for (uint32_t i = 0; i < sh->cfg->nwarmups; i++) {
-		const struct pen_shape_warmup *w = &sh->cfg->warmup[i];
-		if (w->source != source)
-			continue;
-		if (w->provider[0] == '\0' && any == NULL)
-			any = w;
-		if (pr != NULL && strcasecmp(w->provider, pr->name) == 0)
-			return w;
-	}
-	return any;
-}
-
 struct at_node *shape_warm_node(
 	struct pen_shape *sh, uint32_t source, struct pen_shape_site *site, bool make, bool *none)
 {
 	struct provider *pr = site->profile->provider;
-	const struct pen_shape_warmup *w = warmup_of(sh, source, pr);
+	const struct pen_shape_warmup *w =
+		shape_find_warmup(sh->index, sh->cfg, source, pr != NULL ? pr->name : "");
 
 	*none = w == NULL;
 	if (w == NULL)
