@@ -65,8 +65,8 @@ static struct nexthop *find_hop(struct pen_sched *s, const struct entry *e, uint
 			"bad recipient domain");
 		return NULL;
 	}
-	struct nexthop *nh = nexthop_find(
-		s, &hop, pen_message_demand(e->m->flags), pen_message_needs_utf8(e->m, addr), owner_pool(s, e->m->klass), hint);
+	struct nexthop *nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags),
+		pen_message_needs_utf8(e->m, addr), owner_pool(s, e->m->klass), hint);
 	if (nh == NULL)
 		pen_dsn_set(why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");

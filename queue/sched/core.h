@@ -226,10 +226,10 @@ struct nexthop {
 	struct link waiting;  // wares
 	struct link settling; // in pen_sched.settling, or .unasked while NEW
 	struct timer timer;
-	struct waiter waiter;    // its domain is suspended
-	struct table_node token; // in pen_sched.resolving while RESOLVING
+	struct waiter waiter;       // its domain is suspended
+	struct table_node token;    // in pen_sched.resolving while RESOLVING
 	const struct pen_note *why; // FAILED
-	struct job *batch;       // only inside entry_activate
+	struct job *batch;          // only inside entry_activate
 	uint32_t batch_left, batch_cap;
 	uint32_t epoch; // of the last flush when it FAILED
 	// What a look at it needs stands together.
@@ -270,10 +270,10 @@ struct site {
 	struct link leases;              // idle ones first
 	struct link turn, refill, flows; // `refill`: of its flows, those with mail without a job
 	struct bands *bands;
-	struct nexthop *hint;         // that led here the last time
-	struct pen_shape_site *shape; // NULL: without shaping
-	struct lease *refused;        // ended: what waits gets its result
-	const struct pen_note *sentence;        // a rule ends what waits, with this
+	struct nexthop *hint;            // that led here the last time
+	struct pen_shape_site *shape;    // NULL: without shaping
+	struct lease *refused;           // ended: what waits gets its result
+	const struct pen_note *sentence; // a rule ends what waits, with this
 	struct pen_feedback feedback;
 	uint64_t delivered, deferred, bounced;
 	struct flow plain; // mail of normal priority, of no tenant or campaign
@@ -379,7 +379,7 @@ struct result {
 	bool retry_is_safe;
 	char relay[RELAY_MAX]; // filled on demand when there is a lease
 	size_t mta_len;
-	const struct pen_note *note; // the last one made, to share it among recipients
+	const struct pen_note *note;         // the last one made, to share it among recipients
 	const struct pen_sched_match *match; // what the reply means; NULL: not known
 };
 

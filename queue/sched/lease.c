@@ -339,6 +339,9 @@ static void send_jobs(struct pen_sched *s, struct lease *l)
 
 	while (l->in_flight < depth && !used_up(s, l) && !l->closing &&
 		(j = lease_next_job(s, site)) != NULL) {
+		// Looking for it may have ended other mail, and filled this very lease.
+		if (l->in_flight >= depth || used_up(s, l) || l->closing || l->ended)
+			return;
 		bool was_idle = l->in_flight == 0;
 		switch (delivery_send(s, l, j)) {
 		case DELIVERY_SENT:

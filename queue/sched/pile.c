@@ -119,8 +119,9 @@ struct ware *pile_next(struct pen_sched *s, struct flow *f)
 	j->pile->lent = true;
 	if (!ware_is_job(first)) {
 		struct job *made = entry_promote(s, LINK_OF(first, struct entry, ware));
+		// It went elsewhere, and what that set off may have taken w too.
 		if (made == NULL)
-			return w;
+			return pile_next(s, f);
 		first = &made->ware;
 	}
 	link_remove(&first->link);

@@ -8,9 +8,9 @@
 #include "pen_sched.h"
 #include "pen_sched_select.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define S PEN_US_PER_S
 #define TENANTS 100
@@ -70,6 +70,19 @@ static void op_end(void *ctx, struct pen_message *m)
 {
 	(void)ctx;
 	pen_message_free(m);
+}
+
+// Bytes of memory that are in use, whichever allocator it is.
+static size_t resident(void)
+{
+	unsigned long size, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f != NULL && fscanf(f, "%lu %lu", &size, &pages) != 2)
+		pages = 0;
+	if (f != NULL)
+		fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static double seconds_since(pen_time_us t)
@@ -174,7 +187,7 @@ int main(int argc, char **argv)
 	cfg.source = &source;
 	cfg.seed = 1;
 	struct pen_sched *s = pen_sched_new(&cfg, &ops, NULL, mono, wall);
-	size_t before = mallinfo2().uordblks;
+	size_t before = resident();
 	pen_time_us begun = pen_clock_mono();
 	for (uint64_t i = 0; i < n; i++) {
 		if (pen_sched_add(s, message(i, wall, spread)) != 0)
@@ -183,7 +196,7 @@ int main(int argc, char **argv)
 	double took = seconds_since(begun);
 	printf("%llu messages added in %.2f s (%.0f/s), %.0f bytes each, %zu notes\n",
 		(unsigned long long)n, took, (double)n / took,
-		(double)(mallinfo2().uordblks - before) / (double)n, pen_note_count());
+		(double)(resident() - before) / (double)n, pen_note_count());
 	let_time_pass(s, mono, wall, spread + 100 * S);
 	order(s, "count of a tenant", (struct pen_sched_selector){.tenant = PEN_SPAN_LIT("t7")},
 		PEN_ACTION_COUNT);

@@ -16,7 +16,7 @@
 struct sim {
 	struct world *w;
 	struct pen_rand r;
-	uint64_t walk; // where an order to many stopped
+	uint64_t walk;         // where an order to many stopped
 	bool calm;             // the end: nothing new, no trouble but what answers bring
 	struct ledger *ledger; // NULL: no limits are said
 	uint64_t suspended;    // a tenant: the id of the suspension
@@ -97,10 +97,6 @@ static void random_edit(struct pen_message *m)
 
 	if (below(sim, 3) == 0)
 		random_notify(m);
-	if (below(sim, 3) == 0)
-		m->klass =
-			pen_mail_class_get(below(sim, 2) ? PEN_SPAN_LIT("t1") : PEN_SPAN_LIT("t2"),
-				pen_span(NULL, 0), pen_span(NULL, 0), PEN_PRIORITY_NORMAL);
 	if (below(sim, 6) != 0)
 		return;
 	m->extra = calloc(1, sizeof(*m->extra));

@@ -54,7 +54,8 @@ static bool message_meets(
 {
 	const struct pen_message *m = e->m;
 
-	return (w->id == 0 || w->id == m->id) && (w->states == 0 || w->states & 1u << entry_shown(e)) &&
+	return (w->id == 0 || w->id == m->id) &&
+	       (w->states == 0 || w->states & 1u << entry_shown(e)) &&
 	       name_is(m->klass->tenant, w->tenant) && name_is(m->klass->campaign, w->campaign) &&
 	       name_is(m->klass->pool, w->pool) && sender_is(m->sender, w->sender) &&
 	       (w->older_than == 0 || s->wall - m->arrival >= w->older_than);

@@ -151,8 +151,9 @@ struct site *site_find(
 
 	for (struct table_node *n = table_chain(&s->sites, hash); n != NULL; n = n->next) {
 		struct site *have = LINK_OF(n, struct site, node);
-		if (n->hash == hash && have->demand == nh->demand && have->utf8 == nh->utf8 && have->lmtp == nh->lmtp &&
-			have->pool == nh->pool && have->transport == nh->transport &&
+		if (n->hash == hash && have->demand == nh->demand && have->utf8 == nh->utf8 &&
+			have->lmtp == nh->lmtp && have->pool == nh->pool &&
+			have->transport == nh->transport &&
 			pen_span_eq(pen_span(have->key, have->key_len), r->site_key))
 			site = have;
 	}
