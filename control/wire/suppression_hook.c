@@ -82,8 +82,8 @@ bool pen_zone_known(void *ctx, const char *zone)
 	struct stat st;
 
 	(void)ctx;
-	if (strcmp(zone, "UTC") == 0)
-		return true;
+	if (zone == NULL || strcmp(zone, "UTC") == 0)
+		return zone != NULL;
 	snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", zone);
 	return strstr(zone, "..") == NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const char *const plants[SIM_PLANTS] = {
-	"none", "early-250", "forget-result", "forget-doubt", "unstored-notice", "free-limit"};
+	"none", "early-250", "forget-result", "forget-doubt", "unstored-notice", "unsaved-state"};
 
 static void say_nothing(
 	void *ctx, const struct pen_log_type *type, enum pen_log_level level, const char *line)

@@ -92,6 +92,9 @@ static void draw_queue(struct sim *s)
 	c->hold_dots = sim_below(s, 2) == 0;
 	c->content_memory_limit = sim_below(s, 2) == 0 ? 1 << 20 : sim_below(s, 5000);
 	c->soft_bounce = sim_below(s, 20) == 0;
+	c->in_doubt_policy = (enum pen_in_doubt_policy)sim_below(s, 3);
+	c->in_doubt_delay = PEN_US_PER_S * (60 + sim_below(s, 3000));
+	c->ready_limit = 1 + sim_below(s, 50);
 	c->workers = 1;
 	s->source = (struct pen_sched_source){.addr = s->net->host[0].addr};
 	c->source = &s->source;
@@ -118,7 +121,9 @@ static struct sim *sim_new(uint64_t seed, enum sim_plant plant)
 	s->calm_at = sim_now(s) + PEN_US_PER_S * (60 + sim_below(s, 7200));
 	bool safe = sim_below(s, 3) == 0;
 	s->next_crash = safe ? PEN_TIME_NEVER : sim_now(s) + PEN_US_PER_S * sim_below(s, 1800);
+	sim_shape_draw(s);
 	sim_peer_listen(s);
+	sim_shape_new(s);
 	sim_queue_new(s);
 	sim_worker_new(s);
 	sim_store_open(s);
@@ -134,6 +139,7 @@ static void sim_free(struct sim *s)
 	sim_store_drop(s);
 	sim_queue_free(s);
 	sim_worker_free(s);
+	sim_shape_fini(s);
 	sim_store_close(s, true);
 	sim_peer_free(s);
 	tcp_sim_free(s->net);
@@ -153,6 +159,7 @@ static void crash(struct sim *s)
 	sim_store_drop(s);
 	sim_queue_free(s);
 	sim_worker_free(s);
+	sim_shape_free(s);
 	sim_store_close(s, false);
 	pen_disk_sim_restart(s->disk);
 	tcp_sim_restart(s->net, 0, &s->tcp, &s->tcp_callbacks[0]);
@@ -160,6 +167,7 @@ static void crash(struct sim *s)
 	for (uint32_t i = 0; i < SIM_SITES; i++)
 		s->site[i].open = 0;
 	s->dead = false;
+	sim_shape_new(s);
 	sim_queue_new(s);
 	sim_worker_new(s);
 	sim_store_open(s);
@@ -200,7 +208,7 @@ static pen_time_us turn(struct sim *s)
 	if (pen_disk_sim_crashed(s->disk))
 		crash(s);
 	next = pen_time_min(next, sim_peer_step(s));
-	pen_time_us queue = sim_queue_step(s);
+	pen_time_us queue = pen_time_min(sim_queue_step(s), sim_shape_step(s));
 	pen_time_us worker = sim_worker_step(s);
 	next = pen_time_min(next, pen_time_min(queue, worker));
 	next = pen_time_min(next, s->commit_at);

@@ -19,6 +19,7 @@
 #include "pen_rand.h"
 #include "pen_sched.h"
 #include "pen_sched_admin.h"
+#include "pen_shape.h"
 #include "pen_spool_core.h"
 #include "tcp_sim.h"
 
@@ -61,11 +62,11 @@ struct sim_faults {
 
 enum sim_plant { // bugs put in on purpose; each has to be found
 	SIM_PLANT_NONE,
-	SIM_PLANT_EARLY_250,  // the client is answered before the commit
-	SIM_PLANT_FORGET,     // a delivered recipient is not recorded
-	SIM_PLANT_DOUBT,      // what was acknowledged and not answered counts as not sent
-	SIM_PLANT_NO_NOTICE,  // a notification is confirmed before it is stored
-	SIM_PLANT_FREE_LIMIT, // shaping is told that a message is over when it begins
+	SIM_PLANT_EARLY_250, // the client is answered before the commit
+	SIM_PLANT_FORGET,    // a delivered recipient is not recorded
+	SIM_PLANT_DOUBT,     // what was acknowledged and not answered counts as not sent
+	SIM_PLANT_NO_NOTICE, // a notification is confirmed before it is stored
+	SIM_PLANT_UNSAVED,   // a state of shaping counts as on disk before it is
 	SIM_PLANTS,
 };
 
@@ -77,10 +78,13 @@ struct sim_rcpt {
 	bool told;         // a stored notification names it
 	uint16_t received; // by its site
 	// Why a receiver may have it more often than once.
-	uint16_t doubts;     // acknowledged, and never answered
-	uint16_t unacked;    // sent, and neither
-	uint16_t last_crash; // the number of the last of these
-	uint16_t crashes;    // in flight, or recorded and not on disk, at a crash
+	uint16_t doubts;                     // acknowledged, and never answered
+	pen_time_us doubt_at;                // the last time
+	bool touched;                        // an operator wanted it sent since
+	uint8_t doubts_stored, doubts_known; // on disk; since the last crash, and those
+	uint16_t unacked;                    // sent, and neither
+	uint16_t last_crash;                 // the number of the last of these
+	uint16_t crashes;                    // in flight, or recorded and not on disk, at a crash
 };
 
 struct sim_mail {
@@ -91,10 +95,22 @@ struct sim_mail {
 	bool accepted;   // the client has its 250
 	bool unanswered; // a crash came before any answer
 	bool refused;
-	bool gone;       // recorded as removed
-	bool maybe_gone; // that was on its way to the disk at the last crash
-	bool found;      // by the last recovery
-	bool held;       // by an operator
+	bool gone;              // recorded as removed
+	bool maybe_gone;        // that was on its way to the disk at the last crash
+	bool found;             // by the last recovery
+	pen_wall_us not_before; // 0: at once
+};
+
+// MAIL commands that a site had, but for those of connections from before a crash, which come when
+// they come.
+struct sim_meter {
+	pen_time_us at[65536];
+	uint32_t n;
+};
+
+struct sim_limits {
+	uint32_t connections; // 0: no limit
+	struct pen_rate messages;
 };
 
 struct sim_peer;
@@ -119,13 +135,23 @@ struct sim {
 	struct pen_spool_core *spool;
 	struct pen_spool_config spool_cfg;
 	struct pen_message *found, **found_last; // by recovery, linked by `sched`
-	struct sim_request *first, **last; // waiting for a commit
-	pen_time_us commit_at;             // NEVER: nothing waits
+	struct sim_request *first, **last;       // waiting for a commit
+	pen_time_us commit_at;                   // NEVER: nothing waits
 
 	struct pen_sched *sched;
 	struct pen_sched_config sched_cfg;
 	struct pen_sched_source source;
 	struct sim_question *questions; // to DNS
+	struct pen_shape *shape;        // NULL: nothing is shaped
+	bool shaped;
+	struct sim_limits limits;
+	uint32_t slack; // messages on their way when the limits changed
+	pen_time_us slack_until, next_reload;
+	pen_time_us known_from;       // what a longer period than before cannot know is not counted
+	struct pen_buf state, saving; // of shaping: on disk, on its way there
+	uint64_t saving_generation;
+	pen_time_us saved_at; // when `saving` will be on disk; NEVER: nothing is
+	bool exact;           // the network keeps order and loses nothing
 	struct sim_worker *worker;
 
 	struct sim_peer *peers; // connections of receivers
@@ -134,6 +160,8 @@ struct sim {
 		pen_time_us mood_until;
 		bool dark;     // its frames are lost
 		uint32_t open; // connections of this life of the gateway
+		bool was_dark; // a RST may have been lost: connections are not counted
+		struct sim_meter *mails;
 	} site[SIM_SITES];
 
 	struct sim_mail mail[SIM_MAILS];
@@ -185,6 +213,16 @@ void sim_queue_new(struct sim *s);
 void sim_queue_free(struct sim *s);
 pen_time_us sim_queue_step(struct sim *s); // events, DNS, timers; when to come again
 
+// sim_shape.c
+void sim_shape_draw(struct sim *s);
+void sim_shape_new(struct sim *s); // with the state that is on disk
+void sim_shape_free(struct sim *s);
+void sim_shape_fini(struct sim *s); // the state, too
+pen_time_us sim_shape_step(struct sim *s);
+// A receiver counts a connection, and a MAIL command.
+void sim_shape_opened(struct sim *s, uint32_t site);
+void sim_shape_mail(struct sim *s, uint32_t site);
+
 // sim_worker.c
 void sim_worker_new(struct sim *s);
 void sim_worker_free(struct sim *s); // ends its sessions without a word to anybody
@@ -194,6 +232,7 @@ pen_time_us sim_worker_step(struct sim *s);
 // The crash: every session ends, its lease and deliveries go back to a scheduler that is dead, too.
 void sim_worker_kill(struct sim *s);
 uint32_t sim_worker_sessions(const struct sim *s);
+uint32_t sim_worker_flying(const struct sim *s);
 void sim_worker_each_flying(struct sim *s, void (*fn)(struct sim *s, const struct pen_delivery *d));
 
 // sim_peer.c
@@ -209,6 +248,7 @@ pen_time_us sim_load_step(struct sim *s);
 struct sim_rcpt *sim_ledger_find(struct sim *s, struct pen_span addr);
 void sim_ledger_received(
 	struct sim *s, struct pen_span rcpt, struct pen_span content, uint32_t site);
+void sim_ledger_begun(struct sim *s, const struct pen_delivery *d);
 void sim_ledger_done(struct sim *s, const struct pen_delivery *d);
 void sim_ledger_recorded(struct sim *s, const struct pen_message_update *u);
 void sim_ledger_notice(struct sim *s, const struct pen_message *m);

@@ -112,6 +112,33 @@ void sim_ledger_received(
 		s->repeated_by_crash[r->last_crash]++;
 }
 
+// What may not be sent now: what its sender wants later, and what is in doubt.
+static void check_begin(struct sim *s, const struct sim_mail *m, struct sim_rcpt *r)
+{
+	const struct pen_sched_config *c = &s->sched_cfg;
+
+	SIM_CHECK(s, m->not_before == 0 || r->touched || sim_wall(s) >= m->not_before,
+		"a message is sent before its time");
+	if (r->doubts_known == 0 || r->touched || c->in_doubt_policy == PEN_IN_DOUBT_RETRY)
+		return;
+	SIM_CHECK(s, c->in_doubt_policy == PEN_IN_DOUBT_DELAY,
+		"a recipient in doubt is sent to, though it is to be held");
+	SIM_CHECK(s, r->doubts_known == 1, "a recipient in doubt is sent to a third time");
+	SIM_CHECK(s, sim_now(s) >= r->doubt_at + c->in_doubt_delay,
+		"a recipient in doubt is sent to after %.1f s",
+		(double)(sim_now(s) - r->doubt_at) / PEN_US_PER_S);
+}
+
+void sim_ledger_begun(struct sim *s, const struct pen_delivery *d)
+{
+	for (uint32_t i = 0; i < d->nrcpt; i++) {
+		unsigned mail, n;
+		struct sim_rcpt *r = sim_ledger_find(s, d->rcpt[i].addr);
+		if (r != NULL && parse(d->rcpt[i].addr, &mail, &n))
+			check_begin(s, &s->mail[mail], r);
+	}
+}
+
 void sim_ledger_done(struct sim *s, const struct pen_delivery *d)
 {
 	for (uint32_t i = 0; i < d->nrcpt; i++) {
@@ -121,9 +148,12 @@ void sim_ledger_done(struct sim *s, const struct pen_delivery *d)
 			continue;
 		if (result->klass == 2)
 			r->pending = true;
-		else if (result->reply == 0 && d->dot == PEN_DOT_ACKED)
+		else if (result->reply == 0 && d->dot == PEN_DOT_ACKED) {
 			r->doubts++;
-		else if (result->reply == 0 && d->dot == PEN_DOT_SENT)
+			r->doubts_known++;
+			r->doubt_at = sim_now(s);
+			r->touched = false;
+		} else if (result->reply == 0 && d->dot == PEN_DOT_SENT)
 			r->unacked++;
 	}
 }
@@ -140,6 +170,7 @@ void sim_ledger_recorded(struct sim *s, const struct pen_message_update *u)
 		SIM_CHECK(s, r->fate == PEN_FATE_QUEUED || r->fate == u->change[i].fate,
 			"a fate changed from %u to %u", r->fate, u->change[i].fate);
 		r->fate = u->change[i].fate;
+		r->doubts_stored = u->change[i].doubts;
 		if (r->fate == PEN_FATE_DELIVERED)
 			r->pending = false;
 	}
@@ -185,8 +216,12 @@ void sim_ledger_crash(struct sim *s)
 	sim_worker_each_flying(s, flying_at_crash);
 	for (uint32_t i = 0; i < s->nmails; i++) {
 		for (uint32_t k = 0; k < s->mail[i].nrcpt; k++) {
-			if (s->mail[i].rcpt[k].pending)
-				excuse(s, &s->mail[i].rcpt[k]);
+			struct sim_rcpt *r = &s->mail[i].rcpt[k];
+			if (r->pending)
+				excuse(s, r);
+			// A doubt that was not on disk is not known any more.
+			r->touched = r->touched || r->doubts_stored < r->doubts_known;
+			r->doubts_known = r->doubts_stored;
 			s->mail[i].rcpt[k].pending = false;
 		}
 	}

@@ -60,23 +60,41 @@ static void submit(struct sim *s)
 	}
 	snprintf(sender, sizeof(sender), "back%u@s0.test", number);
 	size_t len = sim_mail_content(s, number, &content);
-	const struct pen_envelope e = {
+	struct pen_message_extra extra = {0};
+	const char *tenant = (const char *[]){"", "", "t0", "t1"}[sim_below(s, 4)];
+	const struct pen_mail_class *klass = pen_mail_class_get(pen_span_cstr(tenant),
+		pen_span("", 0), pen_span("", 0), (enum pen_priority)sim_below(s, PEN_PRIORITIES));
+	if (sim_below(s, 20) == 0)
+		mail->not_before = extra.not_before =
+			sim_wall(s) + PEN_US_PER_S * sim_below(s, 4000);
+	const struct pen_envelope e = {.klass = klass,
+		.extra = mail->not_before != 0 ? &extra : NULL,
 		.sender = mail->null_sender ? pen_span(NULL, 0) : pen_span_cstr(sender),
 		.rcpt = rcpt,
 		.nrcpt = mail->nrcpt,
 		.arrival = sim_wall(s)};
 	struct pen_message *m = pen_message_make(&e, content, (uint32_t)len);
+	pen_mail_class_put(klass);
 	PEN_ASSERT(m != NULL);
 	sim_store_put(s, m, stored, mail);
 	mail->id = m->id;
 	mail->accepted = s->plant == SIM_PLANT_EARLY_250;
 }
 
+static void touch(struct sim_mail *m)
+{
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		m->rcpt[i].touched = true;
+}
+
 static void act(struct sim *s)
 {
-	uint64_t id = s->nmails > 0 ? s->mail[sim_below(s, s->nmails)].id : 0;
+	struct sim_mail *mail = s->nmails > 0 ? &s->mail[sim_below(s, s->nmails)] : NULL;
+	uint64_t id = mail != NULL ? mail->id : 0;
 
 	s->faults.operator_acts++;
+	if (mail != NULL)
+		touch(mail);
 	switch (sim_below(s, 6)) {
 	case 0:
 		pen_sched_hold(s->sched, id);
@@ -88,6 +106,8 @@ static void act(struct sim *s)
 		pen_sched_delete(s->sched, id);
 		break;
 	case 3:
+		for (uint32_t i = 0; i < s->nmails; i++)
+			touch(&s->mail[i]);
 		pen_sched_flush(s->sched, 0);
 		break;
 	default:
@@ -99,8 +119,10 @@ static void act(struct sim *s)
 // The calm: nothing is left on hold, so that everything can end.
 static void release_all(struct sim *s)
 {
-	for (uint32_t i = 0; i < s->nmails; i++)
+	for (uint32_t i = 0; i < s->nmails; i++) {
+		touch(&s->mail[i]);
 		pen_sched_release(s->sched, s->mail[i].id);
+	}
 }
 
 pen_time_us sim_load_step(struct sim *s)

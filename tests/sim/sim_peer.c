@@ -61,6 +61,7 @@ static struct sim_site *site_of(struct sim_peer *p)
 		bool dark = site->mood == MOOD_DARK;
 		s->faults.blackouts += dark && !site->dark;
 		site->dark = dark;
+		site->was_dark = site->was_dark || dark;
 	}
 	if (sim_now(s) >= s->calm_at) {
 		site->mood = MOOD_GOOD;
@@ -111,6 +112,8 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 	(void)m;
 	p->nrcpt = 0;
 	pen_buf_reset(&p->content);
+	if (p->epoch == p->s->epoch)
+		sim_shape_mail(p->s, p->site);
 	return refuse(p, "451 4.7.1 not now", "550 5.7.1 not you");
 }
 
@@ -234,6 +237,7 @@ static void *tcp_accept(void *listen_ctx, struct pen_tcp_conn *c)
 		s->peers->at = &p->next;
 	s->peers = p;
 	s->site[p->site].open++;
+	sim_shape_opened(s, p->site);
 	pen_smtp_server_init(&p->smtp, &smtp_cfg, &smtp_callbacks, p, &smtp_ctr, sim_now(s));
 	return p;
 }

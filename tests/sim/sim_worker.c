@@ -74,7 +74,9 @@ static void check_delivery(struct sim *s, const struct pen_delivery *d)
 	for (uint32_t i = 0; i < d->nrcpt; i++) {
 		struct pen_span addr = d->rcpt[i].addr, mx = pen_span_cstr(d->lease->host[0].name);
 		ptrdiff_t at = pen_span_find(addr, '@');
-		SIM_CHECK(s, at >= 0 && pen_span_eq(pen_span_from(addr, (size_t)at + 1), pen_span_from(mx, 3)),
+		SIM_CHECK(s,
+			at >= 0 && pen_span_eq(pen_span_from(addr, (size_t)at + 1),
+					   pen_span_from(mx, 3)),
 			"mail for %.*s is given to a connection to %s", PEN_SPAN_ARG(addr), mx.p);
 	}
 }
@@ -85,6 +87,7 @@ bool sim_worker_command(struct sim *s, struct pen_ring_msg m)
 
 	if (m.type == PEN_CMD_DELIVERY) {
 		check_delivery(s, m.p);
+		sim_ledger_begun(s, m.p);
 		PEN_ASSERT(w->nflying < EVENTS_MAX);
 		w->flying[w->nflying++] = m.p;
 	}
@@ -124,6 +127,11 @@ pen_time_us sim_worker_step(struct sim *s)
 uint32_t sim_worker_sessions(const struct sim *s)
 {
 	return s->worker->state->live;
+}
+
+uint32_t sim_worker_flying(const struct sim *s)
+{
+	return s->worker->nflying;
 }
 
 void sim_worker_each_flying(struct sim *s, void (*fn)(struct sim *s, const struct pen_delivery *d))
