@@ -84,7 +84,7 @@ struct pen_message {
 	struct pen_span
 		sender;   // without angle brackets; empty: null sender; pen_message_envid follows
 	uint8_t *content; // canonical: CRLF line ends, ends with CRLF; NULL when dropped
-	const struct pen_note *last_error; // of the last deferral, NULL or a reference
+	const struct pen_note *last_error;  // of the last deferral, NULL or a reference
 	const struct pen_mail_class *klass; // never NULL; a reference
 	struct pen_message_extra *extra;    // NULL, or owned
 	void *sched;                        // scheduler

@@ -390,7 +390,8 @@ static void notification_requests_are_taken_without_tls(void **state)
 	assert_int_equal(f.kept[0]->flags, PEN_MESSAGE_RET_FULL);
 	assert_int_equal(pen_message_envid(f.kept[0]).n, 0);
 	assert_int_equal(f.kept[0]->nrcpt, 1);
-	assert_true(pen_span_eq(pen_recipient_orcpt(&f.kept[0]->rcpt[0]), PEN_SPAN_LIT("rfc822;c@d")));
+	assert_true(
+		pen_span_eq(pen_recipient_orcpt(&f.kept[0]->rcpt[0]), PEN_SPAN_LIT("rfc822;c@d")));
 	assert_int_equal(f.kept[0]->rcpt[0].notify, PEN_NOTIFY_FAILURE);
 	assert_int_equal(f.kept[1]->flags, 0);
 	assert_int_equal(f.kept[1]->rcpt[0].notify, 0);

@@ -137,8 +137,8 @@ void pen_reload_fini(struct pen_gateway *g); // refuses what is left
 
 // sched_config.c: all that main.cf says; workers, sources, shape, rules, lease_limit and seed are
 // left to the caller. `transport` has to live as long as *c is used.
-void pen_gateway_sched_config(const struct pen_config *config, struct pen_sched_transport transport[2],
-	struct pen_sched_config *c);
+void pen_gateway_sched_config(const struct pen_config *config,
+	struct pen_sched_transport transport[2], struct pen_sched_config *c);
 
 // shape_state.c: what shaping knows after a restart. open, start, stop and free: main thread, in
 // this order; open before the scheduler, start before the queue thread, stop (which writes a last

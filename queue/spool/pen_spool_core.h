@@ -90,9 +90,9 @@ struct pen_spool_config {
 	pen_spool_message_fn *on_message;
 	// Also later, from the writer's threads, or from a read. NULL: logged only.
 	pen_spool_problem_fn *on_problem;
-	// pen_spool.h: right before a batch of requests is written, all of which were made before (on
-	// a thread of the spool's); and after completions ran, on their thread. NULL: nothing. They
-	// must not call the spool.
+	// pen_spool.h: right before a batch of requests is written, all of which were made before
+	// (on a thread of the spool's); and after completions ran, on their thread. NULL: nothing.
+	// They must not call the spool.
 	void (*before_commit)(void *ctx);
 	void (*after_commit)(void *ctx);
 };

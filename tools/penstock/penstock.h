@@ -78,7 +78,7 @@ int verb_qshape(struct cli *cli);
 int verb_stop(struct cli *cli);
 int verb_config_check(struct cli *cli);
 int verb_config_show(struct cli *cli);
-int verb_reload(struct cli *cli); // reload.c
+int verb_reload(struct cli *cli);      // reload.c
 int verb_spool_check(struct cli *cli); // spool.c
 int verb_explain(struct cli *cli);
 int verb_tls_probe(struct cli *cli);
