@@ -23,7 +23,7 @@ static int argc_of(const struct cli *cli)
 
 static char **argv_of(const struct cli *cli)
 {
-	optind = 1;
+	optind = 0; // not 1: getopt forgets where it was in the arguments before
 	opterr = 0;
 	return cli->argv - 1;
 }
