@@ -237,6 +237,7 @@ static void open_spool(struct pen_gateway *g)
 	struct pen_spool_config cfg = {
 		.directory = p->queue_directory,
 		.max_bytes = (uint64_t)p->spool_size_limit,
+		.segment_bytes = (uint64_t)p->spool_segment_size,
 		.ctx = g,
 		.on_message = on_recovered,
 		.on_problem = daemon_spool_problem,

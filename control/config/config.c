@@ -112,6 +112,15 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 		pen_report_warning(r, file, pen_params_line(p, "smtpd_soft_error_limit"),
 			"smtpd_soft_error_limit is above smtpd_hard_error_limit and never acts");
 	// The spool keeps whole messages: below this not even a few fit.
+	if (p->spool_segment_size % 4096 != 0)
+		pen_report_error(r, file, pen_params_line(p, "spool_segment_size"),
+			"spool_segment_size (%lld bytes): must be a multiple of 4096",
+			(long long)p->spool_segment_size);
+	if (p->message_size_limit > p->spool_segment_size / 4 * 3)
+		pen_report_warning(r, file, pen_params_line(p, "spool_segment_size"),
+			"message_size_limit (%lld bytes) is more than three quarters of "
+			"spool_segment_size (%lld bytes): larger mail is refused",
+			(long long)p->message_size_limit, (long long)p->spool_segment_size);
 	if (p->message_size_limit * 4 > p->spool_size_limit)
 		pen_report_error(r, file, pen_params_line(p, "spool_size_limit"),
 			"spool_size_limit (%lld bytes) is less than four times message_size_limit "

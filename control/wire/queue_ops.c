@@ -42,8 +42,8 @@ static void recorded(void *ctx, struct pen_message *m, int err)
 {
 	(void)ctx;
 	(void)m;
-	// The message goes on as if it were recorded; after a restart it would be
-	// in its older state, so this may mean a second delivery.
+	// The spool tries until it is stored. Given up at the end of the daemon, it means that
+	// the message is in its older state after the start, and maybe a second delivery.
 	if (err != 0 && err != -ENOENT)
 		pen_error("a change of a message was not recorded: %s", strerror(-err));
 }

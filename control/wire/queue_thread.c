@@ -50,15 +50,17 @@ static void barrier_release(struct pen_call *call)
 	free(b);
 }
 
-// Runs on the spool's writer thread. An error was reported where the record
-// failed; mail must not wait for ever because of it.
+// Runs on the spool's writer thread. An error means that results were given up, as the spool is
+// closed: these connections don't go on.
 static void barrier_stored(void *ctx, struct pen_message *m, int err)
 {
 	struct barrier *b = ctx;
 
 	(void)m;
-	(void)err;
-	pen_inbox_post(&b->g->inbox, &b->call);
+	if (err == 0)
+		pen_inbox_post(&b->g->inbox, &b->call);
+	else
+		free(b);
 }
 
 static void barrier_note(struct pen_gateway *g, struct barrier **b, struct pen_worker *w,
@@ -81,10 +83,26 @@ static void barrier_note(struct pen_gateway *g, struct barrier **b, struct pen_w
 	(*b)->at[(*b)->n++].id = (uint32_t)d->lease->id;
 }
 
-static void barrier_start(struct pen_gateway *g, struct barrier *b)
+static void barrier_ask(struct pen_call *call)
 {
-	if (b != NULL && pen_spool_sync(g->spool, barrier_stored, b) != 0)
-		barrier_release(&b->call);
+	struct barrier *b = (struct barrier *)call;
+	struct pen_gateway *g = b->g;
+
+	call->fn = barrier_release;
+	int err = g->queue_runs ? pen_spool_sync(g->spool, barrier_stored, b) : -ESHUTDOWN;
+	if (err == -ENOMEM) { // asked again
+		call->fn = barrier_ask;
+		call->next = g->barriers_late;
+		g->barriers_late = call;
+	} else if (err != 0) {
+		free(b);
+	}
+}
+
+static void barrier_start(struct barrier *b)
+{
+	if (b != NULL)
+		barrier_ask(&b->call);
 }
 
 static void barriers_retry(struct pen_gateway *g)
@@ -117,12 +135,12 @@ static uint32_t drain_workers(struct pen_gateway *g)
 			barrier_note(g, &b, w, &m);
 			pen_sched_on_event(g->sched, m);
 			if (b != NULL && b->n == BARRIER_MAX) {
-				barrier_start(g, b);
+				barrier_start(b);
 				b = NULL;
 			}
 		}
 	}
-	barrier_start(g, b);
+	barrier_start(b);
 	return did;
 }
 

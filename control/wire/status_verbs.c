@@ -61,12 +61,12 @@ static json_t *queue_json(struct pen_gateway *g, const struct pen_sched_stats *s
 	pen_wall_us oldest = 0;
 
 	pen_sched_list(g->sched, &any, 0, 1, keep_arrival, &oldest);
-	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages",
+	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages",
 		(json_int_t)st->messages, "recipients", (json_int_t)st->queued, "active",
 		(json_int_t)st->active, "waiting", (json_int_t)st->waiting, "deferred",
 		(json_int_t)st->deferred, "held", (json_int_t)st->held, "scheduled",
 		(json_int_t)st->scheduled, "bouncing", (json_int_t)st->bouncing, "in_doubt",
-		(json_int_t)st->doubtful);
+		(json_int_t)st->doubtful, "content_bytes", (json_int_t)st->content_bytes);
 	if (oldest != 0)
 		json_object_set_new(
 			o, "oldest_age", json_integer((pen_clock_wall() - oldest) / PEN_US_PER_S));

@@ -56,11 +56,15 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 
 // pen_spool_update copies the update. Never -EAGAIN or -ENOSPC here. `done` may
 // be NULL. Updates of a message are applied in the order of the calls.
+// One that the disk refuses is kept, and tried until it is durable; meanwhile put
+// gets -EAGAIN. `done` hears of an error only when it is final: -ENOENT, -EMSGSIZE,
+// or close, which tries for some seconds (then the message comes back as it was).
 int pen_spool_update(struct pen_spool *s, const struct pen_message_update *u,
 	pen_spool_done_fn *done, void *ctx);
 
 // pen_spool_sync runs the completion once every request made before it by this
-// thread has been committed or refused. 0, -ESHUTDOWN or -ENOMEM.
+// thread has been committed or refused, with 0: every update is durable (or was
+// refused for good), or -EIO: close gave updates up. 0, -ESHUTDOWN or -ENOMEM.
 int pen_spool_sync(struct pen_spool *s, pen_spool_done_fn *done, void *ctx);
 
 // See pen_spool_core_read: blocks for a disk read.

@@ -398,6 +398,144 @@ static void a_slow_disk_makes_larger_batches_and_no_errors(void **state)
 	rig_fini(&r);
 }
 
+static void on_sync(void *ctx, struct pen_message *m, int err)
+{
+	(void)m;
+	*(unsigned *)ctx = err == 0 ? 1 : 2;
+}
+
+static void update(struct rig *r, uint32_t n, pen_wall_us next_attempt, bool removed)
+{
+	struct pen_message_update u = {
+		.id = r->id[n], .next_attempt = next_attempt, .removed = removed};
+
+	assert_int_equal(pen_spool_update(r->spool, &u, on_change, r), 0);
+}
+
+// What the spool has of a message: its next_attempt, or -1 without it.
+static struct {
+	uint64_t id;
+	pen_wall_us next_attempt;
+} looked;
+
+static void on_look(void *ctx, struct pen_message *m)
+{
+	(void)ctx;
+	if (m->id == looked.id)
+		looked.next_attempt = m->next_attempt;
+	pen_message_free(m);
+}
+
+static pen_wall_us look(struct rig *r, uint32_t n)
+{
+	struct pen_spool_config cfg = r->cfg;
+	struct pen_spool_core *core;
+	char error[256];
+
+	looked.id = r->id[n];
+	looked.next_attempt = -1;
+	cfg.on_message = on_look;
+	assert_int_equal(pen_spool_core_open(&cfg, &core, error, sizeof(error)), 0);
+	pen_spool_core_close(core, true);
+	return looked.next_attempt;
+}
+
+static void changes_that_the_disk_refuses_are_stored_in_their_order_when_it_can(void **state)
+{
+	(void)state;
+	void (*const faults[])(struct pen_disk_sim_faults *, bool) = {
+		set_write, set_sync, set_read_only};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		struct rig r;
+		unsigned before = 0, behind = 0;
+		int last;
+
+		rig_init(&r, 40 + i);
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(put(&r, true), 0);
+		faults[i](pen_disk_sim_faults(r.disk), true);
+		update(&r, 0, 7, false);
+		update(&r, 1, 0, true);
+		assert_int_equal(pen_spool_sync(r.spool, on_sync, &before), 0);
+		// It goes on to try, and new mail is not taken meanwhile.
+		WAIT_FOR((last = put(&r, true)) == -EAGAIN || last == -ENOSPC);
+		update(&r, 0, 9, false);
+		update(&r, 2, 0, true);
+		assert_int_equal(pen_spool_sync(r.spool, on_sync, &behind), 0);
+		usleep(600000);
+		assert_int_equal(get(&r.changed) + get(&r.changes_failed), 0);
+		assert_int_equal(get(&before) + get(&behind), 0);
+		faults[i](pen_disk_sim_faults(r.disk), false);
+		WAIT_FOR(get(&behind) != 0);
+		assert_int_equal(get(&before), 1);
+		assert_int_equal(get(&behind), 1);
+		assert_int_equal(get(&r.changed), 4);
+		WAIT_FOR(put(&r, true) == 0);
+		restart(&r, get(&r.stored) - 2);
+		pen_spool_close(r.spool);
+		assert_int_equal(look(&r, 0), 9);
+		assert_int_equal(look(&r, 1), -1);
+		assert_int_equal(look(&r, 2), -1);
+		pen_disk_free(r.disk);
+	}
+}
+
+static void no_change_is_lost_on_a_disk_that_fails_every_now_and_then(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed < 7; seed++) {
+		struct rig r;
+		unsigned stored = 0, synced = 0;
+
+		rig_init(&r, seed);
+		for (int k = 0; k < 40; k++)
+			assert_int_equal(put(&r, true), 0);
+		pen_disk_sim_faults(r.disk)->write_eio_ppm = 250000;
+		pen_disk_sim_faults(r.disk)->sync_eio_ppm = 250000;
+		for (uint32_t k = 0; k < 200; k++) {
+			update(&r, k % 40, k / 40 + 1, k / 40 == 4 && k % 2 == 0);
+			if (k % 7 == 0)
+				put(&r, false);
+			if (k % 11 == 0)
+				usleep(2000);
+		}
+		assert_int_equal(pen_spool_sync(r.spool, on_sync, &synced), 0);
+		WAIT_FOR(get(&synced) != 0);
+		assert_int_equal(get(&synced), 1);
+		assert_int_equal(get(&r.changed), 200);
+		assert_int_equal(get(&r.changes_failed), 0);
+		*pen_disk_sim_faults(r.disk) = (struct pen_disk_sim_faults){0};
+		WAIT_FOR(put(&r, true) == 0);
+		stored = get(&r.stored);
+		restart(&r, stored - 20);
+		pen_spool_close(r.spool);
+		for (uint32_t k = 0; k < 40; k++)
+			assert_int_equal(look(&r, k), k % 2 == 0 ? -1 : 5);
+		pen_disk_free(r.disk);
+	}
+}
+
+static void at_the_end_a_broken_disk_is_given_up(void **state)
+{
+	(void)state;
+	struct rig r;
+	unsigned synced = 0;
+
+	rig_init(&r, 77);
+	assert_int_equal(put(&r, true), 0);
+	set_write(pen_disk_sim_faults(r.disk), true);
+	update(&r, 0, 0, true);
+	assert_int_equal(pen_spool_sync(r.spool, on_sync, &synced), 0);
+	pen_spool_close(r.spool);
+	assert_int_equal(get(&r.changes_failed), 1);
+	assert_int_equal(synced, 2);
+	set_write(pen_disk_sim_faults(r.disk), false);
+	rig_open(&r);
+	assert_int_equal(r.found, 1);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +543,10 @@ int main(void)
 		cmocka_unit_test(errors_of_the_disk_refuse_mail_and_pass),
 		cmocka_unit_test(a_read_error_is_said_and_passes),
 		cmocka_unit_test(a_stuck_disk_keeps_nobody_waiting_for_ever),
+		cmocka_unit_test(
+			changes_that_the_disk_refuses_are_stored_in_their_order_when_it_can),
+		cmocka_unit_test(no_change_is_lost_on_a_disk_that_fails_every_now_and_then),
+		cmocka_unit_test(at_the_end_a_broken_disk_is_given_up),
 		cmocka_unit_test(a_slow_disk_makes_larger_batches_and_no_errors),
 	};
 	pen_log_set_sink(quiet, NULL);

@@ -29,6 +29,7 @@ static int take_off(struct pen_spool *s, struct landing *landing)
 	s->flight_to = s->open_to;
 	if (n != 1) { // nothing that needs the disk, or no memory
 		*landing = (struct landing){s->open_to, n};
+		s->rewind = n < 0;
 		s->flight_from = s->open_to;
 	}
 	return n;
@@ -42,6 +43,7 @@ static void land(struct pen_spool *s, int err, struct landing *landing)
 	*landing = (struct landing){s->flight_to, err};
 	if (dropped)
 		s->open_to = s->flight_to; // to be appended again
+	s->rewind = err != 0;
 	s->flying = false;
 	s->flight_from = s->flight_to;
 }
@@ -85,7 +87,7 @@ static void fly(struct pen_spool *s)
 		n = 0;
 		land(s, err, &landing[n++]);
 		flying = false;
-		if (s->open_to > s->flight_to && !s->draining && room) {
+		if (s->open_to > s->flight_to && !s->draining && !s->rewind && room) {
 			flying = take_off(s, &landing[n]) == 1;
 			n += !flying;
 		}

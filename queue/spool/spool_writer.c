@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "spool_writer.h"
 
+#include "pen_log.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+PEN_LOG_TYPE("queue.spool");
 
 // Three threads: the writer fills a batch while the flusher has the one before
 // written and synced, and the preparer makes segments ahead of need. When the
@@ -18,6 +22,7 @@
 #define GATHER_LOOK_US 250          // nobody came meanwhile: nobody will
 #define RETRY_US (PEN_US_PER_S / 5) // between attempts at housekeeping that failed
 #define SLOW_US PEN_US_PER_S        // a commit that takes longer is told
+#define STOP_TRIES 10               // at the end changes are not tried for ever
 
 static struct request *request_at(struct pen_spool *s, uint64_t at)
 {
@@ -27,6 +32,18 @@ static struct request *request_at(struct pen_spool *s, uint64_t at)
 static uint64_t taken_end(const struct pen_spool *s)
 {
 	return s->base + s->taken.n;
+}
+
+// A change that the disk refuses is not given up: what it says has happened already, and a restart
+// that does not know of it sends the mail again.
+static bool is_change(const struct request *r)
+{
+	return r->m == NULL && !r->sync;
+}
+
+static bool may_pass(int err)
+{
+	return err != 0 && err != -EAGAIN && err != -ENOENT && err != -EMSGSIZE && err != -EINVAL;
 }
 
 // Answers the requests before `to`. What a put that had waited too long left on
@@ -44,8 +61,12 @@ static void complete(struct pen_spool *s, uint64_t to, int err)
 			pen_spool_core_take_back(s->core, r->id);
 			pthread_mutex_unlock(&s->core_lock);
 		}
+		int result = r->err != 0 ? r->err : err;
+		s->lost |= is_change(r) && may_pass(result);
+		if (r->sync)
+			result = s->lost ? -EIO : 0;
 		if (r->done != NULL && !r->answered)
-			r->done(r->ctx, r->m, r->err != 0 ? r->err : err);
+			r->done(r->ctx, r->m, result);
 		spool_request_fini(r);
 	}
 	size_t done = (size_t)(s->done_to - s->base);
@@ -59,6 +80,109 @@ static void complete(struct pen_spool *s, uint64_t to, int err)
 	pthread_mutex_lock(&s->lock);
 	s->queued_bytes -= released;
 	pthread_mutex_unlock(&s->lock);
+}
+
+static bool has_change(struct pen_spool *s, uint64_t to)
+{
+	for (uint64_t at = s->done_to; at < to; at += request_at(s, at)->size) {
+		const struct request *r = request_at(s, at);
+		if (is_change(r) && r->err == 0)
+			return true;
+	}
+	return false;
+}
+
+// Mail behind a change that has to wait is told no.
+static void refuse_mail(struct pen_spool *s, uint64_t to, int err)
+{
+	uint64_t released = 0;
+	bool told = false;
+
+	for (uint64_t at = s->done_to; at < to; at += request_at(s, at)->size) {
+		struct request *r = request_at(s, at);
+		if (r->m == NULL)
+			continue;
+		// Of those that were answered before, none is to be taken back now.
+		if (r->err == 0)
+			r->err = err;
+		released += r->bytes;
+		r->bytes = 0;
+		if (r->answered)
+			continue;
+		r->answered = true;
+		if (r->done != NULL)
+			r->done(r->ctx, r->m, r->err);
+		r->done = NULL;
+		told = true;
+	}
+	if (told && s->after_commit != NULL)
+		s->after_commit(s->hook_ctx);
+	pthread_mutex_lock(&s->lock);
+	s->queued_bytes -= released;
+	pthread_mutex_unlock(&s->lock);
+}
+
+// With those that came before no mail was taken any more.
+static void refuse_all_mail(struct pen_spool *s, int err)
+{
+	pthread_mutex_lock(&s->lock);
+	spool_queue_take(s);
+	pthread_mutex_unlock(&s->lock);
+	refuse_mail(s, taken_end(s), err);
+}
+
+static void set_held(struct pen_spool *s, bool held)
+{
+	pthread_mutex_lock(&s->lock);
+	s->held = held;
+	pthread_mutex_unlock(&s->lock);
+}
+
+// The first changes in `taken` could not be stored: once more at once, then every now and then,
+// and no mail is taken meanwhile. Updates of a message stay in their order, as all that follows
+// is appended behind them again. False: it is the end, and they were tried often enough.
+static bool hold(struct pen_spool *s, int err)
+{
+	pthread_mutex_lock(&s->lock);
+	bool stop = s->stop;
+	pthread_mutex_unlock(&s->lock);
+	if (stop && s->tries >= STOP_TRIES)
+		return false;
+	s->hold_at = s->tries++ > 0 ? pen_clock_mono() + RETRY_US : 0;
+	if (s->tries == 2) {
+		pen_warning("changes of queued mail wait for the disk, and no mail is taken: %s",
+			strerror(-err));
+		set_held(s, true);
+	}
+	return true;
+}
+
+static void held_no_more(struct pen_spool *s)
+{
+	if (s->tries >= 2) {
+		pen_notice("the changes of queued mail that waited are stored");
+		set_held(s, false);
+	}
+	s->tries = 0;
+	s->hold_at = 0;
+}
+
+// A batch failed. The core has forgotten all of it, and all that was behind.
+static void take_again(struct pen_spool *s, uint64_t to, int err)
+{
+	bool again = has_change(s, to) && hold(s, err);
+
+	if (again && s->tries >= 2)
+		refuse_all_mail(s, err);
+	else if (again)
+		refuse_mail(s, to, err);
+	pthread_mutex_lock(&s->core_lock);
+	if (again)
+		s->flight_from = s->flight_to = s->open_to = s->done_to;
+	s->rewind = false;
+	pthread_mutex_unlock(&s->core_lock);
+	if (!again)
+		complete(s, to, err);
 }
 
 // What the flusher has done since the last look.
@@ -75,8 +199,15 @@ static void complete_landed(struct pen_spool *s)
 		s->stuck = false;
 	pthread_mutex_unlock(&s->lock);
 	s->blocked = false;
-	for (uint32_t i = 0; i < n; i++)
-		complete(s, landed[i].to, landed[i].err);
+	for (uint32_t i = 0; i < n; i++) {
+		if (landed[i].err != 0) {
+			take_again(s, landed[i].to, landed[i].err);
+			continue;
+		}
+		if (s->tries > 0 && has_change(s, landed[i].to))
+			held_no_more(s);
+		complete(s, landed[i].to, 0);
+	}
 	if (n > 0 && s->after_commit != NULL)
 		s->after_commit(s->hook_ctx);
 }
@@ -107,12 +238,34 @@ static void let_flusher(struct pen_spool *s)
 	pthread_mutex_lock(&s->core_lock);
 }
 
+// With core_lock held: a change that no segment has room for waits for the batches under way, then
+// for better times.
+static bool wait_for_room(struct pen_spool *s, int err)
+{
+	s->blocked = true;
+	if (s->flying || s->open_to > s->flight_to || s->open_to > s->done_to)
+		return true;
+	pthread_mutex_unlock(&s->core_lock);
+	bool wait = hold(s, err);
+	if (wait && s->hold_at == 0)
+		s->hold_at = pen_clock_mono() + RETRY_US;
+	if (wait && s->tries >= 2)
+		refuse_all_mail(s, err);
+	pthread_mutex_lock(&s->core_lock);
+	s->blocked = wait;
+	return wait;
+}
+
 static void append_waiting(struct pen_spool *s)
 {
 	uint64_t end = taken_end(s);
 
+	if (s->hold_at != 0 && pen_clock_mono() < s->hold_at) {
+		s->blocked = true;
+		return;
+	}
 	pthread_mutex_lock(&s->core_lock);
-	while (s->open_to < end) {
+	while (s->open_to < end && !s->rewind) {
 		struct request *r = request_at(s, s->open_to);
 		if (!r->answered) {
 			int err = spool_request_append(s, r);
@@ -120,13 +273,15 @@ static void append_waiting(struct pen_spool *s)
 				s->blocked = true;
 				break;
 			}
+			if (is_change(r) && may_pass(err) && wait_for_room(s, err))
+				break;
 			r->err = err;
 		}
 		s->open_to += r->size;
 		if (__atomic_load_n(&s->flusher_waits, __ATOMIC_RELAXED))
 			let_flusher(s);
 	}
-	bool open = s->open_to > s->flight_to;
+	bool open = s->open_to > s->flight_to && !s->rewind;
 	pthread_mutex_unlock(&s->core_lock);
 	if (open)
 		launch(s);
@@ -209,7 +364,9 @@ static void check_slowness(struct pen_spool *s)
 static pen_time_us next_look(const struct pen_spool *s)
 {
 	if (!s->busy)
-		return s->retry_at;
+		return s->hold_at != 0 && (s->retry_at == 0 || s->hold_at < s->retry_at)
+			       ? s->hold_at
+			       : s->retry_at;
 	pen_time_us at = s->slow_since == s->fly_since ? s->slow_at : s->fly_since + SLOW_US;
 	if (!s->stuck && s->fly_since + s->wait_limit < at)
 		at = s->fly_since + s->wait_limit;

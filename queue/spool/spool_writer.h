@@ -66,6 +66,7 @@ struct pen_spool {
 	bool ended;            // the writer has returned
 	bool full;             // writer: wo
 	bool stuck;            // the disk has been busy for wait_limit; writer: wo
+	bool held;             // changes wait for a disk that refuses them; writer: wo
 	bool writer_sleeps;    // writer: wo
 	bool gathers;          // the writer waits for company to a batch; writer: wo
 
@@ -79,6 +80,7 @@ struct pen_spool {
 	bool flying;
 	bool flusher_waits; // for core_lock; atomic
 	bool draining;      // the flusher stops after this batch: for housekeeping
+	bool rewind;        // a batch failed; nothing is appended before the writer has seen to it
 
 	// The writer's own: the requests that it has taken, in their order, from
 	// the place `base` on. Those before `done_to` are answered.
@@ -92,6 +94,9 @@ struct pen_spool {
 	bool more;            // housekeeping has more to do at once
 	bool failed;          // not before retry_at
 	pen_time_us retry_at; // when it looks again; 0: nothing waits
+	uint32_t tries;       // to store the first changes in `taken`, that failed
+	pen_time_us hold_at;  // the next one; 0: at once
+	bool lost;            // changes were given up, as it is the end
 };
 
 // spool_queue.c, with the lock held

@@ -7,6 +7,7 @@ import random
 import re
 import time
 
+import crash_campaign
 import penstock_run as run
 
 MESSAGES = 20000
@@ -59,3 +60,15 @@ def test_twenty_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(bui
     assert status["corrupted"] == status["dump_failed"] == 0
     assert (status["unique"], status["duplicates"]) == (len(set(received)), duplicates)
     assert duplicates <= open_at_kills
+
+
+def test_kills_over_a_failing_disk_have_every_copy_explained(build, folder, closing):
+    """PENSTOCK_CRASH_KILLS=200 for the whole campaign."""
+    seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))
+    print(f"PENSTOCK_SEED={seed}")
+    c = crash_campaign.Campaign(build, folder, int(os.environ.get("PENSTOCK_CRASH_KILLS", 8)), seed, closing)
+    c.run()
+    result = c.report()
+    crash_campaign.show(result)
+    print(json.dumps({k: v for k, v in result.items() if k != "list"}))
+    crash_campaign.check(result)

@@ -127,8 +127,8 @@ class Gateway(Process):
     """penstockd with a folder for its configuration, spool, log and sockets."""
 
     def __init__(self, build, folder, device, source="10.99.0.2", gateway=None, core=0, workers=1, hugepages="auto",
-                 netns=None, settings=None, egress=""):
-        self.build, self.base, self.netns = build, pathlib.Path(folder), netns
+                 netns=None, settings=None, egress="", env=None):
+        self.build, self.base, self.netns, self.env = build, pathlib.Path(folder), netns, env
         self.conf, self.spool = self.base / "conf", self.base / "spool"
         self.log, self.socket = self.base / "maillog", self.base / "control.sock"
         self.port = free_port()
@@ -149,7 +149,7 @@ class Gateway(Process):
         self.start()
 
     def start(self):
-        super().__init__("penstockd", [self.build / "control/penstockd", "-c", self.conf], self.base, self.netns)
+        super().__init__("penstockd", [self.build / "control/penstockd", "-c", self.conf], self.base, self.netns, self.env)
         try:
             wait_until(self.listening, 40, "penstockd to answer", self.alive)
         except Failed as failure:

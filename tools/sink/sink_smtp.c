@@ -196,6 +196,8 @@ static enum pen_smtp_verdict on_message(void *ctx, bool too_big)
 	if (v == PEN_SMTP_OK && !too_big) {
 		count_message(c);
 		dump_close(c, true);
+	} else {
+		sink_ledger(c, "refused", c->hash.id);
 	}
 	sink_message_abandon(c);
 	return v;

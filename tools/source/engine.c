@@ -175,7 +175,7 @@ static void engine_init(struct engine *e, const struct source_options *opt)
 			pen_fatal("cannot open %s: %s", opt->acked_file, strerror(errno));
 	}
 	e->batch_max = 256 + strlen(opt->from) + strlen(opt->helo) +
-		       (size_t)opt->recipients * (strlen(opt->to) + 40);
+		       (size_t)opt->recipients * (strlen(opt->to) + 64);
 	e->session = calloc(opt->sessions, sizeof(*e->session));
 	if (e->session == NULL)
 		pen_fatal("out of memory for %u sessions", opt->sessions);

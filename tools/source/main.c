@@ -27,6 +27,10 @@ static const char usage_text[] =
 	"  -S TEXT       subject\n"
 	"  -M HOST       our name in EHLO\n"
 	"  -N            a new number before every recipient\n"
+	"  --domains N   the recipients' domain is d0.DOMAIN to dN-1.DOMAIN, by the number of the "
+	"message\n"
+	"  --tenants N   X-Penstock-Tenant: t0 to tN-1, the next one after each round of the "
+	"domains\n"
 	"  -d            keep connections for many messages\n"
 	"  -c            running counter\n"
 	"  -v            show error replies\n"
@@ -50,6 +54,8 @@ static const char usage_text[] =
 enum {
 	OPT_CORPUS = 256,
 	OPT_RATE,
+	OPT_DOMAINS,
+	OPT_TENANTS,
 	OPT_PER_CONNECTION,
 	OPT_NO_PIPELINING,
 	OPT_NO_RESEND,
@@ -66,6 +72,8 @@ enum {
 static const struct option long_options[] = {
 	{"corpus", required_argument, NULL, OPT_CORPUS},
 	{"rate", required_argument, NULL, OPT_RATE},
+	{"domains", required_argument, NULL, OPT_DOMAINS},
+	{"tenants", required_argument, NULL, OPT_TENANTS},
 	{"messages-per-connection", required_argument, NULL, OPT_PER_CONNECTION},
 	{"no-pipelining", no_argument, NULL, OPT_NO_PIPELINING},
 	{"no-resend", no_argument, NULL, OPT_NO_RESEND},
@@ -150,6 +158,12 @@ static void long_option(struct source_options *opt, int c)
 	switch (c) {
 	case OPT_CORPUS:
 		opt->corpus = optarg;
+		break;
+	case OPT_DOMAINS:
+		opt->domains = (uint32_t)number("--domains", optarg, 1, 10000000);
+		break;
+	case OPT_TENANTS:
+		opt->tenants = (uint32_t)number("--tenants", optarg, 1, 10000000);
 		break;
 	case OPT_RATE:
 		opt->rate = decimal("--rate", optarg);
@@ -330,6 +344,8 @@ static void defaults(struct source_options *opt)
 	check_text("-M", opt->helo, 255);
 	check_text("-f", opt->from, 256);
 	check_text("-t", opt->to, 256);
+	if (opt->domains != 0 && strchr(opt->to, '@') == NULL)
+		usage_error("--domains needs a domain behind -t", opt->to);
 	if (opt->subject != NULL)
 		check_text("-S", opt->subject, 256);
 }

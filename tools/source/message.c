@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FIELD_MAX 48 // X-Penstock-Tenant
+
 struct body {
 	struct pen_buf plain; // what is hashed behind our own fields
 	struct pen_buf wire;  // dot-stuffed, final CRLF, final dot
@@ -194,18 +196,24 @@ void source_message_make(struct source_messages *m, uint64_t number, char header
 	static const char hash_name[] = "X-Penstock-Hash: ";
 	const struct body *b = &m->body[number % m->n];
 	struct pen_content_hash h;
-	int id_n;
+	int id_n, field_n = 0;
 
+	// On top and not hashed: whoever believes the field takes it out.
+	if (m->opt->tenants != 0)
+		field_n = snprintf(header, FIELD_MAX, "X-Penstock-Tenant: t%llu\r\n",
+			(unsigned long long)(number / (m->opt->domains != 0 ? m->opt->domains : 1) %
+					     m->opt->tenants));
+	header += field_n;
 	memcpy(header, m->shared, m->shared_n);
 	size_t n = m->shared_n;
 	bool generated = m->opt->corpus == NULL;
 	if (generated) {
-		id_n = snprintf(header + n, SOURCE_HEADER_MAX - n,
+		id_n = snprintf(header + n, SOURCE_HEADER_MAX - FIELD_MAX - n,
 			"Message-Id: <%s-%llu@%s>\r\nX-Penstock-Id: %s-%llu\r\n", m->opt->run,
 			(unsigned long long)number, m->opt->helo, m->opt->run,
 			(unsigned long long)number);
 	} else {
-		id_n = snprintf(header, SOURCE_HEADER_MAX, "X-Penstock-Id: %s-%llu\r\n",
+		id_n = snprintf(header, SOURCE_HEADER_MAX - FIELD_MAX, "X-Penstock-Id: %s-%llu\r\n",
 			m->opt->run, (unsigned long long)number);
 	}
 	n += (size_t)id_n;
@@ -220,7 +228,7 @@ void source_message_make(struct source_messages *m, uint64_t number, char header
 	pen_content_hash_feed(&h, header, n);
 	pen_content_hash_feed(&h, b->plain.p, b->plain.n);
 	pen_content_hash_hex(pen_content_hash_end(&h), header + hash_at);
-	out->header_n = n;
+	out->header_n = n + (size_t)field_n;
 	out->rest = pen_buf_span(&b->wire);
 	out->size = n + b->plain.n;
 }

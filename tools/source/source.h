@@ -16,6 +16,8 @@ struct source_options {
 	uint64_t first;      // --first: number of the first message
 	uint32_t length;     // -l
 	uint32_t recipients; // -r
+	uint32_t domains;    // --domains, 0: the one of `to`
+	uint32_t tenants;    // --tenants, 0: none is named
 	const char *from, *to, *subject, *helo;
 	bool keep;     // -d
 	bool counter;  // -c

@@ -33,14 +33,24 @@ static char *put_number(char *at, uint64_t v)
 	return at + sizeof(digits) - i;
 }
 
-static char *put_rcpt(struct engine *e, char *at, uint32_t i)
+static char *put_rcpt(struct engine *e, char *at, uint64_t message, uint32_t i)
 {
+	const char *to = e->opt->to;
+
 	at = put(at, "RCPT TO:<");
 	if (e->opt->number)
 		at = put_number(at, ++e->rcpt_number);
 	else if (e->opt->recipients > 1)
 		at = put_number(at, i + 1);
-	at = put(at, e->opt->to);
+	if (e->opt->domains != 0) {
+		size_t local = (size_t)(strrchr(to, '@') + 1 - to);
+		memcpy(at, to, local);
+		*(at += local) = 'd';
+		at = put_number(at + 1, message % e->opt->domains);
+		*at++ = '.';
+		to += local;
+	}
+	at = put(at, to);
 	return put(at, ">\r\n");
 }
 
@@ -63,14 +73,14 @@ static void put_mail(struct engine *e, struct session *s)
 }
 
 // MAIL, RCPT.., DATA in one piece.
-static void say_batch(struct engine *e, struct session *s)
+static void say_batch(struct engine *e, struct session *s, uint64_t number)
 {
 	size_t from = s->command_n;
 
 	put_mail(e, s);
 	char *at = s->command + s->command_n;
 	for (uint32_t i = 0; i < e->opt->recipients; i++)
-		at = put_rcpt(e, at, i);
+		at = put_rcpt(e, at, number, i);
 	at = put(at, "DATA\r\n");
 	s->command_n = (size_t)(at - s->command);
 	session_queue_command(s, from);
@@ -127,7 +137,7 @@ void transaction_start(struct engine *e, struct session *s)
 	}
 	expect_batch(e, s);
 	if (e->opt->pipeline) {
-		say_batch(e, s);
+		say_batch(e, s, s->number);
 	} else {
 		size_t from = s->command_n;
 		put_mail(e, s);
@@ -156,7 +166,7 @@ static void send_content(struct engine *e, struct session *s)
 	}
 	if (s->has_next && due(e, s->next_number) && e->now >= s->next_at) {
 		s->ahead = true;
-		say_batch(e, s);
+		say_batch(e, s, s->next_number);
 	}
 }
 
@@ -260,7 +270,7 @@ static void on_mail_reply(struct engine *e, struct session *s, bool ok)
 		return;
 	}
 	size_t from = s->command_n;
-	s->command_n = (size_t)(put_rcpt(e, s->command + from, 0) - s->command);
+	s->command_n = (size_t)(put_rcpt(e, s->command + from, s->number, 0) - s->command);
 	session_queue_command(s, from);
 }
 
@@ -280,7 +290,7 @@ static void on_rcpt_reply(struct engine *e, struct session *s)
 	if (s->rcpt_left > 0) {
 		size_t from = s->command_n;
 		uint32_t i = e->opt->recipients - s->rcpt_left;
-		s->command_n = (size_t)(put_rcpt(e, s->command + from, i) - s->command);
+		s->command_n = (size_t)(put_rcpt(e, s->command + from, s->number, i) - s->command);
 		session_queue_command(s, from);
 	} else if (s->rcpt_ok > 0) {
 		say(s, "DATA\r\n");
