@@ -97,17 +97,6 @@ static void start_ports(struct pen_gateway *g)
 		pen_fatal("%s", err);
 }
 
-static bool has_word(const char *list, const char *word)
-{
-	while (*(list += strspn(list, ", \t")) != '\0') {
-		size_t n = strcspn(list, ", \t");
-		if (pen_span_ieq(pen_span(list, n), pen_span_cstr(word)))
-			return true;
-		list += n;
-	}
-	return false;
-}
-
 static void bind_submission(struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
@@ -153,8 +142,9 @@ static void bind_submission(struct pen_gateway *g)
 		.header_size_limit = (uint64_t)p->header_size_limit,
 		.reject_nul = p->reject_nul_bytes,
 		.smtputf8 = p->smtputf8_enable,
-		.smtputf8_autodetect = has_word(p->smtputf8_autodetect_classes, "smtpd") ||
-				       has_word(p->smtputf8_autodetect_classes, "all"),
+		.smtputf8_autodetect =
+			pen_param_has_word(p->smtputf8_autodetect_classes, "smtpd") ||
+			pen_param_has_word(p->smtputf8_autodetect_classes, "all"),
 		.verp_clients = p->smtpd_authorized_verp_clients.item,
 		.nverp_clients = (uint32_t)p->smtpd_authorized_verp_clients.n,
 		.verp_filter = p->verp_delimiter_filter,

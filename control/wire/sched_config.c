@@ -21,7 +21,7 @@ static struct pen_feedback_rate feedback(const char *name, const char *value)
 	return rate;
 }
 
-static bool has_word(const char *list, const char *word)
+bool pen_param_has_word(const char *list, const char *word)
 {
 	while (*(list += strspn(list, ", \t")) != '\0') {
 		size_t n = strcspn(list, ", \t");
@@ -36,8 +36,8 @@ static void fill_notices(const struct pen_params *p, struct pen_sched_config *c)
 {
 	c->bounce_size_limit = (uint32_t)p->bounce_size_limit;
 	c->redact_dsn = p->requiretls_redact_dsn;
-	c->notify_double_bounce =
-		has_word(p->notify_classes, "bounce") || has_word(p->notify_classes, "2bounce");
+	c->notify_double_bounce = pen_param_has_word(p->notify_classes, "bounce") ||
+				  pen_param_has_word(p->notify_classes, "2bounce");
 	snprintf(c->error_notice_recipient, sizeof(c->error_notice_recipient), "%s",
 		p->error_notice_recipient);
 	c->delay_warning_time = p->delay_warning_time;
