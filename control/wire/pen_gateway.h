@@ -135,10 +135,10 @@ void pen_reload_verb(void *ctx, struct pen_control *c, const struct pen_control_
 void pen_reload_serve(struct pen_gateway *g, bool reload);
 void pen_reload_fini(struct pen_gateway *g); // refuses what is left
 
+// sched_config.c: whether a list, as a parameter has it, has the word: "bounce, 2bounce".
+bool pen_param_has_word(const char *list, const char *word);
 // sched_config.c: all that main.cf says; workers, sources, shape, rules, lease_limit and seed are
 // left to the caller. `transport` has to live as long as *c is used.
-// A word of a list that a parameter has as it is written: "bounce, 2bounce".
-bool pen_param_has_word(const char *list, const char *word);
 void pen_gateway_sched_config(const struct pen_config *config,
 	struct pen_sched_transport transport[2], struct pen_sched_config *c);
 
