@@ -23,7 +23,7 @@ def test_every_message_is_delivered_once_or_its_sender_is_notified(build, folder
     seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))
     print(f"PENSTOCK_SEED={seed}")
     sink, gateway = pair(*FAULTS, "--seed", seed, "--dump-dir", folder / "dump", minimal_backoff_time="1s",
-                         maximal_backoff_time="1s")
+                         maximal_backoff_time="1s", in_doubt_policy="retry")
     source = closing(run.Source(build, folder, gateway.port, "-d", "-s", 8, "-m", MESSAGES, "-l", 3000, "--run", "f",
                                 "--first", 1, "-f", "sender@bulk.example", "-t", "r@example.test"))
     assert source.result(60)["accepted"] == MESSAGES
