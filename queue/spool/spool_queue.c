@@ -7,7 +7,6 @@
 // What callers ask for, on its way to the writer: one buffer, in order.
 
 #define QUEUE_KEEP (16u << 20)
-#define EAGER_BYTES (128u << 10) // that wait: worth filling the next batch meanwhile
 
 struct update_copy {
 	struct pen_message_update u;
@@ -37,14 +36,18 @@ static uint8_t *queue_add(struct pen_spool *s, const struct request *r, size_t m
 	memcpy(p, r, sizeof(*r));
 	((struct request *)p)->size = (uint32_t)size;
 	s->queue.n += size;
+	s->fresh++;
 	return p + sizeof(*r);
 }
 
 // While a batch is being written, few requests wait for its end together: that
-// costs one switch of threads, not one for each.
+// costs one switch of threads, not one for each. So does a crowd that gathers.
 void spool_writer_wake(struct pen_spool *s)
 {
-	if (s->writer_sleeps && (!s->busy || s->stop || s->fresh_bytes >= EAGER_BYTES))
+	bool enough = s->gathers ? s->fresh >= SPOOL_CROWD || s->fresh_bytes >= SPOOL_CROWD_BYTES
+				 : !s->busy || s->fresh_bytes >= SPOOL_EAGER_BYTES;
+
+	if (s->writer_sleeps && (enough || s->stop))
 		pthread_cond_signal(&s->wake);
 }
 
@@ -219,4 +222,6 @@ void spool_queue_take(struct pen_spool *s)
 	if (s->queue.cap > QUEUE_KEEP)
 		pen_buf_fini(&s->queue);
 	s->fresh_bytes = 0;
+	s->gathered += s->fresh;
+	s->fresh = 0;
 }

@@ -9,7 +9,10 @@
 #include <pthread.h>
 
 #define SPOOL_LANDINGS 8u
-#define SPOOL_SPINS 400 // some microseconds: an append takes about one
+#define SPOOL_EAGER_BYTES (128u << 10) // that wait: worth a batch, or to fill the next meanwhile
+#define SPOOL_CROWD 40u                // requests that are worth a batch,
+#define SPOOL_CROWD_BYTES (256u << 10) // or so much of them
+#define SPOOL_SPINS 400                // some microseconds: an append takes about one
 #if defined(__x86_64__)
 #define SPOOL_PAUSE() __builtin_ia32_pause()
 #else
@@ -44,6 +47,8 @@ struct pen_spool {
 	struct pen_buf queue;     // requests that wait
 	uint64_t queued_bytes;    // of messages, waiting or being written
 	uint64_t fresh_bytes;     // of those in `queue`
+	uint32_t fresh;           // requests in `queue`
+	uint32_t crowd, gathered; // requests of the last batch, and of the open one
 	uint64_t last_id;
 	uint32_t prep_slot; // to prepare; 0 none
 	uint32_t prep_done; // prepared, with prep_err; 0 none
@@ -62,6 +67,7 @@ struct pen_spool {
 	bool full;             // writer: wo
 	bool stuck;            // the disk has been busy for wait_limit; writer: wo
 	bool writer_sleeps;    // writer: wo
+	bool gathers;          // the writer waits for company to a batch; writer: wo
 
 	pthread_t writer, preparer, flusher;
 
