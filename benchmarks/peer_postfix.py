@@ -61,14 +61,17 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, base, sink_port):
+    """`settings`: further lines of main.cf."""
+
+    def __init__(self, base, sink_port, settings=()):
         self.base, self.port = pathlib.Path(base), run.free_port()
         for d in ("conf", "queue", "data", "log"):
             (self.base / d).mkdir(parents=True)
         self.base.chmod(0o755)
         for d in ("data", "log"):
             shutil.chown(self.base / d, "postfix", "postfix")
-        (self.base / "conf/main.cf").write_text(MAIN_CF.format(base=self.base, sink=sink_port))
+        (self.base / "conf/main.cf").write_text(MAIN_CF.format(base=self.base, sink=sink_port) +
+                                               "".join(f"{line}\n" for line in settings))
         (self.base / "conf/master.cf").write_text(MASTER_CF.format(port=f"127.0.0.1:{self.port}"))
         subprocess.run(["postfix", "-c", self.base / "conf", "start"], check=True, capture_output=True)
         run.wait_until(lambda: listening(self.port), 20, "Postfix to listen")

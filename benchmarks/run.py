@@ -4,6 +4,10 @@
 dataplane   one worker to penstock-sink over memif, the queue in memory
 tls         the same over TLS 1.3, AES-128-GCM
 idle        memory of 10,000 open connections, plain and with TLS
+accept      durable accept by SMTP beside Postfix and receivers that discard; penstock-source to each
+spool       the spool alone beside a plain writer of the same batches; amplification; recovery
+sched       the scheduler's decisions on one core, with limits and tenants; memory per message
+shape       the cost of asking the limits
 whole path  SMTP submission, commit before the 250, delivery, final record
 postfix     the same work for Postfix, tuned for bulk, on loopback
 policy      TLS policy decisions on one core, with warm tables
@@ -26,10 +30,13 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tools/lib"))
 
+import accept  # noqa: E402
 import penstock_run as run  # noqa: E402
 import peer_postfix  # noqa: E402
+import queue_parts  # noqa: E402
 
-PARTS = ["dataplane", "tls", "idle", "whole", "postfix", "ceiling", "policy", "engine", "rules", "dns"]
+PARTS = ["dataplane", "tls", "idle", "accept", "spool", "sched", "shape", "whole", "postfix", "ceiling", "policy", "engine",
+         "rules", "dns"]
 
 
 def arguments():
@@ -37,6 +44,7 @@ def arguments():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--only", choices=PARTS, action="append", help="only this part (may be repeated)")
     p.add_argument("--messages", type=int, default=40000, help="messages of the whole path (default 40000)")
+    p.add_argument("--accept", type=int, default=60000, metavar="N", help="messages of each row of accept (default 60000)")
     p.add_argument("--rounds", type=int, default=3, help="repeat each part, keep the median (default 3)")
     p.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     p.add_argument("--save", metavar="FILE", help="also write the JSON object to FILE")
@@ -131,6 +139,19 @@ class Report:
         self.out[name] = median(results, key)
         return self.out[name]
 
+    def measure_together(self, key, calls):
+        """Each round runs all of them, so that what is compared met the same machine."""
+        results = {name: [] for name in calls}
+        for n in range(self.args.rounds):
+            for name, call in calls.items():
+                say(f"benchmarks: {name} ({n + 1} of {self.args.rounds})")
+                folder = run.work_dir("penstock-bench-")
+                try:
+                    results[name].append(call(folder))
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+        self.out.update({name: median(found, key) for name, found in results.items()})
+
     def line(self, name, text):
         if name in self.out:
             print(text(self.out[name]))
@@ -146,6 +167,8 @@ class Report:
         self.line("whole path", lambda r: f"{'whole path 4 KiB:':<28}{r[rate]:>10,.0f} messages/s, "
                   f"{r['cpu_seconds_per_1000']:.3f} CPU s per 1,000, {r['syncs_per_message']:.3f} syncs per message, "
                   f"accepted in {r['p50_ms']:.2f} ms (median)")
+        accept.print_rows(self.out)
+        queue_parts.print_rows(self.out)
         self.line("policy decisions", lambda r: f"{'TLS policy:':<28}{r['text']}")
         for line in self.out.get("TLS engine", {}).get("lines", []):
             if line["case"] == "resumption":
@@ -153,6 +176,8 @@ class Report:
             elif "wolfssl" in line:
                 print(f"{'TLS ' + line['case'] + ':':<40} {line['ours']:,} {line['unit']}, bare wolfSSL "
                       f"{line['wolfssl']:,} ({line['ratio']:.1%})")
+        for line in self.out.get("reply rules", {}).get("lines", []):
+            print(f"{'reply rules:':<28}{line}")
         for line in self.out.get("dns", {}).get("lines", []):
             print(f"{'DNS:':<28}{line['cached_per_s']:>10,} cached next hops/s ({line['cached_ms_p99']:.2f} ms, 99%), "
                   f"{line['uncached_per_s']:,} uncached/s beside them, another thread late by "
@@ -184,6 +209,9 @@ def main():
     r.measure("whole", "whole path", rate, lambda f: whole_path(build, f, args.messages))
     r.measure("postfix", "postfix", rate, lambda f: peer_postfix.end_to_end(f, 4000, 4096))
     r.measure("ceiling", "ceiling", rate, lambda f: peer_postfix.kernel_ceiling(f, 60000, 4096))
+    if not args.only or "accept" in args.only:
+        accept.measure(r, build)
+    queue_parts.measure(r, build)
     r.measure("policy", "policy decisions", "decisions_per_second", lambda f: policy_decisions(build))
     args.rounds = 1  # these take the median themselves, or run for a time
     r.measure("engine", "TLS engine", "lines", lambda f: program(build, "bench_tls_engine"))
