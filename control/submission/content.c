@@ -199,7 +199,7 @@ static void scan_header(struct content *c)
 
 void content_add(struct content *c, struct pen_span piece)
 {
-	if (c->err != 0)
+	if (c->err != 0 || piece.n == 0)
 		return;
 	append(c, piece.p, piece.n);
 	if (!c->eight_bit)
