@@ -83,7 +83,8 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 		err = -ESHUTDOWN;
 	else if (s->full)
 		err = -ENOSPC;
-	else if (s->stuck || s->held || (s->queued_bytes > 0 && s->queued_bytes + r.bytes > s->queue_limit))
+	else if (s->stuck || s->held ||
+		 (s->queued_bytes > 0 && s->queued_bytes + r.bytes > s->queue_limit))
 		err = -EAGAIN;
 	if (err == 0 && m->id == 0) {
 		pen_message_set_id(m, take_id(s, now));

@@ -28,6 +28,9 @@ static bool must_move(struct pen_spool_core *c)
 		return false;
 	if (used > RATIO * c->live_bytes + SLACK_SEGMENTS * size)
 		return true;
+	// Nothing is left even for changes; making one segment for moves has cleared prepare_err.
+	if (c->idle.n == 0 && !spool_may_grow(c, CLASS_UPDATE))
+		return dead > 0;
 	if (c->idle.n > c->reserve || c->prepare_err == 0)
 		return false;
 	// Changes eat up the reserve: any gain counts.

@@ -190,10 +190,16 @@ int pen_spool_core_prepare(const struct pen_spool_core *c, uint32_t slot)
 	return err;
 }
 
+#define OVER_LIMIT 4u // segments
+
 bool spool_may_grow(struct pen_spool_core *c, enum spool_class who)
 {
 	uint32_t most = who == CLASS_PUT ? c->max_segments : c->max_segments + c->reserve;
 
+	// Failed writes and crashes leave segments half used, and can eat up the reserve. Without
+	// a segment to move mail to none is ever freed: then the limit is worth less than that.
+	if (who == CLASS_MOVE && c->idle.n == 0)
+		most += c->max_segments / 8 + OVER_LIMIT;
 	if (c->max_segments != 0 && c->total + (c->preparing != 0) >= most)
 		return false;
 	int64_t room = c->disk->ops->free_bytes(c->disk);
