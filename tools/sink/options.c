@@ -41,7 +41,8 @@ static const char usage[] =
 	"  --strict        exit with 1 when a message was corrupted\n"
 	"  --dump-dir D    one file per accepted message\n"
 	"  --ledger F      a line for each connection and message: microseconds, open, mail,\n"
-	"                  message, refused (behind its end) or close, number of the connection, X-Penstock-Id\n"
+	"                  message, refused (behind its end) or close, number of the connection, "
+	"X-Penstock-Id\n"
 	"  --expect N      end after N different messages (by X-Penstock-Id)\n"
 	"  -M count -n count --duration S   end after messages, sessions, seconds\n";
 
