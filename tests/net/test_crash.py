@@ -10,8 +10,8 @@ import time
 import crash_campaign
 import penstock_run as run
 
-MESSAGES = 20000
-KILLS = 20
+MESSAGES = 10000
+KILLS = 10
 CONCURRENCY = 20
 
 
@@ -23,7 +23,7 @@ def received_numbers(folder):
     return [int(re.search(rb"X-Penstock-Id: k-(\d+)", p.read_bytes())[1]) for p in folder.glob("*.eml")]
 
 
-def test_twenty_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(build, folder, pair, closing):
+def test_ten_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(build, folder, pair, closing):
     seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))
     print(f"PENSTOCK_SEED={seed}")
     rng = random.Random(seed)
