@@ -55,15 +55,22 @@ void verb_post(struct verb_call *v)
 	pen_inbox_post(&v->g->inbox, &v->call);
 }
 
-void verb_refuse(struct verb_call *v, const char *fmt, ...)
+__attribute__((format(printf, 2, 0))) static void answer_error(
+	struct verb_call *v, const char *fmt, va_list ap)
 {
 	char text[1024];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	pen_control_done_error(v->control, v->token, "%s", text);
+}
+
+void verb_refuse(struct verb_call *v, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	answer_error(v, fmt, ap);
 	va_end(ap);
-	pen_control_done_error(v->control, v->token, "%s", text);
 	verb_free(v);
 }
 
@@ -111,13 +118,11 @@ void verb_answer(struct verb_call *v, json_t *result)
 
 void verb_error(struct verb_call *v, const char *fmt, ...)
 {
-	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	answer_error(v, fmt, ap);
 	va_end(ap);
-	pen_control_done_error(v->control, v->token, "%s", text);
 }
 
 bool verb_late(const struct verb_call *v)

@@ -102,12 +102,9 @@ static void show_entry(FILE *out, json_t *e)
 	fputc('\n', out);
 }
 
-static void show_added(FILE *out, json_t *result)
-{
-	show_entry(out, json_object_get(result, "entry"));
-}
-
-int verb_suppression_add(struct cli *cli)
+// A verb about one address. `more` adds what only this verb tells; NULL: nothing.
+static int ask_about(struct cli *cli, const char *verb, void (*show)(FILE *out, json_t *result),
+	void (*more)(json_t *args, const struct options *o))
 {
 	struct options o;
 	int status = parse(cli, &o, true);
@@ -117,9 +114,25 @@ int verb_suppression_add(struct cli *cli)
 	json_t *args = json_object();
 	set_text(args, "address", o.word);
 	set_text(args, "tenant", o.tenant);
-	set_text(args, "reason", o.reason);
-	set_text(args, "source", o.source);
-	return ask_and_show(cli, "suppression.add", args, show_added);
+	if (more != NULL)
+		more(args, &o);
+	return ask_and_show(cli, verb, args, show);
+}
+
+static void set_why(json_t *args, const struct options *o)
+{
+	set_text(args, "reason", o->reason);
+	set_text(args, "source", o->source);
+}
+
+static void show_added(FILE *out, json_t *result)
+{
+	show_entry(out, json_object_get(result, "entry"));
+}
+
+int verb_suppression_add(struct cli *cli)
+{
+	return ask_about(cli, "suppression.add", show_added, set_why);
 }
 
 static void show_removed(FILE *out, json_t *result)
@@ -130,15 +143,7 @@ static void show_removed(FILE *out, json_t *result)
 
 int verb_suppression_remove(struct cli *cli)
 {
-	struct options o;
-	int status = parse(cli, &o, true);
-
-	if (status != EXIT_OK)
-		return status;
-	json_t *args = json_object();
-	set_text(args, "address", o.word);
-	set_text(args, "tenant", o.tenant);
-	return ask_and_show(cli, "suppression.remove", args, show_removed);
+	return ask_about(cli, "suppression.remove", show_removed, NULL);
 }
 
 static void show_check(FILE *out, json_t *result)
@@ -151,15 +156,7 @@ static void show_check(FILE *out, json_t *result)
 
 int verb_suppression_check(struct cli *cli)
 {
-	struct options o;
-	int status = parse(cli, &o, true);
-
-	if (status != EXIT_OK)
-		return status;
-	json_t *args = json_object();
-	set_text(args, "address", o.word);
-	set_text(args, "tenant", o.tenant);
-	return ask_and_show(cli, "suppression.check", args, show_check);
+	return ask_about(cli, "suppression.check", show_check, NULL);
 }
 
 // ---- list and export
