@@ -11,7 +11,7 @@
 // Threads: one thread (the writer) calls everything, except pen_spool_core_read,
 //          pen_spool_core_stats and pen_spool_core_prepare, which any thread
 //          may call at any time between open and close.
-// Memory:  32 bytes an indexed message and the slack of the tables, 8 bytes a
+// Memory:  38 to 43 bytes an indexed message, 8 bytes a
 //          message in each segment it was written to, two batch buffers, and the footer of the open
 //          segment (at most a quarter of a segment).
 // Errors:  -errno; none is fatal. A failed write or sync is never repeated on

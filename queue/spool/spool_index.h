@@ -2,7 +2,8 @@
 #pragma once
 
 // From a message's id to where its records are: open addressing, 32 bytes an
-// entry, split into shards so that growing one never takes long.
+// entry and 38 to 43 with what is empty, split into shards so that growing one
+// never takes long.
 //
 // Threads: the owner's lock covers it; a lookup's pointer is valid until the
 // next insert or remove.

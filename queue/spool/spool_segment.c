@@ -132,12 +132,11 @@ int spool_segment_delete(struct pen_spool_core *c, struct spool_segment *s)
 
 int spool_segment_reserve_ids(struct spool_segment *s, uint32_t more)
 {
-	uint32_t cap = s->cap_ids != 0 ? s->cap_ids : 64;
+	uint32_t cap = s->nids + more;
 
-	while (cap < s->nids + more)
-		cap *= 2;
-	if (cap == s->cap_ids)
+	if (cap <= s->cap_ids)
 		return 0;
+	cap += cap / 8 + 64;
 	uint64_t *p = realloc(s->ids, cap * sizeof(*p));
 	if (p == NULL)
 		return -ENOMEM;
