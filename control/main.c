@@ -216,7 +216,7 @@ static void add_recovered(struct pen_gateway *g, struct recovered *r)
 		next = m->sched;
 		m->sched = NULL;
 		if (pen_sched_add(g->sched, m) != 0)
-			pen_fatal("%s: cannot be queued: out of memory", m->queue_id);
+			pen_fatal("%s: cannot be queued: out of memory", PEN_QUEUE_ID(m));
 	}
 	g->recovered = NULL;
 }

@@ -17,10 +17,11 @@ static const char base52[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwx
 #define ERA_DIGITS 4
 #define ID_LEN (SEC_DIGITS + USEC_DIGITS + 1 + ERA_DIGITS)
 _Static_assert(ID_LEN < PEN_QUEUE_ID_MAX, "a queue id fits its text");
-_Static_assert(sizeof(struct pen_recipient) == 28 && offsetof(struct pen_message, rcpt) == 108,
-	"one recipient and 56 bytes of addresses fit 192 bytes");
+_Static_assert(sizeof(struct pen_recipient) == 16 && sizeof(struct pen_message) == 80,
+	"one recipient and 64 bytes of addresses fit 160 bytes");
 _Static_assert(PEN_XTEXT_MAX < 1 << 12, "lengths of xtext have 12 bits");
-#define ERA_SECONDS 19770609664ull // 52^6
+#define TOO_LONG (UINT32_MAX + 1ull) // for any message
+#define ERA_SECONDS 19770609664ull   // 52^6
 
 static uint8_t *copy_text(uint8_t *at, struct pen_span from)
 {
@@ -29,15 +30,15 @@ static uint8_t *copy_text(uint8_t *at, struct pen_span from)
 	return at + from.n;
 }
 
+// text: the bytes of all addresses and of what follows them.
 static struct pen_message *message_alloc(
-	uint32_t nrcpt, size_t text, uint8_t *content, uint32_t content_len)
+	uint32_t nrcpt, uint64_t text, uint8_t *content, uint32_t content_len)
 {
-	size_t fixed =
-		offsetof(struct pen_message, rcpt) + (size_t)nrcpt * sizeof(struct pen_recipient);
+	uint64_t rcpts = (uint64_t)nrcpt * sizeof(struct pen_recipient);
 	struct pen_message *m = NULL;
 
-	// Never less than the struct as the compiler sees it.
-	m = calloc(1, fixed + text > sizeof(*m) ? fixed + text : sizeof(*m));
+	if (rcpts + text <= UINT32_MAX) // as pen_recipient.addr_off says it
+		m = calloc(1, sizeof(*m) + rcpts + text);
 	if (m == NULL) {
 		free(content);
 		return NULL;
@@ -46,6 +47,14 @@ static struct pen_message *message_alloc(
 	m->content = content;
 	m->content_len = content_len;
 	return m;
+}
+
+// Returns where the next text goes.
+static uint8_t *set_rcpt(struct pen_recipient *r, uint8_t *at, struct pen_span addr)
+{
+	r->addr_off = (uint32_t)(at - (uint8_t *)r);
+	r->addr_len = (uint16_t)addr.n;
+	return copy_text(at, addr);
 }
 
 static void message_begin(struct pen_message *m, pen_wall_us arrival, uint32_t flags)
@@ -69,29 +78,37 @@ static bool take_class(struct pen_message *m, const struct pen_envelope *e)
 	return m->extra != NULL;
 }
 
-struct pen_message *pen_message_make(
-	const struct pen_envelope *e, uint8_t *content, uint32_t content_len)
+// The bytes of all texts; TOO_LONG: an address is.
+static uint64_t text_size(const struct pen_envelope *e)
 {
-	size_t text = e->sender.n + e->envid.n;
+	uint64_t text = e->sender.n + e->envid.n;
+	size_t longest = e->sender.n;
 
 	PEN_ASSERT(e->envid.n <= PEN_XTEXT_MAX);
 	for (uint32_t i = 0; i < e->nrcpt; i++) {
 		PEN_ASSERT(e->rcpt[i].orcpt.n <= PEN_XTEXT_MAX);
 		text += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n;
+		longest = longest > e->rcpt[i].addr.n ? longest : e->rcpt[i].addr.n;
 	}
-	struct pen_message *m = message_alloc(e->nrcpt, text, content, content_len);
+	return longest <= UINT16_MAX ? text : TOO_LONG;
+}
+
+struct pen_message *pen_message_make(
+	const struct pen_envelope *e, uint8_t *content, uint32_t content_len)
+{
+	struct pen_message *m = message_alloc(e->nrcpt, text_size(e), content, content_len);
+
 	if (m == NULL)
 		return NULL;
 	uint8_t *at = (uint8_t *)&m->rcpt[e->nrcpt];
-	m->sender = pen_span(at, e->sender.n);
+	m->sender_len = (uint16_t)e->sender.n;
+	m->envid_len = (uint16_t)e->envid.n;
 	at = copy_text(copy_text(at, e->sender), e->envid);
-	if (e->nrcpt > 0)
-		pen_message_set_envid_len(m, e->envid.n);
 	for (uint32_t i = 0; i < e->nrcpt; i++) {
-		m->rcpt[i].addr = pen_span(at, e->rcpt[i].addr.n);
-		at = copy_text(copy_text(at, e->rcpt[i].addr), e->rcpt[i].orcpt);
-		m->rcpt[i].orcpt_len = e->rcpt[i].orcpt.n & 0xfff;
-		m->rcpt[i].notify = e->rcpt[i].notify;
+		struct pen_recipient *r = &m->rcpt[i];
+		at = copy_text(set_rcpt(r, at, e->rcpt[i].addr), e->rcpt[i].orcpt);
+		r->orcpt_len = e->rcpt[i].orcpt.n & 0xfff;
+		r->notify = e->rcpt[i].notify & 0xf;
 	}
 	message_begin(m, e->arrival, e->flags);
 	if (!take_class(m, e)) {
@@ -104,20 +121,20 @@ struct pen_message *pen_message_make(
 struct pen_message *pen_message_new(struct pen_span sender, const struct pen_span *rcpts,
 	uint32_t nrcpt, uint8_t *content, uint32_t content_len, pen_wall_us arrival, uint32_t flags)
 {
-	size_t text = sender.n;
+	uint64_t text = sender.n;
+	bool fits = sender.n <= UINT16_MAX;
 
-	for (uint32_t i = 0; i < nrcpt; i++)
+	for (uint32_t i = 0; i < nrcpt; i++) {
 		text += rcpts[i].n;
-	struct pen_message *m = message_alloc(nrcpt, text, content, content_len);
+		fits = fits && rcpts[i].n <= UINT16_MAX;
+	}
+	struct pen_message *m = message_alloc(nrcpt, fits ? text : TOO_LONG, content, content_len);
 	if (m == NULL)
 		return NULL;
-	uint8_t *at = (uint8_t *)&m->rcpt[nrcpt];
-	m->sender = pen_span(at, sender.n);
-	at = copy_text(at, sender);
-	for (uint32_t i = 0; i < nrcpt; i++) {
-		m->rcpt[i].addr = pen_span(at, rcpts[i].n);
-		at = copy_text(at, rcpts[i]);
-	}
+	m->sender_len = (uint16_t)sender.n;
+	uint8_t *at = copy_text((uint8_t *)&m->rcpt[nrcpt], sender);
+	for (uint32_t i = 0; i < nrcpt; i++)
+		at = set_rcpt(&m->rcpt[i], at, rcpts[i]);
 	message_begin(m, arrival, flags);
 	return m;
 }
@@ -134,7 +151,7 @@ static bool is_ascii(struct pen_span s)
 bool pen_message_needs_utf8(const struct pen_message *m, struct pen_span rcpt)
 {
 	return (m->flags & PEN_MESSAGE_SMTPUTF8) != 0 &&
-	       ((m->flags & PEN_MESSAGE_UTF8_HEADER) != 0 || !is_ascii(m->sender) ||
+	       ((m->flags & PEN_MESSAGE_UTF8_HEADER) != 0 || !is_ascii(pen_message_sender(m)) ||
 		       !is_ascii(rcpt));
 }
 
@@ -147,13 +164,6 @@ void pen_message_free(struct pen_message *m)
 	free(m->extra);
 	pen_mail_class_put(m->klass);
 	free(m);
-}
-
-void pen_message_set_id(struct pen_message *m, uint64_t id)
-{
-	PEN_ASSERT(id != 0);
-	m->id = id;
-	pen_queue_id_format(id, m->queue_id);
 }
 
 static void digits_put(char *out, unsigned n, unsigned base, uint64_t v)

@@ -16,9 +16,9 @@ static void a_message_owns_copies_of_its_envelope(void **state)
 	assert_non_null(m);
 	memset(sender, 'x', sizeof(sender));
 	memset(one, 'x', sizeof(one));
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@example.org")));
-	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("b@example.net")));
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@example.com")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@example.org")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), PEN_SPAN_LIT("b@example.net")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("c@example.com")));
 	assert_int_equal(m->arrival, 77);
 	assert_int_equal(m->next_attempt, 77);
 	assert_true(pen_message_live(m));
@@ -48,13 +48,13 @@ static void what_the_client_asked_for_about_notifications_is_kept(void **state)
 
 	memset(envid, 'x', sizeof(envid));
 	memset(orcpt, 'x', sizeof(orcpt));
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@example.org")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@example.org")));
 	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("QQ+2B314")));
-	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("b@example.net")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), PEN_SPAN_LIT("b@example.net")));
 	assert_true(pen_span_eq(
 		pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;b+2Bx@example.net")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY);
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@example.com")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("c@example.com")));
 	assert_int_equal(m->rcpt[1].orcpt_len, 0);
 	assert_int_equal(m->rcpt[1].notify, 0);
 	assert_int_equal(m->flags, PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS);
@@ -64,15 +64,34 @@ static void what_the_client_asked_for_about_notifications_is_kept(void **state)
 	pen_message_free(m);
 }
 
-static void one_recipient_and_56_bytes_of_addresses_take_192_bytes(void **state)
+static void one_recipient_and_64_bytes_of_addresses_take_160_bytes(void **state)
 {
 	(void)state;
-	assert_true(offsetof(struct pen_message, rcpt) + sizeof(struct pen_recipient) + 56 <= 192);
-	// Without recipients there is no ENVID, and no place for its length.
+	assert_true(offsetof(struct pen_message, rcpt) + sizeof(struct pen_recipient) + 64 <= 160);
 	const struct pen_envelope e = {.sender = PEN_SPAN_LIT("a@b"), .envid = PEN_SPAN_LIT("x")};
 	struct pen_message *m = pen_message_make(&e, NULL, 0);
-	assert_int_equal(pen_message_envid(m).n, 0);
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("x")));
 	pen_message_free(m);
+}
+
+static void an_address_longer_than_its_length_can_say_is_refused(void **state)
+{
+	(void)state;
+	static char text[UINT16_MAX + 1];
+	memset(text, 'x', sizeof(text));
+	struct pen_span longest = pen_span(text, UINT16_MAX), longer = pen_span(text, sizeof(text));
+	struct pen_message *m = pen_message_new(longest, &longest, 1, NULL, 0, 1, 0);
+	assert_true(pen_span_eq(pen_message_sender(m), longest));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), longest));
+	pen_message_free(m);
+	assert_null(pen_message_new(longer, &longest, 1, malloc(3), 3, 1, 0));
+	assert_null(pen_message_new(longest, &longer, 1, malloc(3), 3, 1, 0));
+	const struct pen_envelope_rcpt rcpt = {.addr = longer};
+	const struct pen_envelope e = {.sender = PEN_SPAN_LIT("a@b"), .rcpt = &rcpt, .nrcpt = 1};
+	assert_null(pen_message_make(&e, malloc(3), 3));
+	const struct pen_envelope none = {.sender = longer};
+	assert_null(pen_message_make(&none, NULL, 0));
 }
 
 static void the_longest_requests_fit(void **state)
@@ -90,7 +109,7 @@ static void the_longest_requests_fit(void **state)
 	struct pen_message *m = pen_message_make(&e, NULL, 0);
 	assert_true(pen_span_eq(pen_message_envid(m), e.envid));
 	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), rcpt.orcpt));
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@b")));
 	pen_message_free(m);
 }
 
@@ -100,9 +119,9 @@ static void a_null_sender_stays_empty(void **state)
 	struct pen_span rcpt = PEN_SPAN_LIT("b@example.net");
 	struct pen_message *m = pen_message_new(pen_span(NULL, 0), &rcpt, 1, NULL, 0, 1, 0);
 
-	assert_int_equal(m->sender.n, 0);
-	pen_message_set_id(m, 1790000000123456);
-	assert_int_equal(pen_queue_id_parse(pen_span_cstr(m->queue_id)), m->id);
+	assert_int_equal(pen_message_sender(m).n, 0);
+	m->id = 1790000000123456;
+	assert_int_equal(pen_queue_id_parse(pen_span_cstr(PEN_QUEUE_ID(m))), m->id);
 	pen_message_free(m);
 }
 
@@ -160,7 +179,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_owns_copies_of_its_envelope),
 		cmocka_unit_test(what_the_client_asked_for_about_notifications_is_kept),
-		cmocka_unit_test(one_recipient_and_56_bytes_of_addresses_take_192_bytes),
+		cmocka_unit_test(one_recipient_and_64_bytes_of_addresses_take_160_bytes),
+		cmocka_unit_test(an_address_longer_than_its_length_can_say_is_refused),
 		cmocka_unit_test(the_longest_requests_fit),
 		cmocka_unit_test(a_null_sender_stays_empty),
 		cmocka_unit_test(every_id_survives_its_text_form),

@@ -25,23 +25,23 @@ enum pen_fate {
 
 #define PEN_QUEUE_ID_MAX 16 // 15 characters and a NUL
 
-// 28 bytes, at multiples of four: millions of them wait.
+// 16 bytes: millions of them wait. Must stay where pen_message_make put it: its
+// address is found from its own place.
 struct pen_recipient {
-	struct pen_span addr; // without angle brackets; pen_recipient_orcpt follows it
-	uint8_t notify;       // PEN_NOTIFY_ bits; 0: not given
-	uint8_t fate;         // enum pen_fate; durable
-	uint16_t attempts;    // delivery attempts so far; durable
-	// Deliveries whose final dot was acknowledged and never answered; durable.
-	// QUEUED with doubts is *in doubt*: it may have been delivered already.
-	uint8_t doubts;
-	uint8_t envid_hi;        // of the first recipient: the length of the message's
-	uint16_t envid_lo : 4;   // ENVID; pen_message_envid
-	uint16_t orcpt_len : 12; // pen_recipient_orcpt
+	uint32_t addr_off; // pen_recipient_addr
 	// Scheduler, in memory: seconds after the message's first moment before which
 	// this recipient is not tried. 0: with the message; PEN_DUE_NEVER: it waits
 	// for an operator or the end of its lifetime.
 	uint32_t due;
-} __attribute__((packed, aligned(4)));
+	uint16_t addr_len;
+	uint16_t attempts; // delivery attempts so far; durable
+	uint8_t fate;      // enum pen_fate; durable
+	// Deliveries whose final dot was acknowledged and never answered; durable.
+	// QUEUED with doubts is *in doubt*: it may have been delivered already.
+	uint8_t doubts;
+	uint16_t notify : 4;     // PEN_NOTIFY_ bits; 0: not given
+	uint16_t orcpt_len : 12; // pen_recipient_orcpt
+};
 #define PEN_DUE_NEVER 0xffffffu
 
 enum {                                     // pen_message.flags, durable
@@ -75,15 +75,12 @@ struct pen_message_extra {
 	char route[128]; // "transport:nexthop" of an operator or a header; empty: as routed
 };
 
-// With one recipient and 60 bytes of addresses 192 bytes: a class of jemalloc.
+// With one recipient and 64 bytes of addresses 160 bytes: a class of jemalloc.
 struct pen_message {
-	uint64_t id;                     // unique for the life of the spool; never 0
-	char queue_id[PEN_QUEUE_ID_MAX]; // made from id: what people see
+	uint64_t id; // unique for the life of the spool; never 0; PEN_QUEUE_ID
 	pen_wall_us arrival;
 	pen_wall_us next_attempt; // not before; durable after a deferral
-	struct pen_span
-		sender;   // without angle brackets; empty: null sender; pen_message_envid follows
-	uint8_t *content; // canonical: CRLF line ends, ends with CRLF; NULL when dropped
+	uint8_t *content;         // canonical: CRLF line ends, ends with CRLF; NULL when dropped
 	const struct pen_note *last_error;  // of the last deferral, NULL or a reference
 	const struct pen_mail_class *klass; // never NULL; a reference
 	struct pen_message_extra *extra;    // NULL, or owned
@@ -91,33 +88,36 @@ struct pen_message {
 	uint32_t content_len;
 	uint32_t flags;
 	uint32_t nrcpt;
+	uint16_t sender_len, envid_len; // of the texts behind the recipients
 	struct pen_recipient rcpt[];
 };
 
-// RFC 3461 ORCPT in xtext, or empty: what follows the address in memory.
-static inline struct pen_span pen_recipient_orcpt(const struct pen_recipient *r)
+// Without angle brackets; empty: null sender.
+static inline struct pen_span pen_message_sender(const struct pen_message *m)
 {
-	return pen_span(r->orcpt_len > 0 ? r->addr.p + r->addr.n : NULL, r->orcpt_len);
+	return pen_span(&m->rcpt[m->nrcpt], m->sender_len);
 }
 
-// RFC 3461 ENVID in xtext, or empty: what follows the sender in memory. A message
-// without recipients has none.
+// RFC 3461 ENVID in xtext, or empty.
 static inline struct pen_span pen_message_envid(const struct pen_message *m)
 {
-	size_t n = m->nrcpt > 0 ? (size_t)m->rcpt[0].envid_hi << 4 | m->rcpt[0].envid_lo : 0;
-
-	return pen_span(n > 0 ? m->sender.p + m->sender.n : NULL, n);
+	return pen_span((const uint8_t *)&m->rcpt[m->nrcpt] + m->sender_len, m->envid_len);
 }
 
-// Says how many bytes behind the sender are the ENVID; nrcpt > 0.
-static inline void pen_message_set_envid_len(struct pen_message *m, size_t n)
+// Without angle brackets.
+static inline struct pen_span pen_recipient_addr(const struct pen_recipient *r)
 {
-	m->rcpt[0].envid_hi = (uint8_t)(n >> 4);
-	m->rcpt[0].envid_lo = n & 15;
+	return pen_span((const uint8_t *)r + r->addr_off, r->addr_len);
+}
+
+// RFC 3461 ORCPT in xtext, or empty.
+static inline struct pen_span pen_recipient_orcpt(const struct pen_recipient *r)
+{
+	return pen_span((const uint8_t *)r + r->addr_off + r->addr_len, r->orcpt_len);
 }
 
 // What a message is made of, borrowed for the call. envid and orcpt are xtext, at
-// most PEN_XTEXT_MAX bytes each.
+// most PEN_XTEXT_MAX bytes each; an address has at most UINT16_MAX bytes.
 struct pen_envelope_rcpt {
 	struct pen_span addr, orcpt;
 	uint8_t notify;
@@ -136,8 +136,8 @@ struct pen_envelope {
 #define PEN_XTEXT_MAX 1536
 
 // pen_message_make copies the envelope and takes over `content` (malloc'ed).
-// NULL when out of memory (content is then freed). id and queue_id are set by
-// pen_message_set_id.
+// NULL when out of memory, or an address is too long (content is then freed). The
+// id is the caller's to set.
 struct pen_message *pen_message_make(
 	const struct pen_envelope *e, uint8_t *content, uint32_t content_len);
 // The same for an envelope that has addresses only.
@@ -148,8 +148,14 @@ void pen_message_free(struct pen_message *m);
 
 // Queue ids follow Postfix's long form: letters and digits without vowels, in
 // the order of time, so that log tools take them.
-void pen_message_set_id(struct pen_message *m, uint64_t id);
 void pen_queue_id_format(uint64_t id, char out[PEN_QUEUE_ID_MAX]);
+static inline const char *pen_queue_id_text(uint64_t id, char out[PEN_QUEUE_ID_MAX])
+{
+	pen_queue_id_format(id, out);
+	return out;
+}
+// What people see of the message; valid to the end of the caller's block.
+#define PEN_QUEUE_ID(m) pen_queue_id_text((m)->id, (char[PEN_QUEUE_ID_MAX]){""})
 // 0 when text is no queue id.
 uint64_t pen_queue_id_parse(struct pen_span text);
 

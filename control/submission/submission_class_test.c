@@ -241,9 +241,9 @@ static void smtputf8_is_kept_with_what_needs_it(void **state)
 	assert_true(contains(m, " with UTF8SMTP id "));
 	assert_true(pen_span_eq(
 		pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("utf-8;\\x{E4}+3D\\x{4E2D}@d")));
-	assert_true(pen_message_needs_utf8(m, m->rcpt[0].addr));
+	assert_true(pen_message_needs_utf8(m, pen_recipient_addr(&m->rcpt[0])));
 	assert_int_equal(f.kept[1]->flags, PEN_MESSAGE_SMTPUTF8 | PEN_MESSAGE_8BIT);
-	assert_false(pen_message_needs_utf8(f.kept[1], f.kept[1]->rcpt[0].addr));
+	assert_false(pen_message_needs_utf8(f.kept[1], pen_recipient_addr(&f.kept[1]->rcpt[0])));
 	assert_int_equal(f.kept[2]->flags, PEN_MESSAGE_8BIT); // nobody asked
 	stop(&f);
 	start(&f, autodetect);

@@ -195,7 +195,7 @@ static enum pen_smtp_verdict hand_over(struct conn *c)
 	struct pen_message *m = make_message(c);
 	if (m == NULL)
 		return not_taken(c, NULL, -ENOMEM);
-	pen_message_set_id(m, c->id);
+	m->id = c->id;
 	c->generation++;
 	c->handed = true;
 	l->waiting++;

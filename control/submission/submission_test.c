@@ -22,16 +22,16 @@ static void a_message_is_stored_canonically_with_its_trace(void **state)
 	close(fd);
 	assert_int_equal(f.nkept, 1);
 	struct pen_message *m = f.kept[0];
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@b")));
 	assert_int_equal(m->nrcpt, 1);
-	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("c@d")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), PEN_SPAN_LIT("c@d")));
 	assert_int_equal(m->flags, PEN_MESSAGE_8BIT);
 	assert_int_equal(m->id, 1);
 	char want[400];
 	int n = snprintf(want, sizeof(want),
 		"Received: from client.example (unknown [127.0.0.1])\r\n"
 		"\tby gw.example (Penstock) with ESMTP id %s\r\n\tfor <c@d>; ",
-		m->queue_id);
+		PEN_QUEUE_ID(m));
 	assert_memory_equal(m->content, want, (size_t)n);
 	assert_true(contains(m, " (UTC)\r\nSubject: x\r\nMessage-Id: <"));
 	assert_true(contains(m, "@gw.example>\r\nDate: "));
@@ -56,9 +56,9 @@ static void one_recipient_is_named_in_received_and_two_are_not(void **state)
 	ask(fd, ".\r\n", "250 ");
 	close(fd);
 	assert_false(contains(f.kept[0], "for <"));
-	assert_int_equal(f.kept[0]->sender.n, 0);
-	assert_true(
-		pen_span_eq(f.kept[0]->rcpt[1].addr, PEN_SPAN_LIT("postmaster@origin.example")));
+	assert_int_equal(pen_message_sender(f.kept[0]).n, 0);
+	assert_true(pen_span_eq(pen_recipient_addr(&f.kept[0]->rcpt[1]),
+		PEN_SPAN_LIT("postmaster@origin.example")));
 	stop(&f);
 }
 

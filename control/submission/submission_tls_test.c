@@ -210,14 +210,14 @@ static void a_message_with_requests_arrives_with_them(void **state)
 	assert_int_equal(m->flags, PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_RET_HDRS);
 	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("q+2B+3D1")));
 	assert_int_equal(m->nrcpt, 3);
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("a@b")));
-	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("c@d")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), PEN_SPAN_LIT("c@d")));
 	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;x+3Dy@z")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS | PEN_NOTIFY_DELAY);
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("e@origin.example")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("e@origin.example")));
 	assert_int_equal(m->rcpt[1].orcpt_len, 0);
 	assert_int_equal(m->rcpt[1].notify, PEN_NOTIFY_NEVER);
-	assert_true(pen_span_eq(m->rcpt[2].addr, PEN_SPAN_LIT("g@h")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[2]), PEN_SPAN_LIT("g@h")));
 	assert_int_equal(m->rcpt[2].notify, 0);
 	assert_true(contains(m, "Received: from tls.example (unknown [127.0.0.1])\r\n"
 				"\t(using TLSv1.3 with cipher TLS_AES_128_GCM_SHA256 (128/128 "
@@ -271,7 +271,7 @@ static void plaintext_behind_starttls_and_the_old_ehlo_are_forgotten(void **stat
 	client_ask(&c, "\r\n.\r\n", "250 ");
 	client_fini(&c);
 	assert_int_equal(f.nkept, 1);
-	assert_true(pen_span_eq(f.kept[0]->sender, PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_message_sender(f.kept[0]), PEN_SPAN_LIT("a@b")));
 	assert_true(contains(f.kept[0], "Received: from unknown (unknown [127.0.0.1])"));
 	assert_true(contains(f.kept[0], " with SMTP id "));
 	stop(&f);

@@ -44,7 +44,7 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 
 	if (line->status == PEN_STATUS_EXPIRED && g->expired_id != m->id) {
 		g->expired_id = m->id;
-		pen_maillog_expired(g->maillog, m->queue_id, m->sender);
+		pen_maillog_expired(g->maillog, PEN_QUEUE_ID(m), pen_message_sender(m));
 	}
 	const char *klass = classify(g, line);
 	// A whole sentence, which the log takes as it is.
@@ -53,8 +53,8 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 	if (line->tls_field != NULL && g->config->params.smtp_log_tls_feature_status)
 		pen_tls_field_str(line->tls_field, field);
 	struct pen_maillog_delivery d = {
-		.queue_id = m->queue_id,
-		.rcpt = m->rcpt[line->rcpt].addr,
+		.queue_id = PEN_QUEUE_ID(m),
+		.rcpt = pen_recipient_addr(&m->rcpt[line->rcpt]),
 		.relay_host = line->relay_name,
 		.relay_port = line->relay_port,
 		.conn_use = line->conn_use,

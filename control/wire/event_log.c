@@ -33,9 +33,9 @@ static const char *type_of(const struct pen_sched_log *line)
 static void begin(struct pen_event *e, const char *type, const struct pen_message *m)
 {
 	pen_event_begin(e, type);
-	pen_event_cstr(e, "id", m->queue_id);
+	pen_event_cstr(e, "id", PEN_QUEUE_ID(m));
 	pen_event_number(e, "timestamp", pen_clock_wall() / PEN_US_PER_S);
-	pen_event_text(e, "sender", m->sender);
+	pen_event_text(e, "sender", pen_message_sender(m));
 }
 
 static void end(struct pen_gateway *g, struct pen_event *e)
@@ -46,7 +46,7 @@ static void end(struct pen_gateway *g, struct pen_event *e)
 
 static void add_recipient(struct pen_event *e, const struct pen_message *m, uint32_t i)
 {
-	pen_event_text(e, "recipient", m->rcpt[i].addr);
+	pen_event_text(e, "recipient", pen_recipient_addr(&m->rcpt[i]));
 	pen_event_number(e, "recipient_index", i);
 }
 
@@ -174,7 +174,7 @@ void pen_event_received(struct pen_gateway *g, const struct pen_message *m, cons
 	begin(&e, "Reception", m);
 	pen_event_list(&e, "recipient");
 	for (uint32_t i = 0; i < m->nrcpt; i++)
-		pen_event_item(&e, m->rcpt[i].addr);
+		pen_event_item(&e, pen_recipient_addr(&m->rcpt[i]));
 	pen_event_close_list(&e);
 	add_message(&e, m);
 	pen_event_cstr(&e, "reception_protocol", protocol);
@@ -184,9 +184,11 @@ void pen_event_received(struct pen_gateway *g, const struct pen_message *m, cons
 		char why[PEN_SUPPRESSION_REASON_MAX + 40];
 		if (m->rcpt[i].fate != PEN_FATE_DELETED)
 			continue;
-		if (!pen_suppressed(g, m->klass->tenant, m->rcpt[i].addr, why, sizeof(why)))
+		if (!pen_suppressed(
+			    g, m->klass->tenant, pen_recipient_addr(&m->rcpt[i]), why, sizeof(why)))
 			snprintf(why, sizeof(why), "no longer listed"); // in this moment
-		pen_event_suppressed(g, m->queue_id, m->sender, m->rcpt[i].addr, i, m->klass, why);
+		pen_event_suppressed(g, PEN_QUEUE_ID(m), pen_message_sender(m),
+			pen_recipient_addr(&m->rcpt[i]), i, m->klass, why);
 	}
 }
 

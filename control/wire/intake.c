@@ -23,8 +23,8 @@ static void add_to_queue(struct pen_call *call)
 	struct pen_gateway *g = in->g;
 	bool hold = (in->m->flags & PEN_MESSAGE_HOLD) != 0; // its token is back already
 
-	pen_maillog_active(
-		g->maillog, in->m->queue_id, in->m->sender, in->m->content_len, in->m->nrcpt);
+	pen_maillog_active(g->maillog, PEN_QUEUE_ID(in->m), pen_message_sender(in->m),
+		in->m->content_len, in->m->nrcpt);
 	pen_suppression_log(g, in->m);
 	// It is durable already. Out of memory here leaves it to the next start,
 	// which finds it in the spool; nothing is lost.
@@ -75,7 +75,7 @@ static int intake_take(void *ctx, struct pen_message *m, uint64_t token)
 		return -ENOMEM;
 	*in = (struct intake){.call = {.fn = add_to_queue}, .g = g, .m = m, .token = token};
 	if (m->id == 0)
-		pen_message_set_id(m, pen_spool_next_id(g->spool));
+		m->id = pen_spool_next_id(g->spool);
 	pen_event_received(g, m, "ESMTP");
 	int err = pen_spool_put(g->spool, m, stored, in);
 	if (err != 0)

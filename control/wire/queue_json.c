@@ -24,7 +24,7 @@ static json_t *recipient_json(const struct pen_message *m, uint32_t i, bool all)
 	char text[PEN_TROUBLE_TEXT_MAX];
 	json_t *r = json_object();
 
-	json_object_set_new(r, "address", bytes_json(rcpt->addr));
+	json_object_set_new(r, "address", bytes_json(pen_recipient_addr(rcpt)));
 	json_object_set_new(r, "attempts", json_integer(rcpt->attempts));
 	if (all)
 		json_object_set_new(r, "fate", json_string(fate_word(rcpt->fate)));
@@ -44,7 +44,7 @@ static size_t cost_of(const struct pen_message *m, uint32_t i)
 {
 	size_t reason = m->last_error != NULL ? m->last_error->text_len + 128u : 0;
 
-	return 2u * m->rcpt[i].addr.n + reason + 100;
+	return 2u * pen_recipient_addr(&m->rcpt[i]).n + reason + 100;
 }
 
 // Returns the index to go on with, 0 at the end.
@@ -116,9 +116,9 @@ json_t *message_json(const struct pen_sched_view *view, bool all, uint32_t from,
 {
 	const struct pen_message *m = view->message;
 	json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:b}", "queue_name",
-		pen_sched_state_word(view->state), "queue_id", m->queue_id, "arrival_time",
+		pen_sched_state_word(view->state), "queue_id", PEN_QUEUE_ID(m), "arrival_time",
 		(json_int_t)(m->arrival / PEN_US_PER_S), "message_size", (json_int_t)m->content_len,
-		"sender", bytes_json(m->sender), "next_attempt",
+		"sender", bytes_json(pen_message_sender(m)), "next_attempt",
 		(json_int_t)(m->next_attempt / PEN_US_PER_S), "expires",
 		(json_int_t)(view->expires / PEN_US_PER_S), "forced_expire",
 		(m->flags & PEN_MESSAGE_EXPIRE) != 0);

@@ -54,7 +54,7 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 	int err = pen_spool_update(g->spool, up, recorded, NULL);
 
 	if (err != 0)
-		pen_error("%s: a change was not recorded: %s", m->queue_id, strerror(-err));
+		pen_error("%s: a change was not recorded: %s", PEN_QUEUE_ID(m), strerror(-err));
 }
 
 // A notification on its way through the spool.
@@ -74,9 +74,9 @@ static void notice_stored(struct pen_call *call)
 	int err = n->err;
 
 	if (err == 0) {
-		pen_maillog_bounce_notice(g->maillog, n->original, n->m->queue_id);
-		pen_maillog_active(
-			g->maillog, n->m->queue_id, n->m->sender, n->m->content_len, n->m->nrcpt);
+		pen_maillog_bounce_notice(g->maillog, n->original, PEN_QUEUE_ID(n->m));
+		pen_maillog_active(g->maillog, PEN_QUEUE_ID(n->m), pen_message_sender(n->m),
+			n->m->content_len, n->m->nrcpt);
 		err = pen_sched_add(g->sched, n->m);
 	}
 	if (err != 0)
@@ -105,9 +105,9 @@ static void op_submit(void *ctx, const struct pen_sched_submission *sub)
 	if (err == 0) {
 		*n = (struct notice){
 			.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
-		pen_message_set_id(m, pen_spool_next_id(g->spool));
+		m->id = pen_spool_next_id(g->spool);
 		pen_event_received(g, m, "internal");
-		memcpy(n->original, sub->original->queue_id, sizeof(n->original));
+		memcpy(n->original, PEN_QUEUE_ID(sub->original), sizeof(n->original));
 		err = pen_spool_put(g->spool, m, notice_stored_elsewhere, n);
 	}
 	if (err != 0) {
@@ -162,8 +162,9 @@ static void op_ended(
 	if (fate >= PEN_FATE_BOUNCED && fate <= PEN_FATE_DELETED)
 		pen_maillog_line(g->maillog, "qmgr",
 			"%s: to=<%.*s>, relay=none, delay=%.2f, dsn=%s, status=%s (by %s)",
-			m->queue_id, PEN_SPAN_ARG(m->rcpt[rcpt].addr), delay > 0 ? delay : 0,
-			fate == PEN_FATE_EXPIRED ? "4.4.7" : "5.7.0", words[fate], by);
+			PEN_QUEUE_ID(m), PEN_SPAN_ARG(pen_recipient_addr(&m->rcpt[rcpt])),
+			delay > 0 ? delay : 0, fate == PEN_FATE_EXPIRED ? "4.4.7" : "5.7.0",
+			words[fate], by);
 	pen_event_ended(g, m, rcpt, fate, by);
 }
 
@@ -171,7 +172,7 @@ static void op_removed(void *ctx, struct pen_message *m)
 {
 	struct pen_gateway *g = ctx;
 
-	pen_maillog_removed(g->maillog, m->queue_id);
+	pen_maillog_removed(g->maillog, PEN_QUEUE_ID(m));
 	pen_message_free(m);
 }
 

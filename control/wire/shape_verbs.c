@@ -47,12 +47,12 @@ static bool add_message(void *ctx, const struct pen_sched_view *view)
 	int64_t age = (s->now - m->arrival) / PEN_US_PER_S;
 
 	if (s->by_sender) {
-		pen_qshape_add(s->q, m->sender, age);
+		pen_qshape_add(s->q, pen_message_sender(m), age);
 		return true;
 	}
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		if (m->rcpt[i].fate == PEN_FATE_QUEUED)
-			pen_qshape_add(s->q, m->rcpt[i].addr, age);
+			pen_qshape_add(s->q, pen_recipient_addr(&m->rcpt[i]), age);
 	}
 	return true;
 }

@@ -200,7 +200,8 @@ static bool keep_recipient(void *ctx, const struct pen_sched_view *view)
 
 	json_object_set_new(o, "state", json_string(pen_sched_state_word(view->state)));
 	if (i < view->message->nrcpt)
-		json_object_set_new(o, "recipient", bytes_json(view->message->rcpt[i].addr));
+		json_object_set_new(
+			o, "recipient", bytes_json(pen_recipient_addr(&view->message->rcpt[i])));
 	return false;
 }
 
@@ -263,7 +264,7 @@ static bool append_fates(void *ctx, const struct pen_sched_view *view)
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		fates[i] = letter_of(&m->rcpt[i]);
 	json_array_append_new(
-		page->list, json_pack("[s,s#,b]", m->queue_id, fates, (int)m->nrcpt,
+		page->list, json_pack("[s,s#,b]", PEN_QUEUE_ID(m), fates, (int)m->nrcpt,
 				    view->state == PEN_STATE_BOUNCING || view->deleting));
 	free(fates);
 	size_t cost = m->nrcpt + 40u;

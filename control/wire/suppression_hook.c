@@ -106,9 +106,10 @@ void pen_suppression_log(struct pen_gateway *g, const struct pen_message *m)
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		if (m->rcpt[i].fate != PEN_FATE_DELETED)
 			continue;
-		if (!pen_suppressed(g, m->klass->tenant, m->rcpt[i].addr, why, sizeof(why)))
+		if (!pen_suppressed(
+			    g, m->klass->tenant, pen_recipient_addr(&m->rcpt[i]), why, sizeof(why)))
 			snprintf(why, sizeof(why), "no longer listed"); // in this moment
-		log_deleted(g, m->queue_id, m->rcpt[i].addr, why);
+		log_deleted(g, PEN_QUEUE_ID(m), pen_recipient_addr(&m->rcpt[i]), why);
 	}
 }
 

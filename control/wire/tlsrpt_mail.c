@@ -24,8 +24,8 @@ static void add_to_queue(struct pen_call *call)
 	struct report_mail *r = (struct report_mail *)call;
 	struct pen_gateway *g = r->g;
 
-	pen_maillog_active(
-		g->maillog, r->m->queue_id, r->m->sender, r->m->content_len, r->m->nrcpt);
+	pen_maillog_active(g->maillog, PEN_QUEUE_ID(r->m), pen_message_sender(r->m),
+		r->m->content_len, r->m->nrcpt);
 	// Durable already: what cannot be queued now is found at the next start.
 	if (pen_sched_add(g->sched, r->m) != 0)
 		pen_message_free(r->m);
@@ -68,7 +68,7 @@ int pen_tlsrpt_mail(void *ctx, const char *sender, const char *rcpt, uint8_t *co
 		*r = (struct report_mail){.call = {.fn = add_to_queue}, .g = g, .m = m};
 		pthread_mutex_init(&r->lock, NULL);
 		pthread_cond_init(&r->done, NULL);
-		pen_message_set_id(m, pen_spool_next_id(g->spool));
+		m->id = pen_spool_next_id(g->spool);
 		pen_event_received(g, m, "internal");
 		err = pen_spool_put(g->spool, m, stored, r);
 	}

@@ -28,7 +28,7 @@ static void named_hop(const char *route, struct pen_sched_hop *hop)
 bool entry_hop(struct pen_sched *s, const struct entry *e, uint32_t rcpt, struct pen_sched_hop *hop,
 	struct pen_dsn *why)
 {
-	struct pen_span addr = e->m->rcpt[rcpt].addr;
+	struct pen_span addr = pen_recipient_addr(&e->m->rcpt[rcpt]);
 
 	if (e->m->extra == NULL || e->m->extra->route[0] == '\0')
 		return s->ops.route(s->ctx, addr, domain_of(addr), hop, why);
@@ -45,7 +45,8 @@ struct site *entry_site(struct pen_sched *s, const struct entry *e, uint32_t rcp
 		hop.nexthop.n + hop.transport.n > PEN_HOP_TEXT_MAX)
 		return NULL;
 	const struct nexthop *nh = nexthop_known(s, &hop, pen_message_demand(e->m->flags),
-		pen_message_needs_utf8(e->m, e->m->rcpt[rcpt].addr), owner_pool(s, e->m->klass));
+		pen_message_needs_utf8(e->m, pen_recipient_addr(&e->m->rcpt[rcpt])),
+		owner_pool(s, e->m->klass));
 	return nh != NULL ? nh->site : NULL;
 }
 
@@ -53,7 +54,7 @@ struct site *entry_site(struct pen_sched *s, const struct entry *e, uint32_t rcp
 static struct nexthop *find_hop(struct pen_sched *s, const struct entry *e, uint32_t i,
 	struct nexthop *hint, struct pen_dsn *why)
 {
-	struct pen_span addr = e->m->rcpt[i].addr;
+	struct pen_span addr = pen_recipient_addr(&e->m->rcpt[i]);
 	struct pen_sched_hop hop = {{NULL, 0}, {NULL, 0}};
 
 	if (!entry_hop(s, e, i, &hop, why)) {

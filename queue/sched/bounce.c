@@ -45,7 +45,7 @@ static void describe(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	const struct list *list = ctx;
 	const struct failure *f = list->at[i];
 
-	out->addr = list->m->rcpt[f->rcpt].addr;
+	out->addr = pen_recipient_addr(&list->m->rcpt[f->rcpt]);
 	out->orcpt = pen_recipient_orcpt(&list->m->rcpt[f->rcpt]);
 	out->expired = f->fate == PEN_FATE_EXPIRED;
 	out->doubts = (uint8_t)list->m->rcpt[f->rcpt].doubts;
@@ -58,7 +58,7 @@ static void describe_late(void *ctx, uint32_t i, struct pen_dsn_rcpt *out)
 	const struct list *list = ctx;
 	const struct pen_recipient *r = &list->m->rcpt[list->late[i]];
 
-	out->addr = r->addr;
+	out->addr = pen_recipient_addr(r);
 	out->orcpt = pen_recipient_orcpt(r);
 	out->expired = false;
 	out->doubts = (uint8_t)r->doubts;
@@ -82,13 +82,13 @@ static bool belongs(const struct pen_sched *s, const struct entry *e, const stru
 
 	switch (kind) {
 	case PEN_DSN_FAILED:
-		return failed && !e->told && e->m->sender.n > 0 && wants_failures(r);
+		return failed && !e->told && e->m->sender_len > 0 && wants_failures(r);
 	case PEN_DSN_RELAYED:
 		return f->fate == PEN_FATE_DELIVERED;
 	case PEN_DSN_POSTMASTER:
 		// What cannot be delivered to the postmaster is not reported to him.
-		return failed && !e->told && e->m->sender.n == 0 && s->postmaster.n > 0 &&
-		       wants_failures(r) && !pen_span_ieq(r->addr, s->postmaster);
+		return failed && !e->told && e->m->sender_len == 0 && s->postmaster.n > 0 &&
+		       wants_failures(r) && !pen_span_ieq(pen_recipient_addr(r), s->postmaster);
 	case PEN_DSN_DELAYED:
 	case PEN_DSN_POSTMASTER_DELAYED:
 		return false; // about recipients without an end
@@ -178,10 +178,10 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 	struct pen_dsn_report report = {
 		.hostname = s->cfg.myhostname,
 		.mailer_daemon = s->cfg.mailer_daemon,
-		.queue_id = m->queue_id,
+		.queue_id = PEN_QUEUE_ID(m),
 		.kind = kind,
-		.to = kind == PEN_DSN_POSTMASTER ? s->postmaster : m->sender,
-		.sender = m->sender,
+		.to = kind == PEN_DSN_POSTMASTER ? s->postmaster : pen_message_sender(m),
+		.sender = pen_message_sender(m),
 		.envid = pen_message_envid(m),
 		.arrival = m->arrival,
 		.wall = s->wall,
@@ -242,7 +242,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 	struct pen_sched_submission sub = {
 		.token = e->m->id,
 		.original = e->m,
-		.rcpt = kind == PEN_DSN_POSTMASTER ? s->postmaster : e->m->sender,
+		.rcpt = kind == PEN_DSN_POSTMASTER ? s->postmaster : pen_message_sender(e->m),
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
 		.flags = flags,
@@ -290,7 +290,7 @@ static bool wants_delays(const struct entry *e, uint32_t i)
 	const struct pen_recipient *r = &e->m->rcpt[i];
 
 	return r->fate == PEN_FATE_QUEUED &&
-	       pen_notify(r->notify, e->m->sender.n == 0, PEN_NOTIFY_DELAYED, false) !=
+	       pen_notify(r->notify, e->m->sender_len == 0, PEN_NOTIFY_DELAYED, false) !=
 		       PEN_ACTION_OF_KIND;
 }
 
@@ -302,7 +302,7 @@ pen_wall_us bounce_delay_at(const struct pen_sched *s, const struct entry *e)
 		e->state == ENTRY_DEFERRED || e->state == ENTRY_ACTIVE || e->state == ENTRY_WAITING;
 
 	if (s->cfg.delay_warning_time == 0 || !waits || e->warned || e->deleting ||
-		(e->m->flags & never) != 0 || e->m->sender.n == 0 || s->stopping)
+		(e->m->flags & never) != 0 || e->m->sender_len == 0 || s->stopping)
 		return PEN_TIME_NEVER;
 	return entry_birth(e) + s->cfg.delay_warning_time;
 }
@@ -344,7 +344,7 @@ void bounce_delay(struct pen_sched *s, struct entry *e)
 	struct pen_sched_submission sub = {
 		.token = e->m->id | LATE_TOKEN,
 		.original = e->m,
-		.rcpt = e->m->sender,
+		.rcpt = pen_message_sender(e->m),
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
 		.flags = flags,

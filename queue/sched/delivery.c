@@ -32,7 +32,8 @@ static size_t verp_sender(const struct job *j, char out[PEN_VERP_MAX])
 
 	if (m->extra == NULL || m->extra->verp[0] == '\0' || j->nrcpt != 1)
 		return 0;
-	return pen_verp_make(out, m->sender, m->rcpt[j->rcpt[0]].addr, m->extra->verp);
+	return pen_verp_make(out, pen_message_sender(m), pen_recipient_addr(&m->rcpt[j->rcpt[0]]),
+		m->extra->verp);
 }
 
 void delivery_free(struct pen_sched *s, struct pen_delivery *d)
@@ -55,7 +56,7 @@ static void delivery_init(
 		.id = ++s->delivery_id,
 		.message = j,
 		.lease = &l->pub,
-		.sender = m->sender,
+		.sender = pen_message_sender(m),
 		.content = pen_span(m->content, m->content_len),
 		.eight_bit = (m->flags & PEN_MESSAGE_8BIT) != 0,
 		.envid = pen_message_envid(m),
@@ -67,7 +68,7 @@ static void delivery_init(
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		struct pen_delivery_rcpt *r = &d->rcpt[i];
 		const struct pen_recipient *of = &m->rcpt[j->rcpt[i]];
-		r->addr = of->addr;
+		r->addr = pen_recipient_addr(of);
 		r->orcpt = pen_recipient_orcpt(of);
 		r->notify = of->notify;
 		r->ref = NULL;

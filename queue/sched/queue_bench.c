@@ -112,7 +112,7 @@ static struct pen_message *message(uint64_t i, pen_wall_us wall, pen_time_us spr
 					 .klass = k},
 			NULL, 4096);
 	pen_mail_class_put(k);
-	pen_message_set_id(m, i + 1);
+	m->id = i + 1;
 	m->next_attempt = wall + S + (pen_time_us)(i * 2654435761u % (uint64_t)spread);
 	pen_dsn_set(&why, 4, 7, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_PEER, PEN_STAGE_RCPT,
 		"%s (%llu)", text, (unsigned long long)(i % 100));

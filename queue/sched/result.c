@@ -145,11 +145,11 @@ static bool wants_success(
 
 	if (s->cfg.confirm_delay_cleared && e->m->flags & PEN_MESSAGE_DELAY_TOLD &&
 		r->delivery != NULL &&
-		pen_notify(notify, e->m->sender.n == 0, PEN_NOTIFY_DELAYED, false) !=
+		pen_notify(notify, e->m->sender_len == 0, PEN_NOTIFY_DELAYED, false) !=
 			PEN_ACTION_OF_KIND)
 		return true;
 	return r->delivery != NULL &&
-	       pen_notify(notify, e->m->sender.n == 0,
+	       pen_notify(notify, e->m->sender_len == 0,
 		       is_final(s, r) ? PEN_NOTIFY_DELIVERED : PEN_NOTIFY_PASSED_ON,
 		       r->lease->pub.dsn) != PEN_ACTION_OF_KIND;
 }

@@ -137,13 +137,14 @@ static void add(struct bench *b, uint64_t id)
 	m->id = id;
 	m->klass = b->tenants > 0 ? b->klass[id / 7 % (2 * b->tenants)] : &pen_mail_class_none;
 	m->arrival = 1;
-	m->sender = PEN_SPAN_LIT("sender@example.com");
 	char *addr = (char *)&m->rcpt[1];
 	m->nrcpt = 1;
 	m->content = (uint8_t *)addr; // never read here
 	m->content_len = 1;
 	int n = snprintf(addr, 64, "r@d%llu.test", (unsigned long long)(id % b->sites));
-	m->rcpt[0] = (struct pen_recipient){.addr = pen_span(addr, (size_t)n)};
+	m->rcpt[0].addr_off = (uint32_t)(addr - (char *)&m->rcpt[0]);
+	m->rcpt[0].addr_len = (uint16_t)n;
+	m->sender_len = m->rcpt[0].addr_len; // the same text
 	if (pen_sched_add(b->s, m) != 0)
 		abort();
 }

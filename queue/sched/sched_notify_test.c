@@ -239,7 +239,7 @@ static void ret_hdrs_returns_the_header(void **state)
 	struct world *w = holding(NULL);
 
 	(void)state;
-	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_RET_HDRS);
+	add_flagged(w, "s@xQQ+2B1", "r@a.testrfc822;someone+2Belse@b.test", PEN_MESSAGE_RET_HDRS);
 	answer_all(w, 550);
 	assert_null(strstr(w->sub[0].content, "Body line"));
 	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_RET_FULL);
@@ -278,10 +278,10 @@ static void a_large_message_returns_as_its_header(void **state)
 
 static void as_submitted(struct pen_message *m)
 {
-	// The texts behind the sender and the address.
-	m->sender = pen_span("s@xQQ+2B1", 3);
-	pen_message_set_envid_len(m, 6);
-	m->rcpt[0].addr = pen_span("r@a.testrfc822;someone+2Belse@b.test", 8);
+	// The ends of the sender and the address are texts of their own.
+	m->sender_len -= 6;
+	m->envid_len = 6;
+	m->rcpt[0].addr_len -= 28;
 	m->rcpt[0].orcpt_len = 28;
 	m->rcpt[0].notify = PEN_NOTIFY_FAILURE | PEN_NOTIFY_DELAY;
 }
@@ -292,7 +292,7 @@ static void what_the_sender_asked_for_goes_along(void **state)
 
 	(void)state;
 	w->edit = as_submitted;
-	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_RET_HDRS);
+	add_flagged(w, "s@xQQ+2B1", "r@a.testrfc822;someone+2Belse@b.test", PEN_MESSAGE_RET_HDRS);
 	world_ready_all(w);
 	const struct pen_delivery *d = w->flying[0];
 	assert_true(pen_span_eq(d->envid, PEN_SPAN_LIT("QQ+2B1")));

@@ -64,8 +64,8 @@ static void store(struct world *w, struct pen_message *m)
 		.dsn = (m->flags & PEN_MESSAGE_DSN) != 0,
 		.content_len = m->content_len,
 	};
-	PEN_ASSERT(m->nrcpt <= 64 && m->sender.n < sizeof(st->sender));
-	snprintf(st->sender, sizeof(st->sender), "%.*s", PEN_SPAN_ARG(m->sender));
+	PEN_ASSERT(m->nrcpt <= 64 && m->sender_len < sizeof(st->sender));
+	snprintf(st->sender, sizeof(st->sender), "%.*s", PEN_SPAN_ARG(pen_message_sender(m)));
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		st->notify[i] = m->rcpt[i].notify;
 	for (uint32_t i = 0; i < m->nrcpt; i++)
@@ -79,7 +79,6 @@ static uint64_t add_message(struct world *w, struct pen_message *m)
 	uint64_t id = w->next_id++;
 
 	m->id = id;
-	snprintf(m->queue_id, sizeof(m->queue_id), "Q%llu", (unsigned long long)m->id);
 	store(w, m);
 	w->live_messages++;
 	PEN_ASSERT(pen_sched_add(w->s, m) == 0);

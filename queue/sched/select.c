@@ -57,7 +57,7 @@ static bool message_meets(
 	return (w->id == 0 || w->id == m->id) &&
 	       (w->states == 0 || w->states & 1u << entry_shown(e)) &&
 	       name_is(m->klass->tenant, w->tenant) && name_is(m->klass->campaign, w->campaign) &&
-	       name_is(m->klass->pool, w->pool) && sender_is(m->sender, w->sender) &&
+	       name_is(m->klass->pool, w->pool) && sender_is(pen_message_sender(m), w->sender) &&
 	       (w->older_than == 0 || s->wall - m->arrival >= w->older_than);
 }
 
@@ -67,8 +67,8 @@ static bool rcpt_meets(
 	const struct pen_recipient *r = &e->m->rcpt[i];
 
 	return r->fate == PEN_FATE_QUEUED && (!w->in_doubt || r->doubts > 0) &&
-	       (w->domain.n == 0 || domain_is(r->addr, w->domain)) &&
-	       (w->recipient.n == 0 || pen_span_ieq(r->addr, w->recipient)) &&
+	       (w->domain.n == 0 || domain_is(pen_recipient_addr(r), w->domain)) &&
+	       (w->recipient.n == 0 || pen_span_ieq(pen_recipient_addr(r), w->recipient)) &&
 	       (w->site.n == 0 || site_is(entry_site(s, e, i), w->site));
 }
 

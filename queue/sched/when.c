@@ -33,15 +33,15 @@ pen_wall_us entry_expiry(const struct pen_sched *s, const struct entry *e)
 {
 	if (e->m->flags & PEN_MESSAGE_EXPIRE)
 		return e->m->arrival;
-	return pen_time_min(
-		not_after(e), pen_retry_expiry(&s->cfg.retry, entry_birth(e), e->m->sender.n == 0));
+	return pen_time_min(not_after(e),
+		pen_retry_expiry(&s->cfg.retry, entry_birth(e), e->m->sender_len == 0));
 }
 
 // A lifetime of zero means one attempt, which an early timer must not take.
 pen_wall_us entry_end_of_life(const struct pen_sched *s, const struct entry *e)
 {
 	pen_wall_us birth = entry_birth(e);
-	pen_wall_us t = pen_retry_expiry(&s->cfg.retry, birth, e->m->sender.n == 0);
+	pen_wall_us t = pen_retry_expiry(&s->cfg.retry, birth, e->m->sender_len == 0);
 
 	if (e->m->flags & PEN_MESSAGE_EXPIRE)
 		return e->m->arrival;

@@ -65,7 +65,7 @@ static uint64_t put(struct rig *r, uint32_t len)
 		PEN_SPAN_LIT("s@example.org"), rcpts, 2, calloc(1, len), len, NOW, 0);
 	uint64_t id = pen_spool_core_next_id(r->core, NOW);
 
-	pen_message_set_id(m, id);
+	m->id = id;
 	if (pen_spool_core_put(r->core, m) == -EAGAIN) {
 		assert_int_equal(pen_spool_core_commit(r->core), 0);
 		assert_int_equal(pen_spool_core_put(r->core, m), 0);

@@ -148,7 +148,7 @@ static void check_message(struct world *w, struct model *m, struct pen_message *
 			rcpt_value(got->rcpt[i].fate, got->rcpt[i].doubts, got->rcpt[i].attempts);
 		char addr[64];
 		snprintf(addr, sizeof(addr), "r%u-%llx@example.net", i, (unsigned long long)m->id);
-		assert_true(pen_span_eq(got->rcpt[i].addr, pen_span_cstr(addr)));
+		assert_true(pen_span_eq(pen_recipient_addr(&got->rcpt[i]), pen_span_cstr(addr)));
 		assert_true(value_ok(&m->rcpt[i], x));
 	}
 	(void)w;
@@ -275,7 +275,7 @@ static int commit_somehow(struct world *w)
 		return n;
 	struct pen_message *m = pen_message_new(
 		PEN_SPAN_LIT("s@example.org"), &rcpt, 1, calloc(1, 100), 100, w->now, 0);
-	pen_message_set_id(m, pen_spool_core_next_id(w->core, w->now));
+	m->id = pen_spool_core_next_id(w->core, w->now);
 	int put = pen_spool_core_put(w->core, m);
 	int err = pen_spool_core_end(w->core, pen_spool_core_write(w->core), &dropped);
 	assert_true(!dropped || put == 0);
@@ -337,7 +337,7 @@ static void do_put(struct world *w)
 		content[i] = content_byte(m->id, i);
 	struct pen_message *msg = pen_message_new(PEN_SPAN_LIT("s@example.org"), rcpts, m->nrcpt,
 		content, m->content_len, w->now, PEN_MESSAGE_8BIT);
-	pen_message_set_id(msg, m->id);
+	msg->id = m->id;
 	unsigned tenant = (unsigned)pen_rand_below(&w->rand, 3);
 	msg->klass = class_of(tenant);
 	int err = pen_spool_core_put(w->core, msg);

@@ -296,7 +296,7 @@ static void a_read_error_is_said_and_passes(void **state)
 	assert_int_equal(put(&r, true), 0);
 	struct pen_message *m =
 		pen_message_new(PEN_SPAN_LIT("s@example.org"), &rcpt, 1, NULL, 3000, 0, 0);
-	pen_message_set_id(m, r.id[0]);
+	m->id = r.id[0];
 	pen_disk_sim_faults(r.disk)->read_eio_ppm = 1000000;
 	assert_int_equal(pen_spool_read(r.spool, m), -EIO);
 	assert_null(m->content);

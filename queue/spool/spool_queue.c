@@ -87,7 +87,7 @@ int pen_spool_put(struct pen_spool *s, struct pen_message *m, pen_spool_done_fn 
 		 (s->queued_bytes > 0 && s->queued_bytes + r.bytes > s->queue_limit))
 		err = -EAGAIN;
 	if (err == 0 && m->id == 0) {
-		pen_message_set_id(m, take_id(s, now));
+		m->id = take_id(s, now);
 	}
 	r.id = m->id;
 	if (err == 0 && queue_add(s, &r, 0) == NULL)

@@ -243,7 +243,7 @@ static uint8_t message_version(const struct pen_message *m)
 {
 	if (has_attr(m))
 		return SPOOL_VERSION_ATTR;
-	bool dsn = pen_message_envid(m).n > 0;
+	bool dsn = m->envid_len > 0;
 	for (uint32_t i = 0; i < m->nrcpt && !dsn; i++)
 		dsn = m->rcpt[i].orcpt_len > 0 || m->rcpt[i].notify != 0;
 	return dsn ? SPOOL_VERSION_DSN : SPOOL_VERSION;
@@ -259,19 +259,13 @@ static uint32_t rcpt_fixed(uint8_t version)
 uint64_t spool_message_size(const struct pen_message *m, uint32_t content_len)
 {
 	uint8_t version = message_version(m);
-	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender.n + pen_message_envid(m).n +
-		     note_size(m->last_error) + (uint64_t)m->nrcpt * rcpt_fixed(version) +
-		     content_len;
+	uint64_t n = SPOOL_MESSAGE_FIXED + m->sender_len + m->envid_len + note_size(m->last_error) +
+		     (uint64_t)m->nrcpt * rcpt_fixed(version) + content_len;
 
 	if (version == SPOOL_VERSION_ATTR)
 		n += spool_attr_size(m->klass, m->extra);
-	if (m->sender.n > UINT16_MAX || pen_message_envid(m).n > UINT16_MAX)
-		return 0;
-	for (uint32_t i = 0; i < m->nrcpt; i++) {
-		if (m->rcpt[i].addr.n > UINT16_MAX)
-			return 0;
-		n += m->rcpt[i].addr.n + m->rcpt[i].orcpt_len;
-	}
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		n += m->rcpt[i].addr_len + m->rcpt[i].orcpt_len;
 	return n <= INT32_MAX ? n : 0;
 }
 
@@ -290,18 +284,19 @@ static uint8_t *span_encode(uint8_t *at, struct pen_span s)
 
 static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, uint8_t version)
 {
-	put16(at, (uint16_t)r->addr.n);
+	put16(at, r->addr_len);
 	at[2] = r->fate;
 	at[3] = version != SPOOL_VERSION ? r->notify : 0;
 	put16(at + 4, r->attempts);
 	if (version == SPOOL_VERSION)
-		return span_encode(at + SPOOL_RCPT_FIXED, r->addr);
+		return span_encode(at + SPOOL_RCPT_FIXED, pen_recipient_addr(r));
 	put16(at + 6, r->orcpt_len);
 	if (version == SPOOL_VERSION_ATTR) {
 		at[8] = r->doubts;
 		at[9] = 0;
 	}
-	return span_encode(span_encode(at + rcpt_fixed(version), r->addr), pen_recipient_orcpt(r));
+	return span_encode(span_encode(at + rcpt_fixed(version), pen_recipient_addr(r)),
+		pen_recipient_orcpt(r));
 }
 
 void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t *content)
@@ -311,15 +306,15 @@ void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t
 	record_header(p, SPOOL_MESSAGE, spool_message_size(m, m->content_len), m->id);
 	p[13] = version;
 	if (version != SPOOL_VERSION)
-		put16(p + 14, (uint16_t)pen_message_envid(m).n);
+		put16(p + 14, m->envid_len);
 	put64(p + 32, (uint64_t)m->arrival);
 	put64(p + 40, (uint64_t)m->next_attempt);
 	put32(p + 48, m->flags);
 	put32(p + 52, m->nrcpt);
 	put32(p + 56, m->content_len);
-	put16(p + 60, (uint16_t)m->sender.n);
+	put16(p + 60, m->sender_len);
 	put16(p + 62, note_size(m->last_error));
-	uint8_t *at = span_encode(p + SPOOL_MESSAGE_FIXED, m->sender);
+	uint8_t *at = span_encode(p + SPOOL_MESSAGE_FIXED, pen_message_sender(m));
 	at = span_encode(at, pen_message_envid(m));
 	if (version == SPOOL_VERSION_ATTR)
 		at = spool_attr_encode(at, m->klass, m->extra);
@@ -409,7 +404,7 @@ static void fates_decode(const struct spool_record *r, const uint8_t *at, struct
 		to->fate = at[2] <= PEN_FATE_DELETED ? at[2] : PEN_FATE_QUEUED;
 		to->attempts = get16(at + 4);
 		to->doubts = version == SPOOL_VERSION_ATTR ? at[8] : 0;
-		at += rcpt_fixed(version) + to->addr.n + to->orcpt_len;
+		at += rcpt_fixed(version) + to->addr_len + to->orcpt_len;
 	}
 }
 
@@ -445,7 +440,7 @@ struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 		return NULL;
 	fates_decode(r, first, m);
 	m->next_attempt = (pen_wall_us)get64(r->p + 40);
-	pen_message_set_id(m, r->id);
+	m->id = r->id;
 	if ((attr > 0 && spool_attr_apply(r->p + attr_at, m) != 0) ||
 		error_decode(at, get16(r->p + 62), &m->last_error) != 0) {
 		pen_message_free(m);

@@ -40,9 +40,9 @@ static void a_record_of_the_first_version_reads_and_writes_as_before(void **stat
 	spool_record_seal(p, 77);
 	struct pen_message *m = decode(p, sizeof(p), 77);
 	assert_non_null(m);
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("s@x")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("s@x")));
 	assert_int_equal(m->nrcpt, 2);
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@d")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("c@d")));
 	assert_int_equal(m->rcpt[0].fate, PEN_FATE_DELIVERED);
 	assert_int_equal(m->rcpt[0].attempts, 3);
 	assert_int_equal(pen_message_envid(m).n + m->rcpt[0].orcpt_len + m->rcpt[0].notify, 0);
@@ -71,7 +71,7 @@ static uint8_t *full_record(uint32_t *n)
 	struct pen_message *m = pen_message_make(&e, NULL, 4);
 	struct pen_dsn error;
 
-	pen_message_set_id(m, 5);
+	m->id = 5;
 	pen_dsn_set(
 		&error, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT, "no answer");
 	m->last_error = pen_note_get(&error, "", 0);
@@ -86,12 +86,12 @@ static uint8_t *full_record(uint32_t *n)
 static void check_full(const struct pen_message *m)
 {
 	assert_non_null(m);
-	assert_true(pen_span_eq(m->sender, PEN_SPAN_LIT("s@x")));
+	assert_true(pen_span_eq(pen_message_sender(m), PEN_SPAN_LIT("s@x")));
 	assert_true(pen_span_eq(pen_message_envid(m), PEN_SPAN_LIT("id+2B1")));
-	assert_true(pen_span_eq(m->rcpt[0].addr, PEN_SPAN_LIT("a@b")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[0]), PEN_SPAN_LIT("a@b")));
 	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;A+2Bx@b")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_SUCCESS);
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@d")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("c@d")));
 	assert_int_equal(m->rcpt[1].notify, PEN_NOTIFY_NEVER);
 	assert_int_equal(m->rcpt[1].orcpt_len, 0);
 	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[2]), PEN_SPAN_LIT("rfc822;e@f")));
@@ -175,7 +175,7 @@ static struct pen_message *attr_message(void)
 	struct pen_message *m = pen_message_make(&e, NULL, 4);
 
 	pen_mail_class_put(k);
-	pen_message_set_id(m, 5);
+	m->id = 5;
 	m->rcpt[1].doubts = 2;
 	m->rcpt[1].attempts = 3;
 	return m;
@@ -211,7 +211,7 @@ static void check_attr(const struct pen_message *m)
 	assert_true(pen_span_eq(pen_recipient_orcpt(&m->rcpt[0]), PEN_SPAN_LIT("rfc822;a@b")));
 	assert_int_equal(m->rcpt[0].notify, PEN_NOTIFY_FAILURE);
 	assert_int_equal(m->rcpt[0].doubts, 0);
-	assert_true(pen_span_eq(m->rcpt[1].addr, PEN_SPAN_LIT("c@d")));
+	assert_true(pen_span_eq(pen_recipient_addr(&m->rcpt[1]), PEN_SPAN_LIT("c@d")));
 	assert_int_equal(m->rcpt[1].doubts, 2);
 	assert_int_equal(m->rcpt[1].attempts, 3);
 }
@@ -251,7 +251,7 @@ static void each_version_is_written_only_when_it_is_needed(void **state)
 	for (int what = 0; what < 5; what++) {
 		struct pen_message *m =
 			pen_message_new(PEN_SPAN_LIT("s@x"), &rcpt, 1, NULL, 4, 7, 0);
-		pen_message_set_id(m, 5);
+		m->id = 5;
 		if (what == 1)
 			m->rcpt[0].notify = PEN_NOTIFY_NEVER;
 		if (what == 2)

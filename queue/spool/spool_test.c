@@ -115,7 +115,7 @@ static int put_sized(struct rig *r, uint32_t len, uint64_t *id)
 		content[i] = (uint8_t)(next + i);
 	struct pen_message *m =
 		pen_message_new(PEN_SPAN_LIT("s@example.org"), rcpts, 2, content, len, NOW, 0);
-	pen_message_set_id(m, next);
+	m->id = next;
 	int err = pen_spool_core_put(r->core, m);
 	if (err == -EAGAIN) {
 		assert_int_equal(pen_spool_core_commit(r->core), 0);
@@ -234,7 +234,7 @@ static void requests_with_no_sense_are_refused(void **state)
 	struct pen_span rcpt = PEN_SPAN_LIT("a@example.net");
 	m = pen_message_new(pen_span(NULL, 0), &rcpt, 1, NULL, 0, NOW, 0);
 	assert_int_equal(pen_spool_core_put(r.core, m), -EINVAL);
-	pen_message_set_id(m, id);
+	m->id = id;
 	assert_int_equal(pen_spool_core_read(r.core, m), -ENOENT);
 	pen_message_free(m);
 	struct pen_spool_core *second;
@@ -474,7 +474,7 @@ static void mail_content_that_looks_like_records_stays_content(void **state)
 		memcpy(content + i, forged + 4096, 400);
 	struct pen_message *m =
 		pen_message_new(PEN_SPAN_LIT("x@example.org"), &rcpt, 1, content, 24000, NOW, 0);
-	pen_message_set_id(m, pen_spool_core_next_id(r.core, NOW));
+	m->id = pen_spool_core_next_id(r.core, NOW);
 	assert_int_equal(pen_spool_core_put(r.core, m), 0);
 	pen_message_free(m);
 	commit(&r);
@@ -780,6 +780,33 @@ static void the_index_finds_what_it_was_given(void **state)
 	spool_index_fini(&x);
 }
 
+static double index_bytes(const struct spool_index *x)
+{
+	uint64_t cells = 0;
+
+	for (int i = 0; i < SPOOL_INDEX_SHARDS; i++)
+		cells += x->shard[i].cap;
+	return (double)(cells * sizeof(struct spool_entry)) / (double)x->count;
+}
+
+static void an_indexed_message_takes_at_most_45_bytes_at_any_size(void **state)
+{
+	(void)state;
+	struct spool_index x = {0};
+	uint64_t id = 1;
+
+	for (uint64_t n = 100000; n < 400000; n += n / 32) {
+		for (; id <= n; id++)
+			assert_non_null(spool_index_add(&x, 1800000000000000 + id * 97));
+		assert_true(index_bytes(&x) <= 45);
+	}
+	for (; id > 20000; id--)
+		spool_index_remove(&x, 1800000000000000 + (id - 1) * 97);
+	assert_int_equal(x.count, 19999);
+	assert_true(index_bytes(&x) <= 100);
+	spool_index_fini(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -802,6 +829,7 @@ int main(void)
 		cmocka_unit_test(segments_prepared_elsewhere_and_here_never_collide),
 		cmocka_unit_test(one_commit_is_one_sync),
 		cmocka_unit_test(the_index_finds_what_it_was_given),
+		cmocka_unit_test(an_indexed_message_takes_at_most_45_bytes_at_any_size),
 	};
 	pen_log_set_sink(quiet, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,7 +291,7 @@ static bool show_state(void *ctx, const struct pen_sched_view *v)
 {
 	(void)ctx;
 	fprintf(stderr, "%s: %s, %u queued, %u in flight, next attempt %lld\n",
-		v->message->queue_id, pen_sched_state_word(v->state), v->queued, v->in_flight,
+		PEN_QUEUE_ID(v->message), pen_sched_state_word(v->state), v->queued, v->in_flight,
 		(long long)v->message->next_attempt);
 	return true;
 }

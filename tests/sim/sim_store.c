@@ -43,7 +43,7 @@ static void add_found(struct sim *s)
 		s->found = m->sched;
 		m->sched = NULL;
 		SIM_CHECK(s, pen_sched_add(s->sched, m) == 0, "%s: not taken after recovery",
-			m->queue_id);
+			PEN_QUEUE_ID(m));
 	}
 }
 
@@ -107,7 +107,7 @@ void sim_store_put(struct sim *s, struct pen_message *m, sim_done_fn *done, void
 
 	PEN_ASSERT(r != NULL);
 	if (m->id == 0)
-		pen_message_set_id(m, pen_spool_core_next_id(s->spool, sim_wall(s)));
+		m->id = pen_spool_core_next_id(s->spool, sim_wall(s));
 	*r = (struct sim_request){.kind = REQUEST_PUT, .m = m, .done = done, .arg = arg};
 	enqueue(s, r);
 }
