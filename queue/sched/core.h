@@ -117,26 +117,35 @@ struct owner {
 
 // The mail of one campaign and priority that waits at a site: messages that have
 // been made ready (jobs), in their order, then those that wait for it.
+//
+// With many tenants nearly every message has a flow of its own: 160 bytes.
 struct flow {
 	struct link queue, returned; // wares; `returned` goes first
 	struct entry *waiting;       // the first without a job
 	uint32_t n, nwaiting;        // transactions; of these, without a job
-	struct link all;             // in site->flows while n > 0
-	struct link refill;          // in site->refill while nwaiting > 0
+	// In site->refill while nwaiting > 0, else in site->flows while n > 0, else in
+	// pen_sched.idle_flows.
+	struct link all;
 	struct site *site;
 	struct owner *owner;
+	struct flow_wait *wait; // NULL: never blocked
+	struct share share;     // of its tenant's; lone: of its band
+	struct table_node node; // in pen_sched.flows; lone: .stalls; not of a site's plain flow
 	bool blocked;
+	bool lone;        // its tenant has no other at this site, in this band: no stall
 	uint8_t priority; // enum pen_priority
-	struct waiter waiter;
-	struct stall *stall; // its share of the tenant's, at this site
-	struct share share;
-	struct link reap;       // in pen_sched.idle_flows
-	struct table_node node; // not of a site's plain flow
 };
 
-// A tenant at a site, in one band: what its campaigns' flows share.
+// What a flow waits with while shaping holds it.
+struct flow_wait {
+	struct waiter waiter;
+	struct flow *flow;
+};
+
+// A tenant at a site, in one band: what its campaigns' flows share. Made when
+// there is a second one.
 struct stall {
-	struct share share;
+	struct share_node share;
 	struct table_node node;
 	struct site *site;
 	struct tenant *tenant;
@@ -146,7 +155,7 @@ struct stall {
 
 // A site that has mail of tenants or priorities.
 struct bands {
-	struct share root, band[PEN_PRIORITIES];
+	struct share_node root, band[PEN_PRIORITIES];
 	struct stall nobody; // mail without a tenant, of normal priority
 };
 
@@ -268,7 +277,7 @@ struct site {
 	uint32_t cap; // connections that the server takes beside each other; 0: unknown
 	uint32_t base_limit, initial;    // of connections: of its transport
 	struct link leases;              // idle ones first
-	struct link turn, refill, flows; // `refill`: of its flows, those with mail without a job
+	struct link turn, refill, flows; // `refill`: those flows that have mail without a job
 	struct bands *bands;
 	struct nexthop *hint;            // that led here the last time
 	struct pen_shape_site *shape;    // NULL: without shaping
@@ -329,8 +338,8 @@ struct pen_sched {
 	struct pen_wheel wheel;   // all else
 	struct id_table entries;
 	struct table nexthops, sites, resolving, flows, stalls, owners, tenants;
-	struct owner *nobody; // of mail without a tenant or campaign
-	struct share backlog; // tenants with mail that waits for the resolver
+	struct owner *nobody;      // of mail without a tenant or campaign
+	struct share_node backlog; // tenants with mail that waits for the resolver
 	uint32_t nbacklog;
 	struct link all_entries, all_sites;
 	struct scan scan[SCANS];
@@ -586,6 +595,13 @@ void flow_replace(struct pen_sched *s, struct entry *e, struct job *j);
 // The one whose turn it is; NULL: nothing may be sent.
 struct flow *flow_next(const struct site *site);
 void flow_charge(struct pen_sched *s, struct flow *f, uint32_t nrcpt);
+// Any flow that has mail; NULL: there is none.
+struct flow *flow_any(const struct site *site);
+// How many have mail: walks over them.
+uint32_t flow_count(const struct site *site);
+// What is at the head of one that has mail.
+struct ware *flow_head(const struct flow *f);
+// Without memory for that the whole site waits.
 void flow_block(struct pen_sched *s, struct flow *f, const struct pen_shape_block *b);
 void flow_unblock(struct pen_sched *s, struct flow *f);
 uint32_t flow_reap(struct pen_sched *s);

@@ -132,7 +132,7 @@ uint32_t owner_pool(struct pen_sched *s, const struct pen_mail_class *k)
 
 bool owners_init(struct pen_sched *s)
 {
-	share_init(&s->backlog, NULL, 1);
+	share_node_init(&s->backlog, NULL, 1);
 	if (!table_init(&s->owners, 64) || !table_init(&s->tenants, 64) ||
 		!table_init(&s->flows, 64) || !table_init(&s->stalls, 64))
 		return false;

@@ -304,7 +304,7 @@ static void wake(void *ctx, struct pen_shape_waiter *waiter)
 		site_kick(s, LINK_OF(w, struct site, sender));
 		return;
 	case WAITER_FLOW: {
-		struct flow *f = LINK_OF(w, struct flow, waiter);
+		struct flow *f = LINK_OF(w, struct flow_wait, waiter)->flow;
 		flow_unblock(s, f);
 		site_kick(s, f->site);
 		return;

@@ -133,7 +133,7 @@ static void add(struct bench *b, uint64_t id)
 		b->spare = m->sched;
 	else
 		m = malloc(sizeof(*m) + sizeof(m->rcpt[0]) + 64);
-	memset(m, 0, sizeof(*m));
+	memset(m, 0, sizeof(*m) + sizeof(m->rcpt[0]));
 	m->id = id;
 	m->klass = b->tenants > 0 ? b->klass[id / 7 % (2 * b->tenants)] : &pen_mail_class_none;
 	m->arrival = 1;

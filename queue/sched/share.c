@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "share.h"
 
-#include <stddef.h>
+#include "link.h"
 
 #define SCALE ((uint64_t)1 << 20) // of virtual time: a cost of 1 at weight 1
 
-void share_init(struct share *n, struct share *parent, uint32_t weight)
+void share_init(struct share *leaf, struct share_node *parent, uint32_t weight)
 {
-	*n = (struct share){.parent = parent, .weight = weight > 0 ? weight : 1};
+	*leaf = (struct share){.parent = parent, .weight = weight > 0 ? weight : 1};
+}
+
+void share_node_init(struct share_node *n, struct share_node *parent, uint32_t weight)
+{
+	*n = (struct share_node){.top = NULL};
+	share_init(&n->share, parent, weight);
+	n->share.inner = true;
 }
 
 static struct share *merge(struct share *a, struct share *b)
@@ -51,7 +58,7 @@ static struct share *merge_all(struct share *first)
 	return all;
 }
 
-static void set_top(struct share *parent, struct share *top)
+static void set_top(struct share_node *parent, struct share *top)
 {
 	parent->top = top;
 	if (top != NULL) {
@@ -68,7 +75,7 @@ static void put(struct share *n)
 
 static void take(struct share *n)
 {
-	struct share *parent = n->parent;
+	struct share_node *parent = n->parent;
 	struct share *below = merge_all(n->child);
 
 	n->child = NULL;
@@ -85,7 +92,7 @@ static void take(struct share *n)
 
 void share_enter(struct share *n)
 {
-	for (; n->parent != NULL && !n->in; n = n->parent) {
+	for (; n->parent != NULL && !n->in; n = &n->parent->share) {
 		if (n->start < n->parent->reached)
 			n->start = n->parent->reached;
 		n->in = true;
@@ -97,24 +104,43 @@ void share_leave(struct share *n)
 {
 	if (!n->in)
 		return;
-	for (; n->parent != NULL && n->top == NULL; n = n->parent) {
+	do {
 		take(n);
 		n->in = false;
-	}
+		n = &n->parent->share;
+	} while (n->parent != NULL && LINK_OF(n, struct share_node, share)->top == NULL);
 }
 
-struct share *share_pick(const struct share *root)
+void share_insert(struct share_node *n, struct share *leaf, uint32_t weight)
+{
+	*n = (struct share_node){.share = *leaf};
+	n->share.inner = true;
+	if (leaf->in) {
+		*n->share.at = &n->share;
+		if (n->share.next != NULL)
+			n->share.next->at = &n->share.next;
+		if (n->share.child != NULL)
+			n->share.child->at = &n->share.child;
+	}
+	bool in = leaf->in;
+	share_init(leaf, n, weight);
+	leaf->in = in;
+	if (in)
+		put(leaf);
+}
+
+struct share *share_pick(const struct share_node *root)
 {
 	struct share *n = root->top;
 
-	while (n != NULL && n->top != NULL)
-		n = n->top;
+	while (n != NULL && n->inner)
+		n = LINK_OF(n, struct share_node, share)->top;
 	return n;
 }
 
 void share_charge(struct share *leaf, uint32_t cost)
 {
-	for (struct share *n = leaf; n->parent != NULL; n = n->parent) {
+	for (struct share *n = leaf; n->parent != NULL; n = &n->parent->share) {
 		if (n->start > n->parent->reached)
 			n->parent->reached = n->start;
 		n->start += cost * SCALE / n->weight;

@@ -8,11 +8,12 @@
 
 static void shares_follow_weights(void **state)
 {
-	struct share root, n[3];
+	struct share_node root;
+	struct share n[3];
 	uint32_t weight[3] = {1, 3, 6}, got[3] = {0};
 
 	(void)state;
-	share_init(&root, NULL, 1);
+	share_node_init(&root, NULL, 1);
 	for (int i = 0; i < 3; i++) {
 		share_init(&n[i], &root, weight[i]);
 		share_enter(&n[i]);
@@ -31,11 +32,12 @@ static void shares_follow_weights(void **state)
 
 static void a_large_cost_is_paid_for_in_turns(void **state)
 {
-	struct share root, large, small;
+	struct share_node root;
+	struct share large, small;
 	uint32_t sent[2] = {0};
 
 	(void)state;
-	share_init(&root, NULL, 1);
+	share_node_init(&root, NULL, 1);
 	share_init(&large, &root, 10);
 	share_init(&small, &root, 10);
 	share_enter(&large);
@@ -50,11 +52,12 @@ static void a_large_cost_is_paid_for_in_turns(void **state)
 
 static void who_had_nothing_saved_nothing_up(void **state)
 {
-	struct share root, a, b;
+	struct share_node root;
+	struct share a, b;
 	int got = 0;
 
 	(void)state;
-	share_init(&root, NULL, 1);
+	share_node_init(&root, NULL, 1);
 	share_init(&a, &root, 1);
 	share_init(&b, &root, 1);
 	share_enter(&a);
@@ -72,14 +75,15 @@ static void who_had_nothing_saved_nothing_up(void **state)
 // A tree of 50 leaves that come and go, against a plain search for the minimum.
 static void the_heap_finds_the_earliest_whatever_leaves(void **state)
 {
-	struct share root, mid[5], leaf[50];
+	struct share_node root, mid[5];
+	struct share leaf[50];
 	struct pen_rand r;
 
 	(void)state;
 	pen_rand_seed(&r, pen_test_seed());
-	share_init(&root, NULL, 1);
+	share_node_init(&root, NULL, 1);
 	for (int i = 0; i < 5; i++)
-		share_init(&mid[i], &root, 1 + (uint32_t)pen_rand_below(&r, 20));
+		share_node_init(&mid[i], &root, 1 + (uint32_t)pen_rand_below(&r, 20));
 	for (int i = 0; i < 50; i++)
 		share_init(&leaf[i], &mid[i / 10], 1 + (uint32_t)pen_rand_below(&r, 20));
 	for (int step = 0; step < 20000; step++) {
@@ -91,9 +95,9 @@ static void the_heap_finds_the_earliest_whatever_leaves(void **state)
 			assert_int_equal(leaf[i].in, leaf[i].at != NULL && leaf[i].in);
 			if (leaf[i].in) {
 				assert_non_null(got);
-				assert_true(leaf[i].parent->in);
+				assert_true(leaf[i].parent->share.in);
 				assert_true(leaf[i].parent->top->start <= leaf[i].start);
-				assert_true(root.top->start <= leaf[i].parent->start);
+				assert_true(root.top->start <= leaf[i].parent->share.start);
 			}
 		}
 		if (got != NULL) {
@@ -148,9 +152,50 @@ static void ids_are_found_until_they_are_removed(void **state)
 		free(t[i]);
 }
 
+// As if it had always been alone under a node of its own.
+static void a_leaf_that_gets_company_keeps_its_turn(void **state)
+{
+	struct share_node root, node;
+	struct share leaf[20], beside;
+	uint32_t got[21] = {0};
+
+	(void)state;
+	share_node_init(&root, NULL, 1);
+	for (int i = 0; i < 20; i++) {
+		share_init(&leaf[i], &root, 1);
+		share_enter(&leaf[i]);
+	}
+	for (int i = 0; i < 1000; i++)
+		share_charge(share_pick(&root), 1);
+	share_insert(&node, &leaf[7], 3);
+	share_init(&beside, &node, 1);
+	share_enter(&beside);
+	for (int i = 0; i < 20 * 40; i++) {
+		struct share *s = share_pick(&root);
+		got[s != &beside ? s - leaf : 20]++;
+		share_charge(s, 1);
+	}
+	for (int i = 0; i < 20; i++)
+		assert_in_range(got[i], i == 7 ? 29 : 39, i == 7 ? 31 : 41);
+	assert_in_range(got[20], 9, 11);
+	// One that has nothing at this moment gets company too.
+	struct share_node late;
+	share_leave(&leaf[3]);
+	share_insert(&late, &leaf[3], 1);
+	assert_false(late.share.in);
+	for (int i = 0; i < 20; i++)
+		share_leave(&leaf[i]);
+	assert_ptr_equal(share_pick(&root), &beside);
+	share_leave(&beside);
+	assert_null(share_pick(&root));
+	share_enter(&leaf[3]);
+	assert_ptr_equal(share_pick(&root), &leaf[3]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_leaf_that_gets_company_keeps_its_turn),
 		cmocka_unit_test(shares_follow_weights),
 		cmocka_unit_test(a_large_cost_is_paid_for_in_turns),
 		cmocka_unit_test(who_had_nothing_saved_nothing_up),

@@ -221,12 +221,9 @@ struct ware *site_first(struct site *site)
 {
 	struct flow *f = flow_next(site);
 
-	if (f == NULL && link_empty(&site->flows))
-		return NULL;
 	if (f == NULL)
-		f = LINK_OF(site->flows.next, struct flow, all);
-	struct link *head = link_empty(&f->returned) ? &f->queue : &f->returned;
-	return LINK_OF(head->next, struct ware, link);
+		f = flow_any(site);
+	return f != NULL ? flow_head(f) : NULL;
 }
 
 // While it is dead only so many are deferred for that; the rest stays where it is.
@@ -282,8 +279,8 @@ void site_refill(struct pen_sched *s, struct site *site)
 	for (uint32_t n = 0; n < REFILL_AT_ONCE && !link_empty(&site->refill) &&
 			     has_room(s, site) && !site->dead && !site_ending(site);
 		n++) {
-		struct flow *f = LINK_OF(link_pop(&site->refill), struct flow, refill);
-		link_push_back(&site->refill, &f->refill);
+		struct flow *f = LINK_OF(link_pop(&site->refill), struct flow, all);
+		link_push_back(&site->refill, &f->all);
 		entry_promote(s, f->waiting);
 	}
 }
@@ -471,19 +468,16 @@ static void end_sentence(struct pen_sched *s, struct site *site)
 static struct ware *next_to_drain(const struct pen_sched *s, struct site *site)
 {
 	bool all = site_ending(site);
+	struct flow *f;
 
 	if (!all && (!site->dead || site->made == 0 || !may_suspend(s, site)))
 		return NULL;
-	for (uint32_t n = 0; !link_empty(&site->flows); n++) {
-		struct flow *f = LINK_OF(site->flows.next, struct flow, all);
-		struct link *head = link_empty(&f->returned) ? &f->queue : &f->returned;
-		struct ware *w = LINK_OF(head->next, struct ware, link);
+	for (uint32_t n = 0; n <= site->nflows + 1 && (f = flow_any(site)) != NULL; n++) {
+		struct ware *w = flow_head(f);
 		if (all || ware_is_job(w))
 			return w;
-		if (n > site->nflows)
-			return NULL;
-		link_remove(&f->all);
-		link_push_back(&site->flows, &f->all);
+		link_remove(&f->all); // of site->refill
+		link_push_back(&site->refill, &f->all);
 	}
 	return NULL;
 }

@@ -84,10 +84,7 @@ static void why_turn(struct pen_sched *s, const struct site *site, const struct 
 	const struct ware *w, struct pen_why *out)
 {
 	struct pen_span name = site_title(site);
-	uint32_t flows = 0;
-
-	for (const struct link *i = site->flows.next; i != &site->flows; i = i->next)
-		flows++;
+	uint32_t flows = flow_count(site);
 	uint32_t ahead = place_of(f, w);
 	if (site->nleases == 0 && s->nleases >= s->cfg.lease_limit) {
 		say(out, PEN_WHY_LEASES, "connections", 0,
@@ -216,8 +213,7 @@ void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *v,
 		.blocked = PEN_SPAN_LIT(""),
 		.shape = site->shape,
 	};
-	for (const struct link *i = site->flows.next; i != &site->flows; i = i->next)
-		v->flows++;
+	v->flows = flow_count(site);
 	if (site->why != NULL)
 		v->reason = pen_span(site->why->text, site->why->text_len);
 	if (site->shape == NULL)
