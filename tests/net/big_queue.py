@@ -167,26 +167,19 @@ def main():
     p.add_argument("--seconds", type=float, default=3600, help="how long the injection may take")
     p.add_argument("--keep", action="store_true", help="leave the folder")
     o = p.parse_args()
-    folder, things = run.work_dir("penstock-big-"), []
-
-    def closing(thing):
-        things.append(thing)
-        return thing
-
+    folder = run.work_dir("penstock-big-")
     try:
-        q = BigQueue(o.build.resolve(), folder, o.recipients, o.domains, o.unreachable, closing)
-        q.inject(o.seconds)
-        q.memory("full")
-        q.timed.note("disk: bytes", folder_bytes(folder))
-        q.look()
-        q.delete("t7")
-        q.restart()
-        q.memory("after a restart")
-        print(json.dumps(q.timed.numbers))
+        with run.killing() as closing:
+            q = BigQueue(o.build.resolve(), folder, o.recipients, o.domains, o.unreachable, closing)
+            q.inject(o.seconds)
+            q.memory("full")
+            q.timed.note("disk: bytes", folder_bytes(folder))
+            q.look()
+            q.delete("t7")
+            q.restart()
+            q.memory("after a restart")
+            print(json.dumps(q.timed.numbers))
     finally:
-        for thing in reversed(things):
-            thing.process.kill() if thing.alive() else None
-            thing.process.wait(30)
         if not o.keep:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -104,6 +104,24 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def killing():
+    """As closing: closing(x) returns the process x, which is killed at the end of the block, the last one first."""
+    things = []
+
+    def add(thing):
+        things.append(thing)
+        return thing
+
+    try:
+        yield add
+    finally:
+        for thing in reversed(things):
+            if thing.alive():
+                thing.process.kill()
+                thing.process.wait(30)
+
+
 MEMIF = "net_memif0,role={role},id=0,socket={socket},socket-abstract=no,bsize=2048,rsize=11,mac={mac}"
 
 
