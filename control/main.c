@@ -15,7 +15,9 @@
 #include "pen_err.h"
 #include "pen_gateway.h"
 #include "pen_log.h"
+#include "pen_pattern_image.h"
 #include "pen_reply_rules.h"
+#include "pen_shipped_image.h"
 #include "pen_tls.h"
 #include "pen_wire_tls.h"
 
@@ -303,6 +305,8 @@ static void open_log(struct pen_gateway *g)
 static void load_reply_rules(struct pen_gateway *g)
 {
 	char err[512];
+
+	pen_pattern_image_use(pen_shipped_image());
 	struct pen_reply_rules *rules = pen_reply_rules_new(
 		NULL, g->config->egress_file, g->config->egress.shape, err, sizeof(err));
 

@@ -15,6 +15,15 @@ struct pattern {
 	uint32_t groups;
 };
 
+// The database of the image in use and the engines of its patterns, if it was made
+// of exactly these by this Hyperscan for this kind of CPU. False: compile them;
+// nothing was changed.
+bool pattern_image_take(
+	const struct pen_pattern *p, size_t n, enum pen_pattern_engine *engine, hs_database_t **db);
+// Writes the image, if pen_pattern_image_record waits for one.
+void pattern_image_put(const struct pen_pattern *p, size_t n, const enum pen_pattern_engine *engine,
+	const hs_database_t *db);
+
 struct pen_pattern_set {
 	struct pattern *pattern;
 	size_t n;

@@ -280,24 +280,41 @@ static bool job_wait(struct job *j, pthread_t thread, pen_time_us limit)
 	return done;
 }
 
-static bool compile_hs(struct pen_pattern_set *set, const struct pen_pattern *p, pen_time_us limit,
-	char *err, size_t cap)
+// A job that is done, well or not; NULL with *err set.
+static struct job *compile(const struct pen_pattern *p, size_t n, const char *file,
+	pen_time_us limit, char *err, size_t cap)
 {
-	const char *file = set->n > 0 ? p[0].file : "";
-	struct job *j = job_new(p, set->n);
+	struct job *j = job_new(p, n);
 	pthread_t thread;
 
+	if (j != NULL && pattern_image_take(p, n, j->engine, &j->db)) {
+		j->ok = true;
+		return j;
+	}
 	if (j == NULL || pthread_create(&thread, NULL, job_run, j) != 0) {
 		say(err, cap, "%s: no memory or thread to compile the patterns", file);
 		if (j != NULL)
 			job_free(j);
-		return false;
+		return NULL;
 	}
 	if (!job_wait(j, thread, limit)) {
 		say(err, cap, "%s: compiling %zu patterns took longer than %.1f s: simplify them",
-			file, set->n, (double)limit / (double)PEN_US_PER_S);
-		return false;
+			file, n, (double)limit / (double)PEN_US_PER_S);
+		return NULL;
 	}
+	if (j->db != NULL)
+		pattern_image_put(p, n, j->engine, j->db);
+	return j;
+}
+
+static bool compile_hs(struct pen_pattern_set *set, const struct pen_pattern *p, pen_time_us limit,
+	char *err, size_t cap)
+{
+	const char *file = set->n > 0 ? p[0].file : "";
+	struct job *j = compile(p, set->n, file, limit, err, cap);
+
+	if (j == NULL)
+		return false;
 	bool ok = j->ok;
 	if (!ok)
 		say(err, cap, "%s: the patterns do not compile together: %s", file, j->err);

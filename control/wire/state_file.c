@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "state_file.h"
 
+#include "pen_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,53 +14,25 @@
 #define TRAILER "# xxh64 "
 #define TRAILER_LEN (sizeof(TRAILER) - 1 + 16 + 1)
 
-static int write_all(int fd, struct pen_span s)
+static void write_trailer(char trailer[TRAILER_LEN + 1], struct pen_span text)
 {
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		s = pen_span_from(s, (size_t)n);
-	}
-	return 0;
-}
-
-static int write_new(int at, const char *name, struct pen_span text)
-{
-	char trailer[TRAILER_LEN + 1];
-	int err, fd = openat(at, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return -errno;
-	snprintf(trailer, sizeof(trailer), TRAILER "%016" PRIx64 "\n",
+	snprintf(trailer, TRAILER_LEN + 1, TRAILER "%016" PRIx64 "\n",
 		(uint64_t)XXH64(text.n > 0 ? text.p : (const uint8_t *)"", text.n, 0));
-	err = write_all(fd, text);
-	if (err == 0)
-		err = write_all(fd, pen_span_cstr(trailer));
-	if (err == 0 && fdatasync(fd) != 0)
-		err = -errno;
-	if (close(fd) != 0 && err == 0)
-		err = -errno;
-	return err;
 }
 
 int pen_state_file_write(const char *dir, const char *name, struct pen_span text)
 {
-	char fresh[256];
+	char fresh[256], trailer[TRAILER_LEN + 1];
 	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (at < 0)
 		return -errno;
 	snprintf(fresh, sizeof(fresh), "%s.new", name);
-	int err = write_new(at, fresh, text);
-	if (err == 0 && renameat(at, fresh, at, name) != 0)
-		err = -errno;
+	write_trailer(trailer, text);
+	const struct pen_span part[] = {text, pen_span_cstr(trailer)};
+	int err = pen_file_replace(at, name, fresh, part, 2);
 	if (err == 0 && fsync(at) != 0)
 		err = -errno;
-	if (err != 0)
-		unlinkat(at, fresh, 0);
 	close(at);
 	return err;
 }
@@ -92,8 +66,7 @@ static bool check(struct pen_buf *text, size_t from)
 	if (n < TRAILER_LEN)
 		return false;
 	n -= TRAILER_LEN;
-	snprintf(trailer, sizeof(trailer), TRAILER "%016" PRIx64 "\n",
-		(uint64_t)XXH64(text->p + from, n, 0));
+	write_trailer(trailer, pen_span(text->p + from, n));
 	if (memcmp(text->p + from + n, trailer, TRAILER_LEN) != 0)
 		return false;
 	text->n = from + n;

@@ -3,20 +3,9 @@
 // What a connection is opened with, and what its failure means for mail and
 // site: demands, hosts of two families, TLS policy.
 #include "pen_test.h"
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #define S PEN_US_PER_S
-
-static const struct world_log *last_log(struct world *w)
-{
-	assert_true(w->nlog > 0);
-	return &w->log[w->nlog - 1];
-}
-
-static uint64_t add_flagged(struct world *w, const char *rcpt, uint32_t flags)
-{
-	return world_recover(w, "s@x", rcpt, world_wall(w), world_wall(w), flags);
-}
 
 static void mail_of_different_demands_never_shares_a_connection(void **state)
 {
@@ -24,10 +13,10 @@ static void mail_of_different_demands_never_shares_a_connection(void **state)
 
 	(void)state;
 	w->one_site = true; // even if the resolver's key is the same
-	add_flagged(w, "r@a.test", 0);
-	add_flagged(w, "r@a.test", PEN_MESSAGE_REQUIRETLS);
-	add_flagged(w, "r@a.test", PEN_MESSAGE_TLS_OPTIONAL);
-	add_flagged(w, "r@a.test", PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_TLS_OPTIONAL);
+	add_flagged(w, "s@x", "r@a.test", 0);
+	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_REQUIRETLS);
+	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_TLS_OPTIONAL);
+	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_REQUIRETLS | PEN_MESSAGE_TLS_OPTIONAL);
 	assert_int_equal(w->nasked, 3);
 	assert_int_equal(w->demand[0], PEN_DEMAND_NONE);
 	assert_int_equal(w->demand[1], PEN_DEMAND_REQUIRETLS);
@@ -38,7 +27,7 @@ static void mail_of_different_demands_never_shares_a_connection(void **state)
 	world_run_ok(w);
 	world_wait(w, 3 * S);
 	uint32_t opened = (uint32_t)w->opened;
-	add_flagged(w, "q@b.test", PEN_MESSAGE_TLS_OPTIONAL);
+	add_flagged(w, "s@x", "q@b.test", PEN_MESSAGE_TLS_OPTIONAL);
 	assert_int_equal(w->nflying, 1);
 	assert_ptr_equal(w->flying[0]->lease->site, w->lease[2].l->site);
 	assert_int_equal(w->opened, opened);
@@ -52,12 +41,12 @@ static void mail_that_needs_smtputf8_has_sites_of_its_own(void **state)
 
 	(void)state;
 	w->one_site = true;
-	add_flagged(w, "r@a.test", 0);
+	add_flagged(w, "s@x", "r@a.test", 0);
 	// It came with SMTPUTF8, but all in it is ASCII: any server will do.
-	add_flagged(w, "r@a.test", PEN_MESSAGE_SMTPUTF8);
+	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_SMTPUTF8);
 	assert_int_equal(world_stats(w).sites, 1);
-	add_flagged(w, "r\xc3\xa4@a.test", PEN_MESSAGE_SMTPUTF8);
-	add_flagged(w, "r@a.test", PEN_MESSAGE_SMTPUTF8 | PEN_MESSAGE_UTF8_HEADER);
+	add_flagged(w, "s@x", "r\xc3\xa4@a.test", PEN_MESSAGE_SMTPUTF8);
+	add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_SMTPUTF8 | PEN_MESSAGE_UTF8_HEADER);
 	assert_int_equal(world_stats(w).sites, 2);
 	assert_int_equal(w->nasked, 2);
 	assert_false(w->lease[0].l->smtputf8);
@@ -298,10 +287,10 @@ static void a_last_word_bounces_what_waits_at_this_site_only(void **state)
 	struct world *w = world_new(NULL);
 
 	(void)state;
-	uint64_t first = add_flagged(w, "r@a.test", PEN_MESSAGE_REQUIRETLS);
+	uint64_t first = add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_REQUIRETLS);
 	for (int i = 1; i < 300; i++)
-		add_flagged(w, "r@a.test", PEN_MESSAGE_REQUIRETLS);
-	uint64_t other = add_flagged(w, "r@a.test", 0);
+		add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_REQUIRETLS);
+	uint64_t other = add_flagged(w, "s@x", "r@a.test", 0);
 	refuse_for_good(w, 0);
 	assert_int_equal(world_fate(w, first, 0), PEN_FATE_BOUNCED);
 	assert_int_equal(world_stored(w, first)->attempts[0], 1);
@@ -318,7 +307,7 @@ static void a_last_word_bounces_what_waits_at_this_site_only(void **state)
 	assert_int_equal(world_fate(w, other, 0), PEN_FATE_QUEUED);
 	// Later mail asks again.
 	uint64_t opened = w->opened;
-	uint64_t later = add_flagged(w, "r@a.test", PEN_MESSAGE_REQUIRETLS);
+	uint64_t later = add_flagged(w, "s@x", "r@a.test", PEN_MESSAGE_REQUIRETLS);
 	assert_true(w->opened > opened || world_leases(w) > 0);
 	world_run_ok(w);
 	assert_int_equal(world_fate(w, later, 0), PEN_FATE_DELIVERED);

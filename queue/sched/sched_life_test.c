@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // What becomes of mail in doubt, of late mail, and of times of their own.
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include "pen_note.h"
 #include "pen_retry.h"
@@ -32,30 +32,12 @@ static void warns(struct pen_sched_config *cfg)
 	cfg->confirm_delay_cleared = true;
 }
 
-// The first lease comes up (if it has not), and its oldest delivery.
-static struct pen_delivery *get(struct world *w)
-{
-	world_ready_all(w);
-	for (uint32_t i = 0; i < w->nlease; i++) {
-		struct pen_delivery *d = w->lease[i].l != NULL ? world_oldest(w, i) : NULL;
-		if (d != NULL)
-			return d;
-	}
-	return NULL;
-}
-
 static void lose_first(struct world *w, enum pen_dot_state dot)
 {
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 
 	assert_non_null(d);
 	world_lose_dot(w, d, dot);
-}
-
-static const struct world_log *last_log(const struct world *w)
-{
-	assert_true(w->nlog > 0);
-	return &w->log[w->nlog - 1];
 }
 
 static struct pen_sched_view seen;
@@ -81,9 +63,9 @@ static void mail_in_doubt_is_recorded_visible_and_tried_once_more_after_the_dela
 	pen_sched_show(w->s, id, see, NULL);
 	assert_int_equal(seen.in_doubt, 1);
 	world_wait(w, 899 * S);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 2 * S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_non_null(d);
 	world_answer(w, d, 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
@@ -103,7 +85,7 @@ static void in_doubt_twice_it_waits_until_it_expires_and_the_sender_hears_of_it(
 	assert_int_equal(world_stored(w, id)->doubts[0], 2);
 	pen_sched_flush(w->s, 0); // everything: but not what may be there already
 	world_wait(w, 4 * DAY);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_QUEUED);
 	world_wait(w, DAY);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_EXPIRED);
@@ -121,10 +103,10 @@ static void an_operator_may_send_it_again(void **state)
 
 	lose_first(w, PEN_DOT_ACKED);
 	world_wait(w, DAY);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	pen_sched_flush(w->s, id);
 	world_wait(w, S);
-	world_answer(w, get(w), 250);
+	world_answer(w, first_delivery(w), 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	world_free(w);
 }
@@ -137,7 +119,7 @@ static void with_retry_mail_in_doubt_waits_as_any_other(void **state)
 	world_add(w, "s@x", "a@b.test");
 	lose_first(w, PEN_DOT_ACKED);
 	world_wait(w, 301 * S);
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	world_free(w);
 }
 
@@ -149,7 +131,7 @@ static void a_definite_no_ends_the_doubt_with_a_bounce(void **state)
 
 	lose_first(w, PEN_DOT_ACKED);
 	world_wait(w, 901 * S);
-	world_answer(w, get(w), 550);
+	world_answer(w, first_delivery(w), 550);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_BOUNCED);
 	assert_int_equal(world_stats(w).doubtful, 0);
 	world_free(w);
@@ -167,7 +149,7 @@ static void what_was_not_acknowledged_is_safe_to_send_again_and_says_so(void **s
 	assert_non_null(strstr(last_log(w)->text, "the retry cannot duplicate it"));
 	assert_null(strstr(last_log(w)->text, "more than once"));
 	world_wait(w, 301 * S);
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	world_free(w);
 }
 
@@ -176,7 +158,7 @@ static void only_those_in_doubt_wait_the_others_keep_their_time(void **state)
 	(void)state;
 	struct world *w = world_new(plain);
 	uint64_t id = world_add(w, "s@x", "a@b.test,c@b.test,d@b.test");
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 
 	assert_int_equal(d->nrcpt, 3);
 	world_answer_one(d, 0, 450); // refused in RCPT
@@ -187,15 +169,15 @@ static void only_those_in_doubt_wait_the_others_keep_their_time(void **state)
 	world_done(w, d);
 	assert_int_equal(world_stats(w).doubtful, 2);
 	world_wait(w, 301 * S);
-	d = get(w);
+	d = first_delivery(w);
 	assert_int_equal(d->nrcpt, 1);
 	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("a@b.test")));
 	world_answer(w, d, 450);
 	// Its age decides its next one (at about 600 s); those in doubt are due at 900 s.
 	world_wait(w, 301 * S);
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	world_wait(w, 361 * S);
-	d = get(w);
+	d = first_delivery(w);
 	assert_int_equal(d->nrcpt, 2);
 	world_answer(w, d, 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_QUEUED);
@@ -223,18 +205,18 @@ static void doubts_and_their_time_survive_a_restart(void **state)
 	w->edit = NULL;
 	assert_int_equal(world_stats(w).doubtful, 2);
 	world_wait(w, 301 * S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_int_equal(d->nrcpt, 1);
 	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("b@c.test")));
 	world_answer(w, d, 250);
 	world_wait(w, 480 * S);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 21 * S);
-	d = get(w);
+	d = first_delivery(w);
 	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("a@b.test")));
 	world_answer(w, d, 250);
 	world_wait(w, 300 * S);
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	world_free(w);
 }
 
@@ -248,15 +230,15 @@ static void a_greylisting_server_is_tried_again_soon_three_times(void **state)
 	w->greylisted = true;
 	world_wait(w, 2000 * S); // it is late already: any other deferral would wait long
 	for (int i = 0; i < 3; i++) {
-		struct pen_delivery *d = get(w);
+		struct pen_delivery *d = first_delivery(w);
 		assert_non_null(d);
 		world_answer(w, d, 450);
 		assert_string_equal(last_log(w)->klass, "greylisted");
 		world_wait(w, 309 * S);
-		assert_null(get(w));
+		assert_null(first_delivery(w));
 		world_wait(w, 2 * S);
 	}
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	pen_time_us wait = world_stored(w, id)->next_attempt - world_wall(w);
 	assert_true(wait > 2000 * S);
 	world_free(w);
@@ -291,7 +273,7 @@ static void a_late_message_is_told_of_once_and_its_end_too(void **state)
 	struct world *w = world_new(warns);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	w->hold_resolves = true; // so that nothing else happens
 	world_wait(w, 4 * HOUR - 10 * S);
 	assert_int_equal(w->nsub, 0);
@@ -353,13 +335,13 @@ static void a_message_may_end_while_its_delay_is_being_told(void **state)
 	struct world *w = world_new(warns);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	w->hold_submissions = true;
 	world_wait(w, 4 * HOUR + 10 * S);
 	assert_int_equal(w->nsub, 1);
 	assert_false(pen_sched_idle(w->s));
 	pen_sched_delete(w->s, id);
-	struct pen_delivery *d = get(w); // its retry has begun meanwhile
+	struct pen_delivery *d = first_delivery(w); // its retry has begun meanwhile
 	if (d != NULL)
 		world_answer(w, d, 450);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELETED);
@@ -378,7 +360,7 @@ static void equal_reasons_are_kept_once(void **state)
 	w->one_site = true;
 	for (int i = 0; i < 200; i++)
 		world_add(w, "s@x", "a@b.test,c@b.test");
-	for (struct pen_delivery *d; (d = get(w)) != NULL;)
+	for (struct pen_delivery *d; (d = first_delivery(w)) != NULL;)
 		world_answer(w, d, 450);
 	assert_int_equal(world_stats(w).deferred, 200);
 	assert_int_equal(pen_note_count() - before, 1);
@@ -392,10 +374,10 @@ static void an_old_message_from_the_spool_keeps_its_reason_until_the_dsn(void **
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test,b@b.test");
 
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	world_wait(w, 5 * DAY + HOUR);
 	while (world_fate(w, id, 0) == PEN_FATE_QUEUED) {
-		struct pen_delivery *d = get(w);
+		struct pen_delivery *d = first_delivery(w);
 		if (d != NULL)
 			world_answer(w, d, 450);
 		world_wait(w, HOUR);

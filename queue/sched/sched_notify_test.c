@@ -2,19 +2,12 @@
 
 // Who is told what about the fate of mail.
 #include "pen_test.h"
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define S PEN_US_PER_S
-
-static void answer_all(struct world *w, unsigned reply)
-{
-	world_ready_all(w);
-	while (w->nflying > 0)
-		world_answer(w, w->flying[0], reply);
-}
 
 // Its notification stays with the test.
 static struct world *holding(void (*tweak)(struct pen_sched_config *cfg))
@@ -23,11 +16,6 @@ static struct world *holding(void (*tweak)(struct pen_sched_config *cfg))
 
 	w->hold_submissions = true;
 	return w;
-}
-
-static uint64_t add_flagged(struct world *w, const char *sender, const char *rcpt, uint32_t flags)
-{
-	return world_recover(w, sender, rcpt, world_wall(w), world_wall(w), flags);
 }
 
 static void notify_never(struct pen_message *m)

@@ -2,25 +2,11 @@
 
 // What happens when it does not work: retries, dead sites, expiry, bounces.
 #include "pen_test.h"
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include <errno.h>
 
 #define S PEN_US_PER_S
-
-// Answers every delivery of all leases with `reply`, then ends idle leases.
-static void answer_all(struct world *w, unsigned reply)
-{
-	world_ready_all(w);
-	while (w->nflying > 0)
-		world_answer(w, w->flying[0], reply);
-}
-
-static const struct world_log *last_log(struct world *w)
-{
-	assert_true(w->nlog > 0);
-	return &w->log[w->nlog - 1];
-}
 
 static void a_refusal_for_now_is_tried_at_growing_intervals(void **state)
 {

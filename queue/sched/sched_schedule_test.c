@@ -2,7 +2,7 @@
 
 // Mail that may be sent at some times only: windows in real time zones, and the
 // scheduler with them.
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include "pen_send_window.h"
 #include "pen_test.h"
@@ -148,17 +148,6 @@ static uint64_t add(struct world *w, struct pen_message_extra x)
 	return id;
 }
 
-static struct pen_delivery *get(struct world *w)
-{
-	world_ready_all(w);
-	for (uint32_t i = 0; i < w->nlease; i++) {
-		struct pen_delivery *d = w->lease[i].l != NULL ? world_oldest(w, i) : NULL;
-		if (d != NULL)
-			return d;
-	}
-	return NULL;
-}
-
 // The world begins at 2023-11-14 22:13:21 UTC, a Tuesday.
 static struct pen_send_window in_utc(unsigned from, unsigned to)
 {
@@ -176,15 +165,15 @@ static void mail_is_not_sent_before_its_moment_and_lives_from_then_on(void **sta
 	assert_int_equal(world_stats(w).scheduled, 1);
 	pen_sched_flush(w->s, 0);
 	world_wait(w, 8 * DAY - S);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 2 * S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_non_null(d);
 	world_answer(w, d, 450);
 	// Its age counts from that moment: the first retry comes after 300 s.
 	assert_in_range(world_stored(w, id)->next_attempt - world_wall(w), 299 * S, 301 * S);
 	world_wait(w, 301 * S);
-	world_answer(w, get(w), 250);
+	world_answer(w, first_delivery(w), 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	world_free(w);
 }
@@ -197,18 +186,18 @@ static void mail_waits_for_its_window_at_arrival_and_at_each_retry(void **state)
 
 	assert_int_equal(world_stats(w).scheduled, 1);
 	world_wait(w, 10 * HOUR); // 08:13
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 47 * MIN);
-	world_answer(w, get(w), 450); // 09:00
+	world_answer(w, first_delivery(w), 450); // 09:00
 	assert_int_equal(world_stats(w).deferred, 1);
 	world_wait(w, 67 * MIN); // maximal_backoff_time
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	// The next attempt would be after 11:00.
 	assert_int_equal(world_stats(w).scheduled, 1);
 	world_wait(w, 22 * HOUR);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, HOUR);
-	world_answer(w, get(w), 250);
+	world_answer(w, first_delivery(w), 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	world_free(w);
 }
@@ -240,7 +229,7 @@ static void after_its_last_moment_it_expires_and_the_sender_reads_why(void **sta
 
 	assert_int_equal(world_fate(w, late, 0), PEN_FATE_EXPIRED);
 	for (int i = 0; i < 61; i++) {
-		struct pen_delivery *d = get(w);
+		struct pen_delivery *d = first_delivery(w);
 		if (d != NULL)
 			world_answer(w, d, 450);
 		world_wait(w, MIN);
@@ -268,9 +257,9 @@ static void a_change_of_the_clock_between_moves_the_opening(void **state)
 	w->zone_next = 7200;
 	add(w, (struct pen_message_extra){.window = at});
 	world_wait(w, 8 * HOUR + 40 * MIN); // 06:53 UTC
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 7 * MIN); // 07:00 UTC is 09:00 there
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	world_free(w);
 }
 
@@ -286,7 +275,7 @@ static void a_restart_finds_it_scheduled_still(void **state)
 	w->edit = NULL;
 	assert_int_equal(world_stats(w).scheduled, 1);
 	world_wait(w, 10 * HOUR + 47 * MIN);
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	world_free(w);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Operators' hands: which messages a selector chooses, and what is done to them.
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include "pen_sched_select.h"
 #include "pen_test.h"
@@ -9,20 +9,9 @@
 #define S PEN_US_PER_S
 #define HOUR (3600 * S)
 
-static struct pen_delivery *get(struct world *w)
-{
-	world_ready_all(w);
-	for (uint32_t i = 0; i < w->nlease; i++) {
-		struct pen_delivery *d = w->lease[i].l != NULL ? world_oldest(w, i) : NULL;
-		if (d != NULL)
-			return d;
-	}
-	return NULL;
-}
-
 static void defer_all(struct world *w)
 {
-	for (struct pen_delivery *d; (d = get(w)) != NULL;)
+	for (struct pen_delivery *d; (d = first_delivery(w)) != NULL;)
 		world_answer(w, d, 450);
 }
 
@@ -193,7 +182,7 @@ static void what_is_with_a_worker_ends_as_its_delivery_ends(void **state)
 	(void)state;
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test,b@b.test,c@b.test,d@c.test");
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 
 	if (d->nrcpt == 1)
 		d = NULL;
@@ -206,7 +195,7 @@ static void what_is_with_a_worker_ends_as_its_delivery_ends(void **state)
 	world_answer_one(d, 1, 450); // would be tried again: the order holds
 	world_answer_one(d, 2, 550);
 	world_done(w, d);
-	d = get(w);
+	d = first_delivery(w);
 	world_answer(w, d, 450);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	assert_int_equal(world_fate(w, id, 1), PEN_FATE_BOUNCED);
@@ -222,13 +211,13 @@ static void an_ordered_recipient_that_comes_back_untried_is_not_sent_again(void 
 	(void)state;
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test,b@b.test");
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 
 	act(w, (struct pen_sched_selector){.recipient = PEN_SPAN_LIT("a@b.test")},
 		PEN_ACTION_DELETE);
 	world_untried(w, d);
 	world_quit(w, world_lease_at(w, 0));
-	d = get(w);
+	d = first_delivery(w);
 	assert_int_equal(d->nrcpt, 1);
 	world_answer(w, d, 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELETED);
@@ -260,7 +249,7 @@ static void expire_reaches_what_is_in_flight_when_it_would_be_retried(void **sta
 	(void)state;
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test"), good = world_add(w, "s@x", "b@c.test");
-	struct pen_delivery *d = get(w), *e = w->flying[1];
+	struct pen_delivery *d = first_delivery(w), *e = w->flying[1];
 
 	act(w, (struct pen_sched_selector){.everything = true}, PEN_ACTION_EXPIRE);
 	assert_int_equal(world_stats(w).queued, 2);
@@ -296,19 +285,19 @@ static void retry_makes_deferred_mail_due_but_not_what_is_in_doubt(void **state)
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	world_lose_dot(w, get(w), PEN_DOT_ACKED);
+	world_lose_dot(w, first_delivery(w), PEN_DOT_ACKED);
 	world_add(w, "s@x", "b@b.test");
 	defer_all(w);
 	assert_int_equal(
 		act(w, (struct pen_sched_selector){.everything = true}, PEN_ACTION_RETRY).done, 1);
 	world_wait(w, S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("b@b.test")));
 	world_answer(w, d, 250);
 	assert_int_equal(
 		act(w, (struct pen_sched_selector){.in_doubt = true}, PEN_ACTION_RETRY).done, 1);
 	world_wait(w, S);
-	world_answer(w, get(w), 250);
+	world_answer(w, first_delivery(w), 250);
 	assert_int_equal(world_fate(w, id, 0), PEN_FATE_DELIVERED);
 	world_free(w);
 }
@@ -325,12 +314,12 @@ static void requeue_routes_anew_and_leaves_what_is_in_flight(void **state)
 	w->hold_resolves = false;
 	world_resolved(w, 0, WORLD_ROUTE_OK);
 	world_wait(w, S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_non_null(d);
 	act(w, (struct pen_sched_selector){.everything = true}, PEN_ACTION_REQUEUE);
 	world_answer(w, d, 450);
 	world_wait(w, S);
-	assert_non_null(get(w)); // at once, not at its next attempt
+	assert_non_null(first_delivery(w)); // at once, not at its next attempt
 	world_free(w);
 }
 
@@ -350,7 +339,7 @@ static void move_takes_mail_to_another_pool_and_route_durably(void **state)
 	assert_string_equal(world_stored(w, id)->pool, "slow");
 	assert_string_equal(world_stored(w, id)->route, "smtp:[relay.test]");
 	world_wait(w, S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_non_null(d);
 	assert_non_null(strstr(d->lease->host[0].name, "[relay.test]"));
 	world_answer(w, d, 250);

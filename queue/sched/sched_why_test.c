@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Why a message does not move.
-#include "sched_world.h"
+#include "sched_steps.h"
 
 #include "pen_sched_select.h"
 #include "pen_test.h"
@@ -22,24 +22,13 @@ static void ask(
 		fail_msg("%d %s: %s", why.code, why.word, why.text);
 }
 
-static struct pen_delivery *get(struct world *w)
-{
-	world_ready_all(w);
-	for (uint32_t i = 0; i < w->nlease; i++) {
-		struct pen_delivery *d = w->lease[i].l != NULL ? world_oldest(w, i) : NULL;
-		if (d != NULL)
-			return d;
-	}
-	return NULL;
-}
-
 static void a_deferred_message_says_when_it_is_tried_and_what_was_said(void **state)
 {
 	(void)state;
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	world_answer(w, get(w), 450);
+	world_answer(w, first_delivery(w), 450);
 	ask(w, id, PEN_WHY_RETRY, "retry", "450 4.1.1 said so");
 	assert_non_null(strstr(why.text, "after 1 attempts"));
 	assert_true(why.until == world_stored(w, id)->next_attempt);
@@ -66,11 +55,11 @@ static void a_message_in_doubt_names_its_policy_and_its_end(void **state)
 	struct world *w = world_new(NULL);
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
-	world_lose_dot(w, get(w), PEN_DOT_ACKED);
+	world_lose_dot(w, first_delivery(w), PEN_DOT_ACKED);
 	ask(w, id, PEN_WHY_IN_DOUBT, "in-doubt", "tried once more at");
 	assert_string_equal(why.holder, "in_doubt_policy");
 	world_wait(w, 901 * S);
-	world_lose_dot(w, get(w), PEN_DOT_ACKED);
+	world_lose_dot(w, first_delivery(w), PEN_DOT_ACKED);
 	ask(w, id, PEN_WHY_IN_DOUBT, "in-doubt", "waits for an operator, or expires at");
 	assert_true(why.until > world_wall(w) + 4 * DAY);
 	world_free(w);
@@ -116,7 +105,7 @@ static void a_message_at_work_says_what_it_waits_for(void **state)
 	world_resolved(w, 0, WORLD_ROUTE_OK);
 	ask(w, id, PEN_WHY_TURN, "turn", "it is next for ");
 	assert_true(why.site.n > 0);
-	assert_non_null(get(w));
+	assert_non_null(first_delivery(w));
 	ask(w, id, PEN_WHY_MOVING, "moving", "it is being sent to ");
 	world_free(w);
 }
@@ -128,7 +117,7 @@ static void a_bounce_on_its_way_and_a_stop_are_reasons_too(void **state)
 	uint64_t id = world_add(w, "s@x", "a@b.test");
 
 	w->hold_submissions = true;
-	world_answer(w, get(w), 550);
+	world_answer(w, first_delivery(w), 550);
 	ask(w, id, PEN_WHY_BOUNCING, "bouncing", "on its way to the spool");
 	world_submitted(w, 0, -ENOSPC);
 	ask(w, id, PEN_WHY_BOUNCING, "bouncing", "could not be stored");

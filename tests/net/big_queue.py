@@ -4,9 +4,10 @@
 
     tests/net/big_queue.py --build build [--recipients 5000000] [--unreachable]
 
-Messages of one recipient come in over SMTP, for many domains and tenants, and stay: their tenants are suspended, or
-(--unreachable) nobody answers at their sites. Then they are counted, listed, deleted by tenant, and the daemon is
-restarted over what is left. Prints a table and one JSON line. test_big_queue.py runs the same with fewer.
+Messages of one recipient come in over SMTP, for 100 tenants and for 1,000 domains (--domains) that are a site each,
+and stay: their tenants are suspended, or (--unreachable) nobody answers at their sites. Then they are counted,
+listed, deleted by tenant, and the daemon is restarted over what is left. Prints a table and one JSON line.
+test_big_queue.py runs the same with fewer.
 """
 
 import argparse
@@ -84,10 +85,9 @@ class BigQueue:
         self.domains, self.unreachable = domains, unreachable
         memif = folder / "memif.sock"
         self.sink = closing(run.Sink(build, folder, memif))
-        # Each domain is a site of its own. Behind the gateway's address there is nobody.
-        last = f"smtp:[{run.Sink.ADDRESS}]:%d" if not unreachable else "smtp:[10.98.%d.%d]:25"
+        # Each domain has a next hop of its own, and so is a site. Nobody is at these addresses.
         (folder / "transport").write_text("".join(
-            f"d{i}.example.test {last % (25 if not unreachable else (i // 250, i % 250 + 1))}\n" for i in range(domains)))
+            f"d{i}.example.test smtp:[10.{100 + i // 62500}.{i // 250 % 250}.{i % 250 + 1}]:25\n" for i in range(domains)))
         self.gateway = closing(run.Gateway(
             build, folder / "gateway", run.memif_device(memif), gateway=run.Sink.ADDRESS, settings={
                 "transport_maps": f"texthash:{folder}/transport", "spool_size_limit": "18g",
@@ -127,7 +127,9 @@ class BigQueue:
         return now, (now - self.empty - hot) / queued
 
     def look(self):
-        self.timed.took("status: seconds", self.gateway.json, "status")
+        status = self.timed.took("status: seconds", self.gateway.json, "status")
+        self.timed.note("sites", status["sites"]["sites"])
+        assert status["sites"]["sites"] == min(self.domains, self.n)
         counted = json.loads(self.timed.took("queue list --count: seconds", cli, self.gateway, "queue", "list", "--count",
                                              "--json").stdout)
         lines, most = self.timed.took("queue list: seconds", count_list, self.gateway)
@@ -165,26 +167,19 @@ def main():
     p.add_argument("--seconds", type=float, default=3600, help="how long the injection may take")
     p.add_argument("--keep", action="store_true", help="leave the folder")
     o = p.parse_args()
-    folder, things = run.work_dir("penstock-big-"), []
-
-    def closing(thing):
-        things.append(thing)
-        return thing
-
+    folder = run.work_dir("penstock-big-")
     try:
-        q = BigQueue(o.build.resolve(), folder, o.recipients, o.domains, o.unreachable, closing)
-        q.inject(o.seconds)
-        q.memory("full")
-        q.timed.note("disk: bytes", folder_bytes(folder))
-        q.look()
-        q.delete("t7")
-        q.restart()
-        q.memory("after a restart")
-        print(json.dumps(q.timed.numbers))
+        with run.killing() as closing:
+            q = BigQueue(o.build.resolve(), folder, o.recipients, o.domains, o.unreachable, closing)
+            q.inject(o.seconds)
+            q.memory("full")
+            q.timed.note("disk: bytes", folder_bytes(folder))
+            q.look()
+            q.delete("t7")
+            q.restart()
+            q.memory("after a restart")
+            print(json.dumps(q.timed.numbers))
     finally:
-        for thing in reversed(things):
-            thing.process.kill() if thing.alive() else None
-            thing.process.wait(30)
         if not o.keep:
             shutil.rmtree(folder, ignore_errors=True)
 

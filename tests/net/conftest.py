@@ -13,6 +13,22 @@ sys.path[:0] = [str(TOP / "tools/lib"), str(TOP / "tests/corpus")]
 import penstock_run as run  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures what passes in a time; tools/test runs it beside nothing else")
+    config.addinivalue_line("markers", "long: takes over ten seconds, so it starts among the first")
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        # What each worker has of the ports below those that the kernel gives out.
+        first = 12000 + int(worker.removeprefix("gw")) * 2000
+        run.ports = range(first, first + 2000)
+        run.hugepages = "no"
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long goes first, so that no worker has it left when the others have ended."""
+    items.sort(key=lambda item: not {"long", "xdist_group"} & {mark.name for mark in item.iter_markers()})
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

@@ -293,29 +293,18 @@ def main():
     p.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     p.add_argument("--keep", action="store_true", help="leave the folder")
     o = p.parse_args()
-    folder, things = run.work_dir("penstock-crash-"), []
-
-    def closing(thing):
-        things.append(thing)
-        return thing
-
+    folder = run.work_dir("penstock-crash-")
     print(f"seed {o.seed}, in {folder}", file=sys.stderr, flush=True)
-    good = False
-    try:
+    with run.killing() as closing:
         c = Campaign(o.build.resolve(), folder, o.kills, o.seed, closing)
         c.run()
         r = c.report()
         show(r)
         print(json.dumps(r))
         check(r)
-        good = True
-    finally:
-        for thing in reversed(things):
-            if thing.alive():
-                thing.process.kill()
-                thing.process.wait(30)
-        if good and not o.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+    # Kept when it failed.
+    if not o.keep:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

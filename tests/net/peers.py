@@ -6,6 +6,7 @@ pid, so nothing of the machine's own mail or DNS set-up is touched.
 """
 
 import hashlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -13,6 +14,9 @@ import signal
 import socket
 import subprocess
 import time
+
+
+serial = itertools.count()
 
 
 def run(*args, **kwargs):
@@ -33,9 +37,11 @@ def wait_until(condition, seconds, what):
 
 
 class Namespace:
-    def __init__(self, name):
-        self.name = name
-        run("ip", "netns", "add", name)
+    """`kind` is for whoever reads a list of them; the name is no other run's, and no other worker's of this one."""
+
+    def __init__(self, kind):
+        self.name = f"{kind}-{os.getpid()}-{next(serial)}"
+        run("ip", "netns", "add", self.name)
         self.run("ip", "link", "set", "lo", "up")
 
     def run(self, *args):

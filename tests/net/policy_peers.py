@@ -9,10 +9,8 @@ import datetime
 import hashlib
 import ipaddress
 import json
-import os
 import pathlib
 import subprocess
-import time
 
 import dns.dnssec
 import dns.name
@@ -174,10 +172,9 @@ class Net:
     PEERS = ipaddress.ip_network("10.78.0.0/16")
 
     def __init__(self, build, folder, closing):
-        tag = f"{os.getpid()}-{time.monotonic_ns() % 100000}"
         self.build, self.folder, self.closing = build, folder, closing
-        self.mine = closing(peers.Namespace(f"pgw{tag}"))
-        self.theirs = closing(peers.Namespace(f"pmx{tag}"))
+        self.mine = closing(peers.Namespace("pgw"))
+        self.theirs = closing(peers.Namespace("pmx"))
         peers.Wire(self.mine, self.theirs, "10.77.0.1/24")
         self.theirs.run("ip", "route", "add", "local", self.PEERS, "dev", "lo")
         self.ca = Authority(folder / "certificates")

@@ -183,6 +183,7 @@ def test_a_log_that_cannot_be_read_is_refused(some, folder):
     assert done.returncode == BROKEN and "nosuch: No such file" in done.stderr
 
 
+@pytest.mark.long
 def test_kills_under_load_lose_nothing_by_the_books(build, folder, pair, closing, events):
     _sink, gateway = pair(event_log_file=events, minimal_backoff_time="1s", maximal_backoff_time="2s")
     source = closing(run.Source(build, folder, gateway.port, "-d", "-s", 8, "-m", 4000, "-l", 1000, "--no-resend",

@@ -4,8 +4,10 @@
 import json
 
 import big_queue
+import pytest
 
 
+@pytest.mark.alone
 def test_a_large_queue_is_listed_deleted_from_and_found_again(build, folder, closing):
     q = big_queue.BigQueue(build, folder, 50_000, 1000, False, closing)
     q.inject(60)

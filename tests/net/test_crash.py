@@ -9,6 +9,7 @@ import time
 
 import crash_campaign
 import penstock_run as run
+import pytest
 
 MESSAGES = 10000
 KILLS = 10
@@ -23,6 +24,7 @@ def received_numbers(folder):
     return [int(re.search(rb"X-Penstock-Id: k-(\d+)", p.read_bytes())[1]) for p in folder.glob("*.eml")]
 
 
+@pytest.mark.long
 def test_ten_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(build, folder, pair, closing):
     seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))
     print(f"PENSTOCK_SEED={seed}")
@@ -62,6 +64,7 @@ def test_ten_kills_lose_nothing_and_duplicate_at_most_the_open_deliveries(build,
     assert duplicates <= open_at_kills
 
 
+@pytest.mark.long
 def test_kills_over_a_failing_disk_have_every_copy_explained(build, folder, closing):
     """PENSTOCK_CRASH_KILLS=200 for the whole campaign."""
     seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))

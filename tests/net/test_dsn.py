@@ -16,6 +16,8 @@ import peers
 import penstock_run as run
 import pytest
 
+pytestmark = pytest.mark.xdist_group("dsn")  # they share what a fixture of the file started
+
 SENDER = "sender@example.test"
 HEAD = f"From: {SENDER}\r\nSubject: {{}}\r\nMessage-ID: <{{}}@example.test>\r\n"
 
@@ -58,8 +60,9 @@ def unfold(block):
 
 
 @pytest.fixture(scope="module")
-def samples(build, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dsn")
+def samples(build, module_folder):
+    folder = module_folder / "samples"
+    folder.mkdir()
     subprocess.run([build / "queue/sched/dsn_sample", folder], check=True)
     return {p.stem: Report(p.read_bytes()) for p in folder.glob("*.eml")}
 
@@ -148,16 +151,12 @@ def test_the_postmaster_hears_of_mail_without_a_sender(samples):
 
 
 @pytest.fixture(scope="module")
-def world(build, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    folder.chmod(0o755)
-    for parent in folder.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)  # Postfix reads its files as another user
+def world(build, module_folder):
+    folder = module_folder / "world"
+    folder.mkdir()
     closing = []
-    tag = str(id(folder) % 100000)
     try:
-        mine, theirs = (peers.Namespace(f"pd{n}{tag}") for n in "ab")
+        mine, theirs = (peers.Namespace(f"pd{n}") for n in "ab")
         closing += [mine, theirs]
         peers.Wire(mine, theirs, "10.77.0.1/24", "10.77.0.3/24")
         knows = peers.Postfix(theirs, folder / "knows", "10.77.0.1", extra=["smtputf8_enable = yes"])

@@ -4,10 +4,12 @@
 import json
 
 import penstock_run as run
+import pytest
 
 SIZES = [(100, 700), (4000, 700), (20000, 400), (150000, 200)]
 
 
+@pytest.mark.long
 def test_loss_reordering_and_duplication_lose_duplicate_and_corrupt_nothing(build, folder, closing):
     near, far = folder / "near.sock", folder / "far.sock"
     sink = closing(run.Sink(build, folder, far))

@@ -5,6 +5,10 @@ import bisect
 import collections
 
 import penstock_run as run
+import pytest
+
+# A receiver that is kept waiting sees what was sent in more than a second as if it came in one.
+pytestmark = pytest.mark.alone
 
 CONNECTIONS, RATE, PER_CONNECTION = 20, 100, 50
 MESSAGES = 1500

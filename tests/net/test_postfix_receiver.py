@@ -15,10 +15,9 @@ CORPUS = 1000
 
 
 @pytest.fixture
-def net(build, folder, closing, request):
+def net(build, folder, closing):
     """A gateway in one namespace, Postfix in another, a veth between them."""
-    tag = f"{id(request) % 100000}"
-    mine, theirs = closing(peers.Namespace(f"pgw{tag}")), closing(peers.Namespace(f"pmx{tag}"))
+    mine, theirs = closing(peers.Namespace("pgw")), closing(peers.Namespace("pmx"))
     peers.Wire(mine, theirs, "10.77.0.1/24")
     postfix = closing(peers.Postfix(theirs, folder / "postfix", "10.77.0.1", tls=True))
     closing(peers.Knot(mine, folder / "knot", 5353, {"example.test": peers.ZONE.format(mx1="10.77.0.1")}))
@@ -56,6 +55,7 @@ def check_corpus(net):
     assert len(seen) == CORPUS
 
 
+@pytest.mark.long
 def test_the_corpus_reaches_postfix_unchanged_in_plaintext(net, build, folder):
     gateway = net(smtp_tls_security_level="none")
     deliver_corpus(net, build, folder, gateway)
@@ -63,6 +63,7 @@ def test_the_corpus_reaches_postfix_unchanged_in_plaintext(net, build, folder):
     assert "TLS connection established" not in net.postfix.log.read_text()
 
 
+@pytest.mark.long
 def test_the_corpus_reaches_postfix_unchanged_over_starttls(net, build, folder):
     gateway = net(smtp_tls_security_level="encrypt")
     deliver_corpus(net, build, folder, gateway)
@@ -81,6 +82,7 @@ def submit(net, folder, gateway, sender, recipients, text):
     net.namespace.run("/usr/bin/python3", script)
 
 
+@pytest.mark.long
 def test_a_refused_recipient_sends_a_failure_dsn_to_the_sender(net, folder):
     gateway = net()
     submit(net, folder, gateway, "sender@example.test", ["nobody@example.test", "reader@example.test"],
@@ -112,6 +114,7 @@ def test_a_refused_recipient_sends_a_failure_dsn_to_the_sender(net, folder):
     peers.wait_until(lambda: gateway.json("status")["queue"]["messages"] == 0, 10, "an empty queue")
 
 
+@pytest.mark.long
 def test_a_null_mx_and_an_unknown_domain_bounce_with_their_codes(net, folder):
     gateway = net()
     submit(net, folder, gateway, "sender@example.test", ["a@nullmx.example.test", "b@nosuch.example.test"], "\r\nx\r\n")
@@ -120,6 +123,7 @@ def test_a_null_mx_and_an_unknown_domain_bounce_with_their_codes(net, folder):
     assert "dsn=5.1.10" in log and "dsn=5.4.4" in log
 
 
+@pytest.mark.long
 def test_a_greylisted_recipient_stays_queued_and_can_be_flushed_and_deleted(net, folder):
     gateway = net()
     submit(net, folder, gateway, "sender@example.test", ["later@example.test"], "Subject: q\r\n\r\nx\r\n")

@@ -13,6 +13,8 @@ import penstock_run as run
 import pytest
 import tls_peers
 
+pytestmark = pytest.mark.xdist_group("requiretls")  # they share what a fixture of the file started
+
 SECRET = "the launch is on the ninth"
 HEAD_SECRET = "Subject: {}\r\nFrom: sender@back.example.test\r\nTo: r@example.test\r\n"
 BACK = "sender@back.example.test"
@@ -45,8 +47,7 @@ def server(authority, where, **how):
 class World:
     def __init__(self, build, folder, stack):
         self.build, self.folder, self.stack = build, folder, stack
-        tag = folder.name[-8:].strip("_")
-        self.ns, self.mid, far = (self.add(peers.Namespace(f"prq{n}{tag}")) for n in "abc")
+        self.ns, self.mid, far = (self.add(peers.Namespace(f"prq{n}")) for n in "abc")
         peers.Wire(self.ns, self.mid, "10.77.0.1/24", names=("bypass0", "kernel0"))
         peers.Wire(self.mid, far, "10.79.0.1/24", names=("bypass1", "kernel1"))
         self.mid.run("ip", "addr", "add", "10.77.0.5/24", "dev", "kernel0")

@@ -6,6 +6,7 @@ import re
 import time
 
 import penstock_run as run
+import pytest
 
 MESSAGES = 1000
 FAULTS = ["-r", "CONNECT:2,EHLO:1,MAIL:3,RCPT:8,DATA:3,.:3", "-f", "RCPT:4,DATA:1,.:2",
@@ -19,6 +20,7 @@ def content_of(path):
     return b"multipart/report" in content.split(b"\r\n\r\n", 1)[0], number
 
 
+@pytest.mark.long
 def test_every_message_is_delivered_once_or_its_sender_is_notified(build, folder, pair, closing):
     seed = int(os.environ.get("PENSTOCK_SEED", time.time_ns() % 10**9))
     print(f"PENSTOCK_SEED={seed}")

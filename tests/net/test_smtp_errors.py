@@ -8,6 +8,8 @@ import penstock_run as run
 import pytest
 from raw_smtp import Session
 
+pytestmark = pytest.mark.xdist_group("smtp_errors")  # they share what a fixture of the file started
+
 SIZE_LIMIT = 100000
 RECIPIENTS = 5
 

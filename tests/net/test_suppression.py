@@ -5,6 +5,7 @@ import json
 import time
 
 import penstock_run as run
+import pytest
 import raw_smtp
 
 
@@ -119,6 +120,7 @@ def test_a_list_survives_a_kill_and_comes_back_as_it_went(pair, folder):
     assert gateway.json("suppression", "check", "last@x.test")["suppressed"]
 
 
+@pytest.mark.long
 def test_a_million_entries_come_in_while_mail_goes_on(pair, folder, submit):
     _sink, gateway = pair()
     with open(folder / "many.csv", "w") as out:

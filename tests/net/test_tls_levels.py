@@ -13,6 +13,8 @@ import penstock_run as run
 import pytest
 import tls_peers
 
+pytestmark = pytest.mark.xdist_group("tls_levels")  # they share what a fixture of the file started
+
 LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure")
 REQUIRED = LEVELS[2:]
 OUTCOMES = ("plain", "refused4", "refused5", "garbage", "close", "late", "name", "expired", "selfsigned", "ok")
@@ -113,9 +115,8 @@ def policies(good, postfix_cert):
 class World:
     def __init__(self, build, folder, stack):
         self.build, self.folder, self.stack = build, folder, stack
-        tag = folder.name[-8:].strip("_")
-        self.ns = self.add(peers.Namespace(f"ptlg{tag}"))
-        theirs = self.theirs = self.add(peers.Namespace(f"ptlm{tag}"))
+        self.ns = self.add(peers.Namespace("ptlg"))
+        theirs = self.theirs = self.add(peers.Namespace("ptlm"))
         peers.run("ip", "-n", theirs.name, "addr", "add", "10.77.0.1/24", "dev", "lo")
         self.wires = 0
         authority = tls_peers.Authority(folder / "ca")

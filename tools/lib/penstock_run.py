@@ -5,9 +5,11 @@ Each object owns one process and a folder of its own, and stops what it started,
 by pid. The programs' output goes to files in that folder.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +21,16 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 class Failed(RuntimeError):
     """Something did not come up or ended badly; the text says what to look at."""
+
+
+# Seconds for a program to start: plenty, on a machine that has other work too.
+START = 120
+
+# What free_port gives one of; 0 stands for whatever the kernel has.
+ports = [0]
+
+# auto, yes or no. Programs that start at once would take the pages that others have just counted.
+hugepages = "auto"
 
 
 def wait_until(condition, seconds, what, alive=None):
@@ -39,9 +51,12 @@ def work_dir(prefix="penstock-"):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on. It is not held until it is used: who runs beside others sets `ports`."""
+    for port in random.sample(ports, len(ports)):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return s.getsockname()[1]
+    raise Failed("no free port")
 
 
 class Process:
@@ -89,6 +104,24 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def killing():
+    """As closing: closing(x) returns the process x, which is killed at the end of the block, the last one first."""
+    things = []
+
+    def add(thing):
+        things.append(thing)
+        return thing
+
+    try:
+        yield add
+    finally:
+        for thing in reversed(things):
+            if thing.alive():
+                thing.process.kill()
+                thing.process.wait(30)
+
+
 MEMIF = "net_memif0,role={role},id=0,socket={socket},socket-abstract=no,bsize=2048,rsize=11,mac={mac}"
 
 
@@ -97,7 +130,7 @@ class Sink(Process):
 
     ADDRESS = "10.99.0.1"
 
-    def __init__(self, build, folder, memif, *options, hugepages="auto", core=1):
+    def __init__(self, build, folder, memif, *options, core=1):
         self.status_file = pathlib.Path(folder) / "sink.json"
         self.status_file.unlink(missing_ok=True)
         device = MEMIF.format(role="server", socket=memif, mac="02:00:00:00:00:01")
@@ -106,7 +139,7 @@ class Sink(Process):
             "--core", core, *(["--no-huge"] if hugepages == "no" else []), "--status-file", self.status_file,
             *options], folder)
         try:
-            wait_until(self.status_file.exists, 20, "penstock-sink to start", self.alive)
+            wait_until(self.status_file.exists, START, "penstock-sink to start", self.alive)
         except Failed as failure:
             self.give_up(failure)
 
@@ -126,8 +159,8 @@ class Sink(Process):
 class Gateway(Process):
     """penstockd with a folder for its configuration, spool, log and sockets."""
 
-    def __init__(self, build, folder, device, source="10.99.0.2", gateway=None, core=0, workers=1, hugepages="auto",
-                 netns=None, settings=None, egress="", env=None):
+    def __init__(self, build, folder, device, source="10.99.0.2", gateway=None, core=0, workers=1, netns=None,
+                 settings=None, egress="", env=None):
         self.build, self.base, self.netns, self.env = build, pathlib.Path(folder), netns, env
         self.conf, self.spool = self.base / "conf", self.base / "spool"
         self.log, self.socket = self.base / "maillog", self.base / "control.sock"
@@ -151,7 +184,7 @@ class Gateway(Process):
     def start(self):
         super().__init__("penstockd", [self.build / "control/penstockd", "-c", self.conf], self.base, self.netns, self.env)
         try:
-            wait_until(self.listening, 40, "penstockd to answer", self.alive)
+            wait_until(self.listening, START, "penstockd to answer", self.alive)
         except Failed as failure:
             self.give_up(failure)
 
@@ -207,7 +240,7 @@ class Impair(Process):
         super().__init__("penstock-impair", [
             build / "tools/impair/penstock-impair", "--json", "--core", core, *options, *devices], folder)
         try:
-            wait_until(lambda: "running, seed" in self.said(), 20, "penstock-impair to start", self.alive)
+            wait_until(lambda: "running, seed" in self.said(), START, "penstock-impair to start", self.alive)
         except Failed as failure:
             self.give_up(failure)
 

@@ -33,20 +33,26 @@ setup_packages() {
 	say "set-up: packages installed in $((SECONDS - start)) s"
 }
 
-# setup_build DIR [meson options]: wolfSSL if needed, configure once, build.
+# setup_build DIR [meson options] [-- TARGET...]: wolfSSL if needed, configure
+# once, build everything or only these targets.
 setup_build() {
-	local dir=$1 start=$SECONDS prefix
+	local dir=$1 start=$SECONDS prefix options=()
 	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	shift $(($# > 0))
 	prefix=$(tools/build-wolfssl) || return 1
 	if [ ! -f "$dir/build.ninja" ]; then
-		meson setup "$dir" -Dwolfssl_prefix="$prefix" "$@" >"$dir.log" 2>&1 || {
+		meson setup "$dir" -Dwolfssl_prefix="$prefix" "${options[@]}" >"$dir.log" 2>&1 || {
 			tail -20 "$dir.log" >&2
 			return 1
 		}
 		rm -f "$dir.log"
 	fi
 	say "set-up: building in $dir"
-	ninja -C "$dir" --quiet >"$dir/build.log" 2>&1 || {
+	ninja -C "$dir" --quiet "$@" >"$dir/build.log" 2>&1 || {
 		tail -40 "$dir/build.log" >&2
 		return 1
 	}

@@ -9,6 +9,7 @@
 #include "sts_store.h"
 
 #include "pen_counter.h"
+#include "pen_file.h"
 #include "pen_log.h"
 #include "sts_name.h"
 
@@ -48,37 +49,6 @@ struct sts_store {
 	bool stop;
 };
 
-static int write_all(int fd, struct pen_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		s = pen_span_from(s, (size_t)n);
-	}
-	return 0;
-}
-
-static int write_file(const struct sts_store *s, const struct change *c)
-{
-	int fd = openat(
-		s->dir, NEW_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = write_all(fd, pen_buf_span(&c->bytes));
-	if (err == 0 && fsync(fd) != 0)
-		err = -errno;
-	if (close(fd) != 0 && err == 0)
-		err = -errno;
-	if (err == 0 && renameat(s->dir, NEW_FILE, s->dir, c->name) != 0)
-		err = -errno;
-	return err;
-}
-
 static int remove_file(const struct sts_store *s, const struct change *c)
 {
 	return unlinkat(s->dir, c->name, 0) == 0 || errno == ENOENT ? 0 : -errno;
@@ -86,7 +56,9 @@ static int remove_file(const struct sts_store *s, const struct change *c)
 
 static void change_make(struct sts_store *s, struct change *c)
 {
-	int err = c->bytes.n > 0 ? write_file(s, c) : remove_file(s, c);
+	struct pen_span bytes = pen_buf_span(&c->bytes);
+	int err = bytes.n > 0 ? pen_file_replace(s->dir, c->name, NEW_FILE, &bytes, 1)
+			      : remove_file(s, c);
 
 	if (err != 0) {
 		PEN_COUNT(*s->errors);
