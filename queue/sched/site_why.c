@@ -215,6 +215,7 @@ void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *v,
 		.waiting = site->waiting,
 		.blocked = PEN_SPAN_LIT(""),
 		.shape = site->shape,
+		.handle = site,
 	};
 	for (const struct link *i = site->flows.next; i != &site->flows; i = i->next)
 		v->flows++;
