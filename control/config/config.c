@@ -97,6 +97,9 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 {
 	check_order(p, file, "minimal_backoff_time", p->minimal_backoff_time,
 		"maximal_backoff_time", p->maximal_backoff_time, r);
+	if (p->maximal_host_backoff_time > 0)
+		check_order(p, file, "minimal_host_backoff_time", p->minimal_host_backoff_time,
+			"maximal_host_backoff_time", p->maximal_host_backoff_time, r);
 	check_helo(p, file, r);
 	check_verp(p, file, r);
 	check_utf8_classes(p, file, r);

@@ -581,6 +581,8 @@ void site_free(struct pen_sched *s, struct site *site);
 
 // site_why.c
 void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out);
+// Adds to the sentence which hosts of the recipient's site are known to be dead.
+void site_why_dead(struct pen_sched *s, const struct entry *e, struct pen_why *out);
 void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *out,
 	char text[PEN_WHY_TEXT_MAX]);
 // ENTRY_ACTIVE or ENTRY_WAITING, as people see it.
