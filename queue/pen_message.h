@@ -39,7 +39,7 @@ struct pen_recipient {
 	uint16_t orcpt_len : 12; // pen_recipient_orcpt
 	// Scheduler, in memory: seconds after the message's first moment before which
 	// this recipient is not tried. 0: with the message; PEN_DUE_NEVER: it waits
-	// for an operator or the end of its lifetime.
+	// for an operator or the end of its lifetime. Durable while it is in doubt.
 	uint32_t due;
 } __attribute__((packed, aligned(4)));
 #define PEN_DUE_NEVER 0xffffffu
@@ -153,6 +153,13 @@ void pen_queue_id_format(uint64_t id, char out[PEN_QUEUE_ID_MAX]);
 // 0 when text is no queue id.
 uint64_t pen_queue_id_parse(struct pen_span text);
 
+// The moment that lifetime and retry times count from.
+static inline pen_wall_us pen_message_birth(const struct pen_message *m)
+{
+	return m->extra != NULL && m->extra->not_before > m->arrival ? m->extra->not_before
+								     : m->arrival;
+}
+
 // What the mail asks of TLS; REQUIRETLS beats TLS-Required: no (RFC 8689 5).
 static inline enum pen_tls_demand pen_message_demand(uint32_t flags)
 {
@@ -190,5 +197,8 @@ struct pen_message_update {
 	const struct pen_mail_class *klass;
 	const struct pen_message_extra *extra;
 	const struct pen_dsn *last_error; // may be NULL
+	// When those of `change` that are in doubt are tried again; kept to the second,
+	// rounded up. 0: not known.
+	pen_wall_us doubt_due;
 	bool removed;                     // no recipient is left: the message's space can be reused
 };

@@ -403,7 +403,9 @@ void entry_record(struct pen_sched *s, struct entry *e, bool removed);
 void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
 // The same for a fate that no delivery brought.
 void entry_end(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
-// A deferral, into the record that is being made.
+// One more delivery to it is in doubt; entry_change has to follow at once, and not with the
+// others at the end of the pass: a crash in between would make a second delivery out of it
+// that nobody knows of.
 void entry_doubt(struct pen_sched *s, struct entry *e, uint32_t rcpt);
 void entry_free(struct pen_sched *s, struct entry *e);
 void entry_drop_content(struct pen_sched *s, struct entry *e);

@@ -328,6 +328,8 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 		snprintf(st->pool, sizeof(st->pool), "%.*s", PEN_SPAN_ARG(up->klass->pool));
 	if (up->extra != NULL)
 		snprintf(st->route, sizeof(st->route), "%s", up->extra->route);
+	if (up->doubt_due != 0)
+		st->doubt_due = up->doubt_due;
 	st->next_attempt = up->next_attempt;
 	st->flags = up->flags;
 	st->removed = up->removed;

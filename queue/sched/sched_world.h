@@ -55,7 +55,7 @@ struct world_stored {
 	uint32_t flags;
 	char pool[64]; // of the class that was recorded last
 	char route[128];
-	pen_wall_us next_attempt;
+	pen_wall_us next_attempt, doubt_due;
 	bool removed, gone;
 	bool dsn;
 	char sender[64];
