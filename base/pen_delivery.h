@@ -96,6 +96,19 @@ enum { // EHLO keywords that can be ignored
 #define PEN_SMTP_RULES_DEFAULT                                                                     \
 	((struct pen_smtp_rules){.session_limit = 2, .skip_5xx_greeting = true})
 
+// What came back from a host of a lease.
+enum pen_host_answer {
+	PEN_HOST_UNTRIED,  // it was not asked, or that failed for want of our own means
+	PEN_HOST_ANSWERED, // its server greeted, whatever came after that
+	// The others: this source does not get an answer there.
+	PEN_HOST_TIMEOUT,     // no answer to SYN
+	PEN_HOST_REFUSED,     // RST to SYN
+	PEN_HOST_UNREACHABLE, // ICMP, or no way there from this source
+	PEN_HOST_SILENT,      // the connection was lost, or too late, before a greeting
+	PEN_HOST_BUSY,        // greeted with 421
+	PEN_HOST_ANSWERS,
+};
+
 struct pen_lease_host {
 	const char *name; // MX host name or literal: inside `tls`, or static
 	// Never NULL. The scheduler holds a reference while the lease lives.
@@ -105,6 +118,7 @@ struct pen_lease_host {
 	// TLS has worked with this host within smtp_tls_downgrade_memory.
 	bool tls_remembered;
 
+	uint8_t answer; // worker: enum pen_host_answer; valid from READY on
 	// Worker: what a TLSRPT report says of the session with this host.
 	uint8_t tls_event;      // enum pen_tlsrpt_result
 	const char *tls_reason; // failure-reason-code: a static string, or NULL

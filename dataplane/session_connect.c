@@ -55,7 +55,8 @@ static int connect_host(struct session *s, pen_time_us now)
 		pen_attempt_no_source(&s->attempt);
 		return rc;
 	}
-	pen_attempt_no_connection(&s->attempt, host, PEN_ORIGIN_LOCAL,
+	pen_attempt_no_connection(&s->attempt, host,
+		rc == -ENETUNREACH ? PEN_HOST_UNREACHABLE : PEN_HOST_UNTRIED,
 		rc == -ENODEV          ? "the source address is on no port of this gateway"
 		: rc == -ENOBUFS       ? "no connection object is free"
 		: rc == -EADDRNOTAVAIL ? "no local port is free"
@@ -165,6 +166,21 @@ static void count_failure(struct session_worker *sw, enum pen_tcp_close why)
 	}
 }
 
+static enum pen_host_answer answer_of(enum pen_tcp_close why)
+{
+	switch (why) {
+	case PEN_TCP_CLOSED_REFUSED:
+	case PEN_TCP_CLOSED_RESET:
+		return PEN_HOST_REFUSED;
+	case PEN_TCP_CLOSED_UNREACHABLE:
+		return PEN_HOST_UNREACHABLE;
+	case PEN_TCP_CLOSED_TIMEOUT:
+		return PEN_HOST_TIMEOUT;
+	default:
+		return PEN_HOST_UNTRIED;
+	}
+}
+
 // One of the connections, or the only one, did not come about.
 static void connection_failed(
 	struct session *s, bool rival, enum pen_tcp_close why, pen_time_us now)
@@ -172,7 +188,7 @@ static void connection_failed(
 	uint8_t host = rival ? s->rival_host : s->lease->host_used;
 
 	count_failure(s->sw, why);
-	pen_attempt_no_connection(&s->attempt, host, PEN_ORIGIN_LOCAL, pen_tcp_close_name(why));
+	pen_attempt_no_connection(&s->attempt, host, answer_of(why), pen_tcp_close_name(why));
 	if (rival) {
 		s->rival = NULL;
 	} else if (s->rival != NULL) {

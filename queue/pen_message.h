@@ -31,7 +31,7 @@ struct pen_recipient {
 	uint32_t addr_off; // pen_recipient_addr
 	// Scheduler, in memory: seconds after the message's first moment before which
 	// this recipient is not tried. 0: with the message; PEN_DUE_NEVER: it waits
-	// for an operator or the end of its lifetime.
+	// for an operator or the end of its lifetime. Durable while it is in doubt.
 	uint32_t due;
 	uint16_t addr_len;
 	uint16_t attempts; // delivery attempts so far; durable
@@ -159,6 +159,13 @@ static inline const char *pen_queue_id_text(uint64_t id, char out[PEN_QUEUE_ID_M
 // 0 when text is no queue id.
 uint64_t pen_queue_id_parse(struct pen_span text);
 
+// The moment that lifetime and retry times count from.
+static inline pen_wall_us pen_message_birth(const struct pen_message *m)
+{
+	return m->extra != NULL && m->extra->not_before > m->arrival ? m->extra->not_before
+								     : m->arrival;
+}
+
 // What the mail asks of TLS; REQUIRETLS beats TLS-Required: no (RFC 8689 5).
 static inline enum pen_tls_demand pen_message_demand(uint32_t flags)
 {
@@ -196,5 +203,8 @@ struct pen_message_update {
 	const struct pen_mail_class *klass;
 	const struct pen_message_extra *extra;
 	const struct pen_dsn *last_error; // may be NULL
+	// When those of `change` that are in doubt are tried again; kept to the second,
+	// rounded up. 0: not known.
+	pen_wall_us doubt_due;
 	bool removed;                     // no recipient is left: the message's space can be reused
 };

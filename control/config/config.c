@@ -97,6 +97,9 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 {
 	check_order(p, file, "minimal_backoff_time", p->minimal_backoff_time,
 		"maximal_backoff_time", p->maximal_backoff_time, r);
+	if (p->maximal_host_backoff_time > 0)
+		check_order(p, file, "minimal_host_backoff_time", p->minimal_host_backoff_time,
+			"maximal_host_backoff_time", p->maximal_host_backoff_time, r);
 	check_helo(p, file, r);
 	check_verp(p, file, r);
 	check_utf8_classes(p, file, r);
@@ -178,6 +181,34 @@ static void load_templates(struct pen_config *c, const char *file, struct pen_re
 	free(path);
 }
 
+// A message ends with maximal_queue_lifetime, before any route of it is known; a site can
+// only give up earlier.
+static void check_lifetime(
+	const struct pen_config *c, const struct pen_shape_section *section, struct pen_report *r)
+{
+	pen_time_us most = c->params.maximal_queue_lifetime;
+
+	if (section->retry.lifetime > most)
+		pen_report_error(r, c->egress_file, section->retry.lifetime_line,
+			"lifetime (%llds) is larger than maximal_queue_lifetime (%llds) of "
+			"main.cf: accepted is at most that",
+			(long long)(section->retry.lifetime / PEN_US_PER_S),
+			(long long)(most / PEN_US_PER_S));
+}
+
+static void check_lifetimes(const struct pen_config *c, struct pen_report *r)
+{
+	const struct pen_shape_config *s = c->egress.shape;
+
+	if (s == NULL)
+		return;
+	check_lifetime(c, &s->defaults, r);
+	for (uint32_t i = 0; i < s->nsites; i++)
+		check_lifetime(c, &s->site[i], r);
+	for (uint32_t i = 0; i < s->nproviders; i++)
+		check_lifetime(c, &s->provider[i], r);
+}
+
 static void load_tables(struct pen_config *c, const char *file, struct pen_report *r)
 {
 	const struct pen_map_where where = {
@@ -189,6 +220,7 @@ static void load_tables(struct pen_config *c, const char *file, struct pen_repor
 	load_templates(c, file, r);
 	if (c->egress_file == NULL || pen_egress_read(&c->egress, c->egress_file, r) == -ENOMEM)
 		pen_report_error(r, file, 0, "out of memory");
+	check_lifetimes(c, r);
 }
 
 static void load_all(struct pen_config *c, const char *file, struct pen_report *r)

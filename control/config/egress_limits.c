@@ -213,11 +213,20 @@ static void read_steps(struct egress_reader *rd, const struct egress_key *k,
 	}
 }
 
+static void read_lifetime(struct egress_reader *rd, const struct egress_key *k,
+	const struct pen_ucl_node *n, void *out)
+{
+	struct pen_retry_schedule *retry = out;
+
+	egress_read_duration(rd, k, n, &retry->lifetime);
+	retry->lifetime_line = n->line;
+}
+
 #define RETRY(f) offsetof(struct pen_retry_schedule, f)
 static const struct egress_key retry_keys[] = {
 	{"steps", read_steps, 0, 0, 0, NULL},
 	{"jitter", egress_read_u8, RETRY(jitter), 0, 50, NULL},
-	{"lifetime", egress_read_duration, RETRY(lifetime), 60, 31536000, NULL},
+	{"lifetime", read_lifetime, 0, 60, 31536000, NULL},
 	{"greylisted", egress_read_duration, RETRY(greylisted), 1, 86400, NULL},
 	{0},
 };

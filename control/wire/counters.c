@@ -7,6 +7,7 @@
 
 #include "pen_gateway.h"
 
+#include "pen_sched_admin.h"
 #include "pen_tls_profile.h"
 
 static void add_set(void *ctx, const struct pen_counter_set *set)
@@ -46,6 +47,7 @@ void pen_counters_verb(void *ctx, struct pen_control *c, const struct pen_contro
 	}
 	add(all, pen_dns_counters_of(g->dns));
 	add(all, pen_match_counters_of(g->match));
+	add(all, pen_sched_dead_hosts_counters(g->sched));
 	if (g->sts != NULL)
 		add(all, pen_sts_counters_of(g->sts));
 	if (g->tlsrpt != NULL)

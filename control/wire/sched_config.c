@@ -57,6 +57,8 @@ static void fill_retries(const struct pen_params *p, struct pen_sched_config *c)
 	c->in_doubt_policy = (enum pen_in_doubt_policy)p->in_doubt_policy;
 	c->in_doubt_delay = p->in_doubt_delay;
 	c->greylist_retry = p->greylist_retry_time;
+	c->minimal_host_backoff_time = p->minimal_host_backoff_time;
+	c->maximal_host_backoff_time = p->maximal_host_backoff_time;
 }
 
 static void fill_limits(const struct pen_params *p, struct pen_sched_config *c)

@@ -240,14 +240,34 @@ static bool is_meant(const struct show *s, const struct pen_site_view *view)
 	return s->name.n > 0 && s->name.n < 256 && pen_span_ieq(view->name, pen_span_cstr(host));
 }
 
+#define DEAD_HOSTS_MAX 100 // of one site in an answer
+
+static bool show_dead_host(void *ctx, const struct pen_dead_host_view *h)
+{
+	char source[PEN_ADDR_STR_MAX], host[PEN_ADDR_STR_MAX];
+
+	json_array_append_new(ctx,
+		json_pack("{s:s,s:s,s:i,s:s,s:I,s:i,s:b,s:o}", "host", h->name, "address",
+			pen_addr_str(h->host, host), "port", (int)h->port, "source",
+			pen_addr_str(h->source, source), "dead_for",
+			(json_int_t)((h->dead_for + PEN_US_PER_S - 1) / PEN_US_PER_S), "failures",
+			(int)h->failures, "probed", (int)h->probed, "reason",
+			bytes_json(h->reason)));
+	return json_array_size(ctx) < DEAD_HOSTS_MAX;
+}
+
 static bool show_part(void *ctx, const struct pen_site_view *view)
 {
 	struct show *s = ctx;
 
 	if (!is_meant(s, view))
 		return true;
-	if (json_array_size(s->parts) < 1000)
-		json_array_append_new(s->parts, site_json(view));
+	if (json_array_size(s->parts) < 1000) {
+		json_t *part = site_json(view), *dead = json_array();
+		pen_sched_dead_hosts(s->g->sched, view->handle, show_dead_host, dead);
+		json_object_set_new(part, "dead_hosts", dead);
+		json_array_append_new(s->parts, part);
+	}
 	if (s->shape == NULL && view->shape != NULL)
 		s->shape = pen_shape_site_ref(view->shape);
 	struct pen_span name = name_of(view);

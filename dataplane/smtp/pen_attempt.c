@@ -11,6 +11,7 @@ void pen_attempt_init(struct pen_attempt *a, struct pen_lease *lease)
 	lease->tls_field = (struct pen_tls_field){0};
 	lease->result.klass = 0;
 	for (uint8_t i = 0; i < lease->nhosts; i++) {
+		lease->host[i].answer = PEN_HOST_UNTRIED;
 		lease->host[i].tls_event = PEN_TLSRPT_NONE;
 		lease->host[i].tls_reason = NULL;
 	}
@@ -121,12 +122,13 @@ void pen_attempt_stop(struct pen_attempt *a)
 }
 
 void pen_attempt_no_connection(
-	struct pen_attempt *a, uint8_t host, enum pen_dsn_origin origin, const char *why)
+	struct pen_attempt *a, uint8_t host, enum pen_host_answer answer, const char *why)
 {
-	const struct pen_lease_host *h = &a->lease->host[host];
+	struct pen_lease_host *h = &a->lease->host[host];
 	char addr[PEN_ADDR_STR_MAX];
 
-	pen_dsn_set(&a->lease->result, 4, 4, 1, PEN_SCOPE_SITE, origin, PEN_STAGE_CONNECT,
+	h->answer = (uint8_t)answer;
+	pen_dsn_set(&a->lease->result, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
 		"connect to %s[%s]:%u: %s", h->name, pen_addr_str(&h->addr, addr), h->port, why);
 	a->soft = true;
 }
@@ -138,14 +140,27 @@ void pen_attempt_no_source(struct pen_attempt *a)
 	if (a->lease->result.klass != 0)
 		return;
 	pen_attempt_no_connection(
-		a, a->lease->host_used, PEN_ORIGIN_LOCAL, "no source address of this family");
+		a, a->lease->host_used, PEN_HOST_UNTRIED, "no source address of this family");
 	a->soft = soft;
+}
+
+// Whether a session that ended had got as far as a greeting that lets us in.
+static enum pen_host_answer answer_of(enum pen_attempt_end how, const struct pen_dsn *why)
+{
+	if (how != PEN_ATTEMPT_NO_SESSION || why->stage != PEN_STAGE_GREETING)
+		return PEN_HOST_ANSWERED;
+	if (why->klass == 2) // we left before it could speak
+		return PEN_HOST_UNTRIED;
+	if (why->origin != PEN_ORIGIN_PEER)
+		return PEN_HOST_SILENT;
+	return why->reply == 421 ? PEN_HOST_BUSY : PEN_HOST_ANSWERED;
 }
 
 void pen_attempt_ended(struct pen_attempt *a, enum pen_attempt_end how, const struct pen_dsn *why)
 {
-	const struct pen_lease *l = a->lease;
+	struct pen_lease *l = a->lease;
 
+	l->host[l->host_used].answer = (uint8_t)answer_of(how, why);
 	if (how == PEN_ATTEMPT_RETRY_PLAIN) {
 		PEN_ASSERT(!a->plain);
 		a->retry = true;
@@ -170,6 +185,7 @@ void pen_attempt_ended(struct pen_attempt *a, enum pen_attempt_end how, const st
 
 void pen_attempt_ready(struct pen_attempt *a)
 {
+	a->lease->host[a->lease->host_used].answer = PEN_HOST_ANSWERED;
 	a->sessions++;
 }
 

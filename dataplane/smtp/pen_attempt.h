@@ -56,9 +56,10 @@ bool pen_attempt_next(struct pen_attempt *a);
 void pen_attempt_stop(struct pen_attempt *a);
 
 // No connection to `host`, which need not be host_used when two are raced.
-// Makes the result "connect to name[addr]:port: why".
+// Makes the result "connect to name[addr]:port: why". `answer`: UNTRIED when the
+// host is not to blame.
 void pen_attempt_no_connection(
-	struct pen_attempt *a, uint8_t host, enum pen_dsn_origin origin, const char *why);
+	struct pen_attempt *a, uint8_t host, enum pen_host_answer answer, const char *why);
 // There is no source address of this host's family: it is passed over like a
 // host that does not exist, and decides only if all are like that.
 void pen_attempt_no_source(struct pen_attempt *a);

@@ -54,7 +54,7 @@ static void unreachable(struct world *w)
 {
 	assert_true(next(w));
 	pen_attempt_no_connection(
-		&w->a, w->lease.host_used, PEN_ORIGIN_LOCAL, "Connection refused");
+		&w->a, w->lease.host_used, PEN_HOST_REFUSED, "Connection refused");
 }
 
 // The present host ends the session with this status.
@@ -101,6 +101,45 @@ static void hosts_come_in_order_until_one_is_ready(void **state)
 	pen_attempt_ready(&w.a);
 	assert_string_equal(w.walk, "0 1 2 ");
 	assert_int_equal(w.lease.host_used, 2);
+}
+
+static void greets(struct world *w, enum pen_dsn_origin origin, unsigned klass, uint16_t reply)
+{
+	struct pen_dsn why;
+
+	assert_true(next(w));
+	pen_dsn_set(&why, klass, 3, 2, PEN_SCOPE_SESSION, origin, PEN_STAGE_GREETING, "no");
+	why.reply = reply;
+	pen_attempt_ended(&w->a, PEN_ATTEMPT_NO_SESSION, &why);
+}
+
+static void each_host_is_remembered_by_whether_it_answered(void **state)
+{
+	(void)state;
+	struct world w;
+
+	set_up(&w, 4);
+	w.lease.host[0].answer = PEN_HOST_BUSY; // of an attempt before
+	pen_attempt_init(&w.a, &w.lease);
+	assert_int_equal(w.lease.host[0].answer, PEN_HOST_UNTRIED);
+	unreachable(&w);
+	greets(&w, PEN_ORIGIN_PEER, 4, 421);
+	greets(&w, PEN_ORIGIN_LOCAL, 4, 0);
+	greets(&w, PEN_ORIGIN_PEER, 4, 450);
+	assert_int_equal(w.lease.host[0].answer, PEN_HOST_REFUSED);
+	assert_int_equal(w.lease.host[1].answer, PEN_HOST_BUSY);
+	assert_int_equal(w.lease.host[2].answer, PEN_HOST_SILENT);
+	assert_int_equal(w.lease.host[3].answer, PEN_HOST_ANSWERED);
+
+	set_up(&w, 4);
+	greets(&w, PEN_ORIGIN_LOCAL, 2, 0); // closed by us
+	ends(&w, PEN_ATTEMPT_NO_SESSION, 4, PEN_ORIGIN_LOCAL, PEN_STAGE_EHLO);
+	assert_true(next(&w));
+	pen_attempt_ready(&w.a);
+	assert_int_equal(w.lease.host[0].answer, PEN_HOST_UNTRIED);
+	assert_int_equal(w.lease.host[1].answer, PEN_HOST_ANSWERED);
+	assert_int_equal(w.lease.host[2].answer, PEN_HOST_ANSWERED);
+	assert_int_equal(w.lease.host[3].answer, PEN_HOST_UNTRIED);
 }
 
 static void a_list_without_hosts_is_a_local_failure(void **state)
@@ -396,7 +435,7 @@ static void the_loser_of_a_race_has_another_turn_and_a_lost_host_has_not(void **
 	set_up(&w, 3);
 	assert_true(next(&w));
 	assert_int_equal(race(&w), 1);
-	pen_attempt_no_connection(&w.a, 0, PEN_ORIGIN_LOCAL, "Connection refused");
+	pen_attempt_no_connection(&w.a, 0, PEN_HOST_REFUSED, "Connection refused");
 	pen_attempt_replace(&w.a, 1, true);
 	pen_attempt_ended(&w.a, PEN_ATTEMPT_NO_SESSION, &(struct pen_dsn){.klass = 4});
 	unreachable(&w);
@@ -407,6 +446,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts_come_in_order_until_one_is_ready),
+		cmocka_unit_test(each_host_is_remembered_by_whether_it_answered),
 		cmocka_unit_test(a_list_without_hosts_is_a_local_failure),
 		cmocka_unit_test(a_plaintext_retry_takes_the_same_address_and_costs_nothing),
 		cmocka_unit_test(only_sessions_that_passed_count_for_their_limit),

@@ -101,11 +101,13 @@ int pen_sched_release(struct pen_sched *s, uint64_t id)
 void sites_lift(struct pen_sched *s)
 {
 	s->epoch++; // failed next hops are resolved again
+	dead_hosts_clear(s->dead);
 	for (struct link *i = s->all_sites.next; i != &s->all_sites; i = i->next) {
 		struct site *site = LINK_OF(i, struct site, all);
 		site_revive(s, site, 0);
 		site->grow_after = s->now;
 		site->cap = 0;
+		site->rest_until = 0;
 		site_kick(s, site);
 	}
 }
@@ -146,6 +148,7 @@ void pen_sched_stats(const struct pen_sched *s, struct pen_sched_stats *out)
 	out->sites = s->sites.n;
 	out->nexthops = s->nexthops.n;
 	out->sites_dead = s->ndead;
+	out->hosts_dead = dead_hosts_count(s->dead);
 	out->content_bytes = s->content_bytes;
 }
 

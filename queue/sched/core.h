@@ -11,6 +11,7 @@
 // and next hops are freed only by pen_sched_poll.
 
 #include "calendar.h"
+#include "dead_hosts.h"
 #include "link.h"
 #include "pen_err.h"
 #include "pen_feedback.h"
@@ -304,6 +305,8 @@ struct site {
 	uint32_t ending;       // so many are still to end with the sentence
 	uint32_t refs, nflows; // next hops; flows besides the plain one
 	pen_time_us dead_until, grow_after;
+	pen_time_us rest_until; // no host can be asked now; a lease's event or time changes that
+	uint32_t nprobing;      // leases that ask hosts that were dead
 	uint16_t key_len;
 	char key[]; // NUL-terminated
 };
@@ -315,6 +318,8 @@ struct lease {
 	struct waiter waiter;            // its source may not send now
 	struct pen_shape_conn conn;      // site NULL: not counted
 	struct pen_transport_signs told; // what the rules know of it
+	pen_time_us planned_at;          // when its hosts were chosen
+	uint32_t probes;                 // bit i: asks host i, which was dead
 	uint32_t in_flight, given, handled, untried;
 	bool spent;                      // a delivery came back untried: ENDED will follow
 	bool ready;                      // READY came
@@ -323,6 +328,7 @@ struct lease {
 	bool closing;                    // CLOSE or ABORT was decided
 	bool close_wanted, abort_wanted; // the worker's ring was full
 	bool yielding;                   // closed for the sake of another site
+	bool blamed;                     // a host does not answer its source
 };
 
 struct pen_sched {
@@ -352,6 +358,7 @@ struct pen_sched {
 	struct link settling;        // next hops
 	struct link unasked;         // next hops that wait for the resolver to have room
 	struct link idle_flows;      // without mail
+	struct dead_hosts *dead;
 	struct lease *spare_leases;
 	uint32_t nspare_leases;
 	uint32_t nresolving;        // messages without a job at next hops
@@ -405,7 +412,9 @@ void entry_record(struct pen_sched *s, struct entry *e, bool removed);
 void entry_change(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
 // The same for a fate that no delivery brought.
 void entry_end(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate);
-// A deferral, into the record that is being made.
+// One more delivery to it is in doubt; entry_change has to follow at once, and not with the
+// others at the end of the pass: a crash in between would make a second delivery out of it
+// that nobody knows of.
 void entry_doubt(struct pen_sched *s, struct entry *e, uint32_t rcpt);
 void entry_free(struct pen_sched *s, struct entry *e);
 void entry_drop_content(struct pen_sched *s, struct entry *e);
@@ -560,6 +569,11 @@ uint32_t site_window(const struct pen_sched *s, const struct site *site);
 void site_success(struct pen_sched *s, struct site *site, uint32_t busy);
 void site_failure(struct pen_sched *s, struct site *site, const struct result *r);
 void site_die(struct pen_sched *s, struct site *site, const struct result *r);
+// The same, until then.
+void site_die_until(
+	struct pen_sched *s, struct site *site, const struct result *r, pen_time_us until);
+// No connection is opened before then, or before a lease's event.
+void site_rest(struct pen_sched *s, struct site *site, pen_time_us until);
 void site_revive(struct pen_sched *s, struct site *site, uint32_t busy);
 // What waits bounces with the result of this lease, which the site takes over.
 void site_refuse(struct pen_sched *s, struct site *site, struct lease *l);
@@ -578,6 +592,8 @@ void site_free(struct pen_sched *s, struct site *site);
 
 // site_why.c
 void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out);
+// Adds to the sentence which hosts of the recipient's site are known to be dead.
+void site_why_dead(struct pen_sched *s, const struct entry *e, struct pen_why *out);
 void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *out,
 	char text[PEN_WHY_TEXT_MAX]);
 // ENTRY_ACTIVE or ENTRY_WAITING, as people see it.
@@ -657,8 +673,27 @@ void rules_reply(struct pen_sched *s, struct lease *l, struct pen_shape_class *k
 // What the lease has seen since the last time; d: NULL, or the delivery that ended.
 void rules_signs(struct pen_sched *s, struct lease *l, const struct pen_delivery *d);
 
-// plan.c: fills sources, HELO and hosts; false when no source fits.
-bool plan_lease(struct pen_sched *s, const struct site *site, struct lease *l);
+// plan.c: fills sources, HELO and hosts; false when no source fits, or no host may be asked.
+bool plan_lease(struct pen_sched *s, struct site *site, struct lease *l);
+
+// ways.c: from which source which host of a site may be asked
+// Some host of the source's family may be.
+bool way_from(const struct pen_sched *s, const struct site *site, uint32_t source);
+// This one may be; *due: it was dead, and the lease is to ask on behalf of all.
+bool way_to(const struct pen_sched *s, const struct site *site, const struct pen_addr *source,
+	const struct site_host *h, bool *due);
+// The pool has no source of its hosts' families.
+void way_no_source(struct pen_sched *s, struct site *site);
+// No source of the pool may open a connection: the site rests or is dead.
+void way_none(struct pen_sched *s, struct site *site);
+// There is one from some source of its pool.
+bool way_left(const struct pen_sched *s, const struct site *site);
+// The lease goes out: hosts that are due are asked by nobody else meanwhile.
+void way_begin(struct pen_sched *s, struct lease *l);
+// What its hosts said is remembered: at READY, or at ENDED without it.
+void way_learn(struct pen_sched *s, struct lease *l);
+// "mx1[192.0.2.1] from 198.51.100.1 until ...": hosts of the site that are dead. Nothing: "".
+size_t way_text(const struct pen_sched *s, const struct site *site, char *out, size_t cap);
 
 // delivery.c
 enum delivery_send_result {

@@ -57,15 +57,26 @@ void entry_end(struct pen_sched *s, struct entry *e, uint32_t rcpt, uint8_t fate
 		s->ops.ended(s->ctx, e->m, rcpt, (enum pen_fate)fate, "operator");
 }
 
-// At once, and not with the others at the end of the pass: a crash in between
-// would make a second delivery out of it that nobody knows of.
 void entry_doubt(struct pen_sched *s, struct entry *e, uint32_t rcpt)
 {
 	struct pen_recipient *r = &e->m->rcpt[rcpt];
 
 	s->doubtful += r->doubts == 0;
 	r->doubts += r->doubts < UINT8_MAX;
-	entry_change(s, e, rcpt, PEN_FATE_QUEUED);
+}
+
+// The last of the times at which those that are being recorded are tried once more.
+static pen_wall_us doubt_due(const struct pen_sched *s, const struct entry *e)
+{
+	uint32_t due = 0;
+
+	for (uint32_t i = 0; i < s->nchanges; i++) {
+		const struct pen_recipient *r = &e->m->rcpt[s->change[i].index];
+		if (r->doubts > 0 && r->fate == PEN_FATE_QUEUED && r->due < DUE_ORDERED &&
+			r->due > due)
+			due = r->due;
+	}
+	return due != 0 ? entry_birth(e) + (pen_wall_us)due * PEN_US_PER_S : 0;
 }
 
 void entry_record(struct pen_sched *s, struct entry *e, bool removed)
@@ -76,6 +87,7 @@ void entry_record(struct pen_sched *s, struct entry *e, bool removed)
 		.flags = e->m->flags,
 		.nchanges = s->nchanges,
 		.change = s->change,
+		.doubt_due = s->doubtful > 0 ? doubt_due(s, e) : 0,
 		.removed = removed,
 	};
 	struct pen_dsn error;

@@ -191,27 +191,34 @@ static void lease_init(struct pen_sched *s, struct lease *l, struct site *site)
 	pen_wheel_node_init(&l->timer.node);
 }
 
-static void no_source(struct pen_sched *s, struct site *site)
-{
-	struct pen_dsn d;
-	struct result r = {.dsn = &d};
+struct may_use {
+	const struct pen_sched *s;
+	const struct site *site;
+};
 
-	pen_dsn_set(&d, 4, 4, 0, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
-		"no source address for the address family of its hosts");
-	site_die(s, site, &r);
+static bool may_use(void *ctx, uint32_t source)
+{
+	const struct may_use *m = ctx;
+
+	return way_from(m->s, m->site, source);
 }
 
 // May the site have another connection, and from which sources? False: it waits.
 static bool ask_shape(struct pen_sched *s, struct site *site, struct lease *l)
 {
+	struct may_use m = {s, site};
+	struct pen_shape_filter filter = {.may = may_use, .ctx = &m};
 	struct pen_shape_block why;
 
-	if (site->shape == NULL || pen_shape_open(s->cfg.shape, site->shape, site->pool,
-					   site->families, s->now, &l->conn, &why))
+	if (site->shape == NULL ||
+		pen_shape_open_from(s->cfg.shape, site->shape, site->pool, site->families,
+			dead_hosts_count(s->dead) > 0 ? &filter : NULL, s->now, &l->conn, &why))
 		return true;
 	l->conn.site = NULL;
-	if (why.reason == PEN_WHY_NO_SOURCE)
-		no_source(s, site);
+	if (filter.refused)
+		way_none(s, site);
+	else if (why.reason == PEN_WHY_NO_SOURCE)
+		way_no_source(s, site);
 	else
 		pen_shape_wait(s->cfg.shape, &site->opener.shape, &why);
 	return false;
@@ -247,7 +254,7 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 	if (!plan_lease(s, site, l)) {
 		uncount(s, l, false);
 		lease_free(s, l);
-		no_source(s, site);
+		way_none(s, site);
 		return LEASE_NOTHING;
 	}
 	lease_init(s, l, site);
@@ -258,6 +265,7 @@ enum lease_open_result lease_open(struct pen_sched *s, struct site *site)
 		lease_free(s, l);
 		return LEASE_BUSY;
 	}
+	way_begin(s, l);
 	link_push_back(&site->leases, &l->in_site);
 	s->nbusy_sites += site->nleases == 0;
 	site->nleases++;
@@ -395,6 +403,8 @@ void lease_on_ready(struct pen_sched *s, struct lease *l)
 	site->nopening--;
 	site->nready++;
 	s->nready++;
+	site->rest_until = 0;
+	way_learn(s, l);
 	if (s->ops.session != NULL)
 		s->ops.session(s->ctx, &l->pub, false);
 	if (l->conn.site != NULL) {
@@ -445,12 +455,15 @@ static void end_without_session(
 	struct pen_sched *s, struct lease *l, enum pen_site_effect effect, struct result *r)
 {
 	struct site *site = l->pub.site;
+	// What failed is known, and there is another way: no trouble of the site.
+	bool elsewhere = l->blamed && way_left(s, site);
 
 	if (site->nready > 0) {
-		end_beside_good_ones(s, site, effect, r);
+		if (!elsewhere)
+			end_beside_good_ones(s, site, effect, r);
 		return;
 	}
-	if (effect == PEN_SITE_UNREACHABLE)
+	if (effect == PEN_SITE_UNREACHABLE && !elsewhere)
 		site_failure(s, site, r);
 	fail_first_job(s, site, r);
 	if (effect == PEN_SITE_REFUSED && site->queued > 0 && !site->dead)
@@ -531,6 +544,9 @@ void lease_on_ended(struct pen_sched *s, struct lease *l)
 	s->worker_leases[l->pub.worker]--;
 	if (l->yielding)
 		s->nyielding--;
+	site->rest_until = 0;
+	if (!l->ready)
+		way_learn(s, l);
 	if (!ours)
 		judge_end(s, l);
 	// A delivery that crossed the ENDED on its way is still to come back.

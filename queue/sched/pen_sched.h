@@ -98,6 +98,10 @@ struct pen_sched_config {
 	pen_time_us delay_warning_time; // 0: none is sent
 	bool confirm_delay_cleared;     // the sender is told when delayed mail went through
 	pen_time_us greylist_retry;     // after a greylisting reply; 0: as any other
+	// How long a host that does not answer a source is not asked from there: at first (0: a
+	// fifth of retry.minimal_backoff_time), and at most (0: hosts are not remembered).
+	pen_time_us minimal_host_backoff_time, maximal_host_backoff_time;
+	uint32_t dead_host_limit; // pairs of source and host that are remembered; at the start
 	uint32_t ready_limit; // transactions made ready per site; the rest wait as messages
 	// per transport: Postfix's transport_destination_recipient_limit and the like
 	const struct pen_sched_transport *transport;

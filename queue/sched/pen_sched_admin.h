@@ -6,6 +6,7 @@
 // Threads: the scheduler thread, like everything in pen_sched.h; not from
 //          inside ops. Spans and pointers in views are valid during the call.
 
+#include "pen_counter.h"
 #include "pen_sched.h"
 
 enum pen_sched_state {
@@ -66,6 +67,7 @@ struct pen_sched_stats {
 	uint64_t active, deferred, bouncing, held, waiting, scheduled; // messages now
 	uint64_t jobs_ready, jobs_resolving, in_flight;
 	uint64_t leases, leases_ready, sites, nexthops, sites_dead;
+	uint64_t hosts_dead; // pairs of a source and a host that does not answer it
 	uint64_t content_bytes;
 	uint64_t accepted, delivered, bounced, expired, deleted; // since the start
 	uint64_t deferrals;                                      // results that were temporary
@@ -94,7 +96,34 @@ struct pen_site_view {
 	struct pen_span blocked;      // the sentence of what shaping holds it with, "" nothing
 	pen_time_us blocked_for;      // microseconds; PEN_TIME_NEVER: until something ends
 	struct pen_shape_site *shape; // NULL: without shaping
+	const void *handle;           // for pen_sched_dead_hosts
 };
+
+// A host that does not answer one of our sources.
+struct pen_dead_host_view {
+	const struct pen_addr *source, *host;
+	const char *name; // of the host
+	uint16_t port;
+	uint8_t failures;     // in a row
+	bool probed;          // a connection asks it now
+	pen_time_us dead_for; // microseconds until it is asked again, 0: by the next connection
+	struct pen_span reason;
+};
+typedef bool pen_dead_host_view_fn(void *ctx, const struct pen_dead_host_view *v);
+// Those of a site (its view's `handle`) and its pool. O(sources of the pool x hosts of the site).
+void pen_sched_dead_hosts(
+	const struct pen_sched *s, const void *site, pen_dead_host_view_fn *fn, void *ctx);
+
+// What is remembered of them now is pen_sched_stats.hosts_dead.
+#define PEN_DEAD_HOSTS_COUNTERS(X)                                                                 \
+	X(noted, "hosts that did not answer a source for the first time")                          \
+	X(again, "hosts that did not answer again when their time was over")                       \
+	X(skipped, "dead hosts that a connection left out")                                        \
+	X(probes, "connections that asked a dead host whether it is back")                         \
+	X(forgotten, "dead hosts that answered")                                                   \
+	X(evicted, "forgotten too soon, for want of room")
+PEN_COUNTERS_DECLARE(pen_dead_hosts, PEN_DEAD_HOSTS_COUNTERS);
+struct pen_counter_set pen_sched_dead_hosts_counters(const struct pen_sched *s); // any thread
 
 typedef bool pen_site_view_fn(void *ctx, const struct pen_site_view *view);
 void pen_sched_sites(struct pen_sched *s, pen_site_view_fn *fn, void *ctx); // O(sites)

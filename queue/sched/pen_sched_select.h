@@ -74,6 +74,7 @@ enum pen_why_code {
 	PEN_WHY_IN_DOUBT,  // its delivery is in doubt; waits by in_doubt_policy
 	PEN_WHY_RESOLVING, // DNS
 	PEN_WHY_DEAD_SITE, // no host could be reached
+	PEN_WHY_DEAD_HOST, // hosts do not answer, and what does is busy or not known yet
 	PEN_WHY_SHAPING,   // a limit, back-off or suspension
 	PEN_WHY_TURN,      // behind other mail for the site
 	PEN_WHY_LEASES,    // all connections of the gateway are in use

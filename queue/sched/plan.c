@@ -6,7 +6,8 @@
 // kept to the limit of addresses. Those of equal preference share the load: they
 // are shuffled among the places that the resolver gave to their family. Sources
 // are those that shaping chose (by weight, among those with room), or those of
-// each family take turns; hosts of a family that we have no source of are left out.
+// each family take turns; hosts of a family that we have no source of are left out,
+// and so are those that do not answer the source (ways.c).
 #include "core.h"
 
 static unsigned family_index(const struct pen_addr *a)
@@ -63,8 +64,8 @@ static void set_source(
 }
 
 // False: no source of this family.
-static bool choose_source(struct pen_sched *s, const struct lease *l, unsigned family,
-	struct pen_addr *addr, const char **helo)
+static bool choose_source(struct pen_sched *s, const struct site *site, const struct lease *l,
+	unsigned family, struct pen_addr *addr, const char **helo)
 {
 	*helo = s->cfg.myhostname;
 	if (l->conn.site != NULL) {
@@ -73,34 +74,50 @@ static bool choose_source(struct pen_sched *s, const struct lease *l, unsigned f
 		set_source(s, (uint32_t)l->conn.source[family], addr, helo);
 		return true;
 	}
-	if (s->nsource[family] == 0)
-		return false;
-	uint32_t turn = s->source_turn[family]++ % s->nsource[family];
-	set_source(s, s->source[family][turn], addr, helo);
-	return true;
+	for (uint32_t i = 0; i < s->nsource[family]; i++) {
+		uint32_t turn = s->source_turn[family]++ % s->nsource[family];
+		if (!way_from(s, site, s->source[family][turn]))
+			continue;
+		set_source(s, s->source[family][turn], addr, helo);
+		return true;
+	}
+	return false;
 }
 
-bool plan_lease(struct pen_sched *s, const struct site *site, struct lease *lease)
+static void add_host(struct pen_sched *s, struct site *site, struct lease *lease,
+	const struct site_host *h)
+{
+	struct pen_lease *l = &lease->pub;
+	bool due;
+
+	if (!way_to(s, site, family_index(&h->addr) == 1 ? &l->source6 : &l->source, h, &due)) {
+		PEN_COUNT(dead_hosts_counters(s->dead)->skipped);
+		return;
+	}
+	lease->probes |= due ? 1u << l->nhosts : 0;
+	l->host[l->nhosts++] = (struct pen_lease_host){.addr = h->addr,
+		.port = h->port,
+		.tls = pen_tls_policy_ref(h->tls),
+		.name = h->tls->host};
+}
+
+bool plan_lease(struct pen_sched *s, struct site *site, struct lease *lease)
 {
 	struct pen_lease *l = &lease->pub;
 	uint16_t order[PEN_ROUTE_HOSTS_MAX];
 	bool have[2];
 
 	_Static_assert(PEN_ROUTE_HOSTS_MAX <= PEN_LEASE_HOSTS_MAX, "all hosts fit a lease");
-	have[0] = choose_source(s, lease, 0, &l->source, &l->helo);
-	have[1] = choose_source(s, lease, 1, &l->source6, &l->helo6);
+	have[0] = choose_source(s, site, lease, 0, &l->source, &l->helo);
+	have[1] = choose_source(s, site, lease, 1, &l->source6, &l->helo6);
 	if (site->nhosts == 1)
 		order[0] = 0;
 	else
 		order_hosts(s, site, order);
 	for (uint16_t i = 0; i < site->nhosts; i++) {
 		const struct site_host *h = &site->host[order[i]];
-		if (!have[family_index(&h->addr)])
-			continue;
-		l->host[l->nhosts++] = (struct pen_lease_host){.addr = h->addr,
-			.port = h->port,
-			.tls = pen_tls_policy_ref(h->tls),
-			.name = h->tls->host};
+		if (have[family_index(&h->addr)])
+			add_host(s, site, lease, h);
 	}
 	return l->nhosts > 0;
 }

@@ -312,12 +312,14 @@ static void defer(struct pen_sched *s, struct entry *e, uint32_t rcpt, struct re
 	if (r->site != NULL)
 		r->site->deferred++;
 	log_result(s, e, rcpt, r, d, (enum pen_sched_status)status);
+	bool ordered = entry_ordered(e, rcpt) != NULL; // it ends with the pass
 	if (r->in_doubt)
 		entry_doubt(s, e, rcpt);
-	if (entry_ordered(e, rcpt) != NULL)
-		return; // it ends with the pass
-	plan_retry(s, e, rcpt, r);
-	if (site_gives_up(s, e, r))
+	if (!ordered)
+		plan_retry(s, e, rcpt, r);
+	if (r->in_doubt) // with its time
+		entry_change(s, e, rcpt, PEN_FATE_QUEUED);
+	if (!ordered && site_gives_up(s, e, r))
 		result_expire(s, e, rcpt);
 }
 

@@ -33,6 +33,8 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.in_doubt_policy = PEN_IN_DOUBT_DELAY,
 		.in_doubt_delay = 900 * PEN_US_PER_S,
 		.greylist_retry = 310 * PEN_US_PER_S,
+		.maximal_host_backoff_time = 4000 * PEN_US_PER_S,
+		.dead_host_limit = 32768,
 		.message_limit = 5000000,
 		.recipient_total_limit = 5000000,
 		.content_memory_limit = 512u << 20,
@@ -121,6 +123,7 @@ static void free_tables(struct pen_sched *s)
 	free(s->change);
 	free(s->hop);
 	calendar_fini(&s->calendar);
+	dead_hosts_free(s->dead);
 	free(s->failed);
 	free(s->chosen);
 	free(s);
@@ -147,13 +150,14 @@ struct pen_sched *pen_sched_new(const struct pen_sched_config *cfg, const struct
 	pen_rand_seed(&s->rand, cfg->seed);
 	s->key.k0 = pen_rand_u64(&s->rand);
 	s->key.k1 = pen_rand_u64(&s->rand);
+	s->dead = dead_hosts_new(cfg->dead_host_limit, &s->key);
 	pen_wheel_init(&s->wheel, now);
 	init_lists(s);
 	init_postmaster(s);
 	if (!calendar_init(&s->calendar, now) || !id_table_init(&s->entries, entry_id) ||
 		!table_init(&s->nexthops, 1024) || !table_init(&s->sites, 1024) ||
 		!table_init(&s->resolving, 256) || !init_sources(s, cfg) || !owners_init(s) ||
-		(cfg->ntransports > 0 && s->cfg.transport == NULL)) {
+		(cfg->ntransports > 0 && s->cfg.transport == NULL) || s->dead == NULL) {
 		free_tables(s);
 		return NULL;
 	}

@@ -57,6 +57,8 @@ static void mail_in_doubt_is_recorded_visible_and_tried_once_more_after_the_dela
 
 	lose_first(w, PEN_DOT_ACKED);
 	assert_int_equal(world_stored(w, id)->doubts[0], 1);
+	pen_wall_us due = world_wall(w) + w->cfg.in_doubt_delay;
+	assert_in_range(world_stored(w, id)->doubt_due, due, due + S);
 	assert_int_equal(world_stats(w).doubtful, 1);
 	assert_int_equal(world_stats(w).queued, 1);
 	assert_true(last_log(w)->in_doubt && !last_log(w)->retry_is_safe);
@@ -192,6 +194,36 @@ static void make_doubtful(struct pen_message *m)
 	m->rcpt[0].attempts = 1;
 }
 
+static void make_doubtful_until_later(struct pen_message *m)
+{
+	make_doubtful(m);
+	m->rcpt[0].due = 700; // since it came
+}
+
+static void a_time_that_the_spool_knew_holds_beside_other_recipients(void **state)
+{
+	(void)state;
+	struct world *w = world_new(plain);
+
+	w->edit = make_doubtful_until_later;
+	world_recover(
+		w, "s@x", "a@c.test,b@c.test", world_wall(w) - 100 * S, world_wall(w) + 200 * S, 0);
+	// The only one that is left, with the time of one that was not.
+	world_recover(w, "s@x", "a@b.test", world_wall(w) - 100 * S, world_wall(w) - 50 * S, 0);
+	w->edit = NULL;
+	world_wait(w, 301 * S);
+	struct pen_delivery *d = get(w);
+	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("b@c.test")));
+	world_answer(w, d, 250);
+	world_wait(w, 298 * S);
+	assert_null(get(w));
+	world_wait(w, 2 * S);
+	assert_int_equal(world_stats(w).leases, 2);
+	world_run_ok(w);
+	assert_int_equal(world_stats(w).queued, 0);
+	world_free(w);
+}
+
 static void doubts_and_their_time_survive_a_restart(void **state)
 {
 	(void)state;
@@ -199,7 +231,7 @@ static void doubts_and_their_time_survive_a_restart(void **state)
 
 	w->edit = make_doubtful;
 	world_recover(w, "s@x", "a@b.test", world_wall(w) - 100 * S, world_wall(w) + 800 * S, 0);
-	// Beside another recipient its own time is not known: it begins anew.
+	// Beside another recipient a time that is not in the record begins anew.
 	world_recover(
 		w, "s@x", "a@c.test,b@c.test", world_wall(w) - 100 * S, world_wall(w) + 200 * S, 0);
 	w->edit = NULL;
@@ -400,6 +432,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_acknowledged_is_safe_to_send_again_and_says_so),
 		cmocka_unit_test(only_those_in_doubt_wait_the_others_keep_their_time),
 		cmocka_unit_test(doubts_and_their_time_survive_a_restart),
+		cmocka_unit_test(a_time_that_the_spool_knew_holds_beside_other_recipients),
 		cmocka_unit_test(a_greylisting_server_is_tried_again_soon_three_times),
 		cmocka_unit_test(a_site_has_steps_jitter_and_a_last_step_that_repeats),
 		cmocka_unit_test(a_late_message_is_told_of_once_and_its_end_too),

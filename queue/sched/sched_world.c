@@ -327,6 +327,8 @@ static void op_record(void *ctx, const struct pen_message *m, const struct pen_m
 		snprintf(st->pool, sizeof(st->pool), "%.*s", PEN_SPAN_ARG(up->klass->pool));
 	if (up->extra != NULL)
 		snprintf(st->route, sizeof(st->route), "%s", up->extra->route);
+	if (up->doubt_due != 0)
+		st->doubt_due = up->doubt_due;
 	st->next_attempt = up->next_attempt;
 	st->flags = up->flags;
 	st->removed = up->removed;
@@ -569,6 +571,7 @@ void world_ready(struct world *w, uint32_t lease)
 	PEN_ASSERT(wl->l != NULL && !wl->ready);
 	wl->ready = true;
 	wl->l->ready = true;
+	wl->l->host[wl->l->host_used].answer = PEN_HOST_ANSWERED;
 	wl->l->ready_at = w->now;
 	pen_sched_on_event(w->s, (struct pen_ring_msg){.type = PEN_EVENT_LEASE_READY, .p = wl->l});
 }
@@ -708,6 +711,27 @@ void world_refuse(struct world *w, uint32_t lease)
 
 	pen_dsn_set(&d, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
 		"connect to mx[10.0.0.1]:25: Connection refused");
+	world_end(w, lease, &d);
+}
+
+void world_no_answer(struct world *w, uint32_t lease, uint8_t last, enum pen_host_answer answer)
+{
+	struct pen_lease *l = w->lease[lease].l;
+	char addr[PEN_ADDR_STR_MAX];
+	struct pen_dsn d;
+
+	l->host_tried = true;
+	for (uint8_t i = 0; i <= last; i++)
+		l->host[i].answer = (uint8_t)answer;
+	l->host_used = (uint8_t)(last + 1);
+	if (l->host_used < l->nhosts) {
+		world_ready(w, lease);
+		return;
+	}
+	l->host_used = last;
+	pen_dsn_set(&d, 4, 4, 1, PEN_SCOPE_SITE, PEN_ORIGIN_LOCAL, PEN_STAGE_CONNECT,
+		"connect to %s[%s]:25: Connection timed out", l->host[last].name,
+		pen_addr_str(&l->host[last].addr, addr));
 	world_end(w, lease, &d);
 }
 

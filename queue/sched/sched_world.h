@@ -55,7 +55,7 @@ struct world_stored {
 	uint32_t flags;
 	char pool[64]; // of the class that was recorded last
 	char route[128];
-	pen_wall_us next_attempt;
+	pen_wall_us next_attempt, doubt_due;
 	bool removed, gone;
 	bool dsn;
 	char sender[64];
@@ -153,7 +153,11 @@ void world_ready_all(struct world *w);
 // Gives back what is queued on it, untried, then ends it.
 void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why);
 void world_refuse(struct world *w, uint32_t lease); // connection refused
-// The same with "may?" or the like in the log, and any status.
+// Its hosts up to `last` do not answer; with hosts behind that the next one takes it:
+// READY. Otherwise it ends.
+void world_no_answer(
+	struct world *w, uint32_t lease, uint8_t last, enum pen_host_answer answer);
+// The same as world_refuse with "may?" or the like in the log, and any status.
 void world_fail(struct world *w, uint32_t lease, enum pen_tls_level level, unsigned klass,
 	unsigned detail, enum pen_dsn_scope scope, enum pen_dsn_origin origin,
 	enum pen_smtp_stage stage);

@@ -345,6 +345,21 @@ void site_failure(struct pen_sched *s, struct site *site, const struct result *r
 		site_die(s, site, r);
 }
 
+// For the first of what it waits for.
+static void site_arm(struct pen_sched *s, struct site *site)
+{
+	pen_time_us at = PEN_TIME_NEVER;
+
+	if (site->dead)
+		at = site->dead_until;
+	else if (site->cap != 0 && site->grow_after > s->now)
+		at = site->grow_after;
+	if (!site->dead && site->rest_until > s->now)
+		at = pen_time_min(at, site->rest_until);
+	if (at != PEN_TIME_NEVER)
+		pen_wheel_arm(&s->wheel, &site->timer.node, at);
+}
+
 static void lift_cap(struct site *site)
 {
 	if (site->cap != 0 && ++site->cap >= site->feedback.window)
@@ -371,17 +386,30 @@ void site_hold_off(struct pen_sched *s, struct site *site)
 	site->cold += site->cold < 16;
 	site->cap = site->nready > 0 ? site->nready : 1;
 	site->grow_after = s->now + wait;
-	pen_wheel_arm(&s->wheel, &site->timer.node, site->grow_after);
+	site_arm(s, site);
+}
+
+void site_rest(struct pen_sched *s, struct site *site, pen_time_us until)
+{
+	site->rest_until = until;
+	turn_leave(s, site);
+	site_arm(s, site);
 }
 
 void site_die(struct pen_sched *s, struct site *site, const struct result *r)
+{
+	site_die_until(s, site, r, s->now + s->cfg.retry.minimal_backoff_time);
+}
+
+void site_die_until(
+	struct pen_sched *s, struct site *site, const struct result *r, pen_time_us until)
 {
 	if (site->dead)
 		return;
 	site->dead = true;
 	site->suspended = 0;
 	s->ndead++;
-	site->dead_until = s->now + s->cfg.retry.minimal_backoff_time;
+	site->dead_until = until;
 	pen_note_put(site->why);
 	site->why = pen_note_get(r->dsn, r->relay, r->mta_len);
 	site->feedback.window = 0;
@@ -393,7 +421,7 @@ void site_die(struct pen_sched *s, struct site *site, const struct result *r)
 		next = i->next;
 		lease_close(s, LINK_OF(i, struct lease, in_site));
 	}
-	pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
+	site_arm(s, site);
 	if (site->queued > 0 && !link_in(&site->drain))
 		link_push_back(&s->draining, &site->drain);
 }
@@ -410,6 +438,7 @@ void site_revive(struct pen_sched *s, struct site *site, uint32_t busy)
 	site->why = NULL;
 	pen_feedback_revive(&site->feedback, &rules, busy);
 	site->grow_after = s->now;
+	site->rest_until = 0;
 	if (!site_ending(site))
 		link_remove(&site->drain);
 	site_maybe_reap(s, site);
@@ -530,12 +559,13 @@ uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
 
 void site_timer(struct pen_sched *s, struct site *site)
 {
-	if (!site->dead) {
-		lift_cap(site);
-		site_kick(s, site);
-	} else if (s->now >= site->dead_until) {
+	if (site->dead && s->now >= site->dead_until) {
 		site_revive(s, site, 0);
-	} else {
-		pen_wheel_arm(&s->wheel, &site->timer.node, site->dead_until);
+	} else if (!site->dead) {
+		if (s->now >= site->grow_after)
+			lift_cap(site);
+		site_kick(s, site);
 	}
+	if (!pen_wheel_armed(&site->timer.node))
+		site_arm(s, site);
 }

@@ -102,6 +102,26 @@ static void why_turn(struct pen_sched *s, const struct site *site, const struct 
 	}
 }
 
+// The sentence in out->text, with the hosts that are known to be dead.
+static void name_dead(const struct pen_sched *s, const struct site *site, struct pen_why *out)
+{
+	static const char lead[] = "; dead: ";
+	size_t n = strlen(out->text);
+
+	if (n + sizeof(lead) < sizeof(out->text) &&
+		way_text(s, site, out->text + n + sizeof(lead) - 1,
+			sizeof(out->text) - n - (sizeof(lead) - 1)) > 0)
+		memcpy(out->text + n, lead, sizeof(lead) - 1);
+}
+
+void site_why_dead(struct pen_sched *s, const struct entry *e, struct pen_why *out)
+{
+	const struct site *site = entry_site(s, e, out->rcpt);
+
+	if (site != NULL)
+		name_dead(s, site, out);
+}
+
 static void why_flow(
 	struct pen_sched *s, const struct entry *e, const struct ware *w, struct pen_why *out)
 {
@@ -114,6 +134,13 @@ static void why_flow(
 		say(out, PEN_WHY_DEAD_SITE, "dead-site", wall_at(s, site->dead_until),
 			"no host of %.*s could be reached: %s", PEN_SPAN_ARG(out->site),
 			site->why != NULL ? site->why->text : "no reason kept");
+		name_dead(s, site, out);
+	} else if (site->rest_until > s->now) {
+		say(out, PEN_WHY_DEAD_HOST, "dead-host", 0,
+			"hosts of %.*s do not answer some of our addresses, and others have no "
+			"room or are being asked",
+			PEN_SPAN_ARG(out->site));
+		name_dead(s, site, out);
 	} else if (site->shape != NULL && !pen_shape_may_send(s->cfg.shape, site->shape,
 						  f->owner->shape, e->m->content_len, s->now, &b)) {
 		say_block(s, &b, out);
@@ -212,6 +239,7 @@ void site_view(struct pen_sched *s, struct site *site, struct pen_site_view *v,
 		.waiting = site->waiting,
 		.blocked = PEN_SPAN_LIT(""),
 		.shape = site->shape,
+		.handle = site,
 	};
 	v->flows = flow_count(site);
 	if (site->why != NULL)

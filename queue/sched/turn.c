@@ -12,7 +12,7 @@
 
 bool turn_wants(const struct pen_sched *s, const struct site *site)
 {
-	return !s->stopping && !site->dead && !site_ending(site) &&
+	return !s->stopping && !site->dead && !site_ending(site) && s->now >= site->rest_until &&
 	       site_ready(site) > site->nopening && site->nleases < site_window(s, site) &&
 	       !pen_shape_waiting(&site->opener.shape);
 }

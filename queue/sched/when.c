@@ -17,10 +17,7 @@
 
 pen_wall_us entry_birth(const struct entry *e)
 {
-	const struct pen_message *m = e->m;
-
-	return m->extra != NULL && m->extra->not_before > m->arrival ? m->extra->not_before
-								     : m->arrival;
+	return pen_message_birth(e->m);
 }
 
 static pen_wall_us not_after(const struct entry *e)
@@ -156,8 +153,8 @@ void entry_recover_doubts(struct pen_sched *s, struct entry *e)
 	s->doubtful += n;
 	if (n == 0 || s->cfg.in_doubt_policy == PEN_IN_DOUBT_RETRY)
 		return;
-	// next_attempt is the first time of all: it says when those in doubt are due
-	// only if there are no others.
+	// Without a time of its own (a record of an older program): next_attempt is the
+	// first time of all, and says when those in doubt are due if there are no others.
 	pen_wall_us due = n == e->live ? m->next_attempt : s->wall + s->cfg.in_doubt_delay;
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		struct pen_recipient *r = &m->rcpt[i];
@@ -165,7 +162,7 @@ void entry_recover_doubts(struct pen_sched *s, struct entry *e)
 			entry_rcpt_wait(e, i, m->next_attempt);
 		else if (s->cfg.in_doubt_policy == PEN_IN_DOUBT_HOLD || r->doubts > 1)
 			r->due = PEN_DUE_NEVER;
-		else
+		else if (r->due == 0)
 			entry_rcpt_wait(e, i, due);
 	}
 	m->next_attempt = entry_next_attempt(s, e);

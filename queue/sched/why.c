@@ -96,7 +96,7 @@ static void why_in_doubt(const struct pen_sched *s, const struct entry *e, struc
 		date(out->until, when), last);
 }
 
-static void why_deferred(const struct pen_sched *s, const struct entry *e, struct pen_why *out)
+static void why_deferred(struct pen_sched *s, const struct entry *e, struct pen_why *out)
 {
 	const struct pen_recipient *r = &e->m->rcpt[out->rcpt];
 	char last[PEN_TROUBLE_TEXT_MAX], when[48];
@@ -110,6 +110,7 @@ static void why_deferred(const struct pen_sched *s, const struct entry *e, struc
 	hold_by(out, "its last attempt");
 	why_say(out, PEN_WHY_RETRY, "retry", "tried again at %s after %u attempts; last answer: %s",
 		date(out->until, when), r->attempts, last);
+	site_why_dead(s, e, out);
 }
 
 static bool in_flight(const struct entry *e)

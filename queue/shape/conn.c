@@ -57,8 +57,17 @@ static bool side_may(struct pen_shape *sh, struct pen_shape_site *s, const struc
 struct choice {
 	struct side side[2];
 	int32_t source[2];
-	uint32_t turn; // how far the sequence went
+	uint32_t turn;                   // how far the sequence went
+	struct pen_shape_filter *filter; // NULL: none
 };
+
+static bool filter_may(struct choice *c, uint32_t source)
+{
+	if (likely(c->filter == NULL) || c->filter->may(c->filter->ctx, source))
+		return true;
+	c->filter->refused = true;
+	return false;
+}
 
 static bool choose(struct pen_shape *sh, struct pen_shape_site *s, struct pool *p, unsigned f,
 	bool make, struct choice *c, struct pen_shape_block *why, bool *blocked)
@@ -74,6 +83,8 @@ static bool choose(struct pen_shape *sh, struct pen_shape_site *s, struct pool *
 		if (sh->source[source].stamp == sh->stamp)
 			continue;
 		sh->source[source].stamp = sh->stamp;
+		if (!filter_may(c, source))
+			continue;
 		if (side_of(sh, s, source, make, &c->side[f]) && side_may(sh, s, &c->side[f], &b)) {
 			c->source[f] = (int32_t)source;
 			if (i + 1 > c->turn)
@@ -134,7 +145,7 @@ static bool ask(struct pen_shape *sh, struct pen_shape_site *s, uint32_t pool, u
 bool shape_ask_open(struct pen_shape *sh, struct pen_shape_site *s, uint32_t pool,
 	unsigned families, struct pen_shape_block *why)
 {
-	struct choice c;
+	struct choice c = {.filter = NULL};
 
 	return ask(sh, s, pool, families, false, &c, why);
 }
@@ -197,8 +208,18 @@ static void add_side(struct pen_shape_link *l, unsigned family, const struct sid
 bool pen_shape_open(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
 	unsigned families, pen_time_us now, struct pen_shape_conn *out, struct pen_shape_block *why)
 {
+	return pen_shape_open_from(sh, site, pool, families, NULL, now, out, why);
+}
+
+bool pen_shape_open_from(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
+	unsigned families, struct pen_shape_filter *filter, pen_time_us now,
+	struct pen_shape_conn *out, struct pen_shape_block *why)
+{
 	struct choice c;
 
+	c.filter = filter;
+	if (filter != NULL)
+		filter->refused = false;
 	shape_clock(sh, now);
 	if (!ask(sh, site, pool, families, true, &c, why))
 		return false;

@@ -163,6 +163,16 @@ enum { PEN_SHAPE_IP4 = 1 << 0, PEN_SHAPE_IP6 = 1 << 1 };
 bool pen_shape_open(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
 	unsigned families, pen_time_us now, struct pen_shape_conn *out,
 	struct pen_shape_block *why);
+// The same, from a source that `may` does not rule out. `refused` tells whether it ruled one out
+// that fits: a false answer then says nothing about when to ask again, and is not to be waited on.
+struct pen_shape_filter {
+	bool (*may)(void *ctx, uint32_t source); // an index
+	void *ctx;
+	bool refused; // out
+};
+bool pen_shape_open_from(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
+	unsigned families, struct pen_shape_filter *filter, pen_time_us now,
+	struct pen_shape_conn *out, struct pen_shape_block *why);
 // The same question without taking anything: for `why` and `site show`.
 bool pen_shape_may_open(struct pen_shape *sh, struct pen_shape_site *site, uint32_t pool,
 	unsigned families, pen_time_us now, struct pen_shape_block *why);

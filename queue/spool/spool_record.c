@@ -282,7 +282,32 @@ static uint8_t *span_encode(uint8_t *at, struct pen_span s)
 	return at + s.n;
 }
 
-static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, uint8_t version)
+// When a recipient in doubt is tried again, in a byte: 0 not known, otherwise one more
+// than the units after the message's next attempt, rounded up.
+#define DUE_UNIT (300 * PEN_US_PER_S)
+#define DUE_END (PEN_DUE_NEVER - 1) // of what can be said in seconds
+
+static uint8_t due_encode(const struct pen_message *m, const struct pen_recipient *r)
+{
+	if (r->doubts == 0 || r->due == 0 || r->due >= DUE_END)
+		return 0;
+	pen_wall_us wait = pen_message_birth(m) + (pen_wall_us)r->due * PEN_US_PER_S;
+	wait -= m->next_attempt;
+	if (wait <= 0)
+		return 1;
+	return wait < 254 * DUE_UNIT ? (uint8_t)(1 + (wait + DUE_UNIT - 1) / DUE_UNIT) : 0;
+}
+
+static void due_set(const struct pen_message *m, struct pen_recipient *r, pen_wall_us at)
+{
+	pen_wall_us since = at - pen_message_birth(m);
+	int64_t seconds = since > 0 ? (since + PEN_US_PER_S - 1) / PEN_US_PER_S : 1;
+
+	r->due = (uint32_t)(seconds < DUE_END ? seconds : DUE_END - 1) & PEN_DUE_NEVER;
+}
+
+static uint8_t *rcpt_encode(uint8_t *at, const struct pen_message *m,
+	const struct pen_recipient *r, uint8_t version)
 {
 	put16(at, r->addr_len);
 	at[2] = r->fate;
@@ -293,7 +318,7 @@ static uint8_t *rcpt_encode(uint8_t *at, const struct pen_recipient *r, uint8_t 
 	put16(at + 6, r->orcpt_len);
 	if (version == SPOOL_VERSION_ATTR) {
 		at[8] = r->doubts;
-		at[9] = 0;
+		at[9] = due_encode(m, r);
 	}
 	return span_encode(span_encode(at + rcpt_fixed(version), pen_recipient_addr(r)),
 		pen_recipient_orcpt(r));
@@ -319,7 +344,7 @@ void spool_message_encode(uint8_t *p, const struct pen_message *m, const uint8_t
 	if (version == SPOOL_VERSION_ATTR)
 		at = spool_attr_encode(at, m->klass, m->extra);
 	for (uint32_t i = 0; i < m->nrcpt; i++)
-		at = rcpt_encode(at, &m->rcpt[i], version);
+		at = rcpt_encode(at, m, &m->rcpt[i], version);
 	at = note_encode(at, m->last_error);
 	if (m->content_len > 0)
 		memcpy(at, content, m->content_len);
@@ -408,6 +433,17 @@ static void fates_decode(const struct spool_record *r, const uint8_t *at, struct
 	}
 }
 
+// With next_attempt and extra there.
+static void dues_decode(const struct spool_record *r, const uint8_t *at, struct pen_message *m)
+{
+	for (uint32_t i = 0; i < m->nrcpt && version_of(r) == SPOOL_VERSION_ATTR; i++) {
+		struct pen_recipient *to = &m->rcpt[i];
+		if (to->doubts > 0 && at[9] != 0)
+			due_set(m, to, m->next_attempt + (at[9] - 1) * DUE_UNIT);
+		at += SPOOL_RCPT_FIXED_ATTR + to->addr.n + to->orcpt_len;
+	}
+}
+
 #define RCPTS_ON_STACK 16
 
 struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
@@ -446,6 +482,7 @@ struct pen_message *spool_message_decode(const struct spool_record *r, int *err)
 		pen_message_free(m);
 		return NULL;
 	}
+	dues_decode(r, first, m);
 	*err = 0;
 	return m;
 }
@@ -490,7 +527,7 @@ void spool_update_encode(
 	p[64] = u->removed;
 	p[65] = 0;
 	put16(p + 66, error_size(u->last_error));
-	put32(p + 68, 0);
+	put32(p + 68, (uint32_t)((u->doubt_due + PEN_US_PER_S - 1) / PEN_US_PER_S));
 	uint8_t *at = p + SPOOL_UPDATE_FIXED;
 	for (uint32_t i = 0; i < u->nchanges; i++, at += SPOOL_CHANGE_SIZE) {
 		put32(at, u->change[i].index);
@@ -548,6 +585,22 @@ void spool_update_set_prev(uint8_t *p, const struct spool_place *prev)
 	put32(p + 60, prev->off);
 }
 
+// With extra there.
+static void update_dues(const struct spool_record *r, struct pen_message *m)
+{
+	const uint8_t *at = r->p + SPOOL_UPDATE_FIXED;
+	pen_wall_us due = (pen_wall_us)get32(r->p + 68) * PEN_US_PER_S;
+
+	if (due == 0)
+		return;
+	for (uint32_t n = get32(r->p + 44); n > 0; n--, at += SPOOL_CHANGE_SIZE) {
+		uint32_t index = get32(at);
+		if (index < m->nrcpt && m->rcpt[index].doubts > 0 &&
+			m->rcpt[index].fate == PEN_FATE_QUEUED)
+			due_set(m, &m->rcpt[index], due);
+	}
+}
+
 int spool_update_apply(const struct spool_record *r, struct pen_message *m)
 {
 	const uint8_t *at = r->p + SPOOL_UPDATE_FIXED;
@@ -566,5 +619,6 @@ int spool_update_apply(const struct spool_record *r, struct pen_message *m)
 	}
 	if (attr > 0 && spool_attr_apply(r->p + attr_at, m) != 0)
 		return -ENOMEM;
+	update_dues(r, m);
 	return error_decode(at + attr, get16(r->p + 66), &m->last_error);
 }

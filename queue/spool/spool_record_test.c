@@ -317,6 +317,54 @@ static void an_update_moves_class_and_extra_and_sets_doubts(void **state)
 	assert_int_equal(pen_mail_class_count(), 0);
 }
 
+// Through an UPDATE, and then through the MESSAGE that a relocation writes.
+static void a_recipient_in_doubt_keeps_its_time(void **state)
+{
+	(void)state;
+	struct pen_rcpt_change change = {.index = 0, .doubts = 1, .attempts = 4};
+	struct pen_message *m = attr_message();
+	pen_wall_us birth = pen_message_birth(m);
+	struct pen_message_update u = {.id = 5,
+		.nchanges = 1,
+		.change = &change,
+		.next_attempt = birth + 60 * PEN_US_PER_S,
+		.doubt_due = birth + 899 * PEN_US_PER_S + 1};
+	struct spool_record r;
+	uint8_t p[4096];
+	int err;
+
+	spool_update_encode(p, &u, &(struct spool_place){0});
+	spool_record_seal(p, 77);
+	assert_true(spool_record_parse(p, sizeof(p), 77, &r) && spool_update_sane(&r));
+	assert_int_equal(spool_update_apply(&r, m), 0);
+	assert_in_range(m->rcpt[0].due, 900, 901); // never before
+	uint32_t due = m->rcpt[0].due;
+	spool_message_encode(p, m, (const uint8_t *)"hi\r\n");
+	spool_record_seal(p, 77);
+	assert_true(spool_record_parse(p, sizeof(p), 77, &r) && spool_record_sane(&r));
+	struct pen_message *again = spool_message_decode(&r, &err);
+	assert_non_null(again);
+	assert_in_range(again->rcpt[0].due, due, due + 300);
+	// Again and again, it does not move.
+	uint32_t moved = again->rcpt[0].due;
+	spool_message_encode(p, again, (const uint8_t *)"hi\r\n");
+	spool_record_seal(p, 77);
+	assert_true(spool_record_parse(p, sizeof(p), 77, &r));
+	pen_message_free(again);
+	again = spool_message_decode(&r, &err);
+	assert_int_equal(again->rcpt[0].due, moved);
+	pen_message_free(again);
+	// An older program's record, and one of a recipient without a time.
+	m->rcpt[0].due = 0;
+	u.doubt_due = 0;
+	spool_update_encode(p, &u, &(struct spool_place){0});
+	spool_record_seal(p, 77);
+	assert_true(spool_record_parse(p, sizeof(p), 77, &r));
+	assert_int_equal(spool_update_apply(&r, m), 0);
+	assert_int_equal(m->rcpt[0].due, 0);
+	pen_message_free(m);
+}
+
 static void attributes_that_do_not_add_up_are_refused(void **state)
 {
 	(void)state;
@@ -374,6 +422,7 @@ int main(void)
 		cmocka_unit_test(class_extra_and_doubts_are_kept_with_and_without_content),
 		cmocka_unit_test(each_version_is_written_only_when_it_is_needed),
 		cmocka_unit_test(an_update_moves_class_and_extra_and_sets_doubts),
+		cmocka_unit_test(a_recipient_in_doubt_keeps_its_time),
 		cmocka_unit_test(attributes_that_do_not_add_up_are_refused),
 		cmocka_unit_test(a_record_of_a_later_version_is_known_as_one),
 	};

@@ -445,6 +445,9 @@ static int state_rewrite(struct pen_spool_core *c, const struct pen_message *m)
 		u.change[i].fate = m->rcpt[i].fate;
 		u.change[i].doubts = m->rcpt[i].doubts;
 		u.change[i].attempts = m->rcpt[i].attempts;
+		pen_wall_us due = pen_message_birth(m) + m->rcpt[i].due * PEN_US_PER_S;
+		if (m->rcpt[i].doubts > 0 && m->rcpt[i].due != 0 && due > u.doubt_due)
+			u.doubt_due = due;
 	}
 	int err = spool_update_append(c, &u, true);
 	if (err == -EAGAIN) {

@@ -334,7 +334,7 @@ static void attempt(struct session_case *s)
 		h->connections++;
 		if (strcmp(value(h, "connect", "ok"), "ok") != 0) {
 			pen_attempt_no_connection(
-				&a, l->host_used, PEN_ORIGIN_LOCAL, value(h, "connect", "ok"));
+				&a, l->host_used, PEN_HOST_REFUSED, value(h, "connect", "ok"));
 			continue;
 		}
 		if (!talk(&t))

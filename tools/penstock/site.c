@@ -139,6 +139,28 @@ static void show_suspension(FILE *out, json_t *s)
 	fputc('\n', out);
 }
 
+static void show_dead_hosts(FILE *out, json_t *hosts)
+{
+	json_t *h;
+	size_t i;
+
+	json_array_foreach(hosts, i, h)
+	{
+		fputs("        dead ", out);
+		put_safe(out, text_of(h, "host"));
+		fprintf(out, "[%s] from %s ", text_of(h, "address"), text_of(h, "source"));
+		if (number(h, "dead_for") > 0)
+			fprintf(out, "for %lld s, ", number(h, "dead_for"));
+		else
+			fputs(json_is_true(json_object_get(h, "probed")) ? "asked again now, "
+									 : "asked again next, ",
+				out);
+		fprintf(out, "%lld failures: ", number(h, "failures"));
+		put_safe(out, text_of(h, "reason"));
+		fputc('\n', out);
+	}
+}
+
 static void show_site_whole(FILE *out, json_t *r)
 {
 	json_t *item;
@@ -158,6 +180,7 @@ static void show_site_whole(FILE *out, json_t *r)
 		fputs("        key ", out);
 		put_safe(out, text_of(item, "key"));
 		fprintf(out, ", %lld flows\n", number(item, "flows"));
+		show_dead_hosts(out, json_object_get(item, "dead_hosts"));
 	}
 	if (json_array_size(json_object_get(r, "limits")) > 0)
 		fputs("\nlimits\n", out);
