@@ -179,6 +179,7 @@ extern const struct pen_submission_ops pen_intake_ops;
 // suppression_hook.c: pen_submission_ops
 bool pen_suppressed(void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap);
 int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+// The user, then its "@domain", in smtpd_sasl_tenant_maps; without tables the user.
 int pen_user_class(void *ctx, struct pen_span user, struct pen_submission_class *out);
 bool pen_zone_known(void *ctx, const char *zone);
 void pen_suppression_dropped(
