@@ -5,6 +5,7 @@
 #include "pen_dsn.h"
 #include "pen_rand.h"
 #include "pen_ring.h"
+#include "pen_secret.h"
 #include "pen_test.h"
 #include "pen_time.h"
 
@@ -48,6 +49,25 @@ static void a_buffer_stops_at_its_limit_and_stays_failed(void **state)
 	pen_buf_add_cstr(&b, "x");
 	assert_int_equal(b.n, 1);
 	pen_buf_fini(&b);
+}
+
+static void what_leaves_a_secret_buffer_is_overwritten(void **state)
+{
+	(void)state;
+	struct pen_buf b = {.limit = 600};
+	char big[300];
+
+	memset(big, 'b', sizeof(big));
+	pen_secret_add_span(&b, PEN_SPAN_LIT("secret and more"));
+	pen_secret_consume(&b, 11);
+	assert_memory_equal(b.p, "more\0\0\0\0\0\0\0\0\0\0\0", 15);
+	pen_secret_add(&b, big, sizeof(big)); // into another block
+	assert_int_equal(b.n, 304);
+	assert_memory_equal(b.p, "morebbb", 7);
+	pen_secret_add(&b, big, sizeof(big));
+	assert_true(b.failed && b.n == 0);
+	pen_secret_fini(&b);
+	assert_true(!b.failed && b.p == NULL && b.limit == 600);
 }
 
 static void enhanced_status_needs_three_numbers_and_an_end(void **state)
@@ -128,6 +148,7 @@ int main(void)
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test(addresses_parse_print_and_match_blocks),
 		cmocka_unit_test(a_buffer_stops_at_its_limit_and_stays_failed),
+		cmocka_unit_test(what_leaves_a_secret_buffer_is_overwritten),
 		cmocka_unit_test(enhanced_status_needs_three_numbers_and_an_end),
 		cmocka_unit_test(dsn_text_is_cut_and_kept_on_one_line),
 		cmocka_unit_test(a_full_ring_refuses_and_keeps_order),

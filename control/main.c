@@ -17,6 +17,7 @@
 #include "pen_log.h"
 #include "pen_pattern_image.h"
 #include "pen_reply_rules.h"
+#include "pen_sasl_params.h"
 #include "pen_shipped_image.h"
 #include "pen_tls.h"
 #include "pen_wire_tls.h"
@@ -99,10 +100,26 @@ static void start_ports(struct pen_gateway *g)
 		pen_fatal("%s", err);
 }
 
+// The values were checked when the configuration was read.
+static void set_auth(const struct pen_params *p, struct pen_submission_config *cfg,
+	struct pen_sasl_server *server)
+{
+	struct pen_span bad;
+
+	if (!p->smtpd_sasl_auth_enable || !pen_sasl_server_parse(p, server))
+		return;
+	cfg->auth_server = server;
+	pen_sasl_options_parse(p->smtpd_sasl_security_options, &cfg->auth_options, &bad);
+	pen_sasl_options_parse(p->smtpd_sasl_tls_security_options, &cfg->auth_tls_options, &bad);
+	cfg->auth_tls_only = p->smtpd_tls_auth_only;
+	cfg->auth_header = p->smtpd_sasl_authenticated_header;
+}
+
 static void bind_submission(struct pen_gateway *g)
 {
 	const struct pen_params *p = &g->config->params;
 	struct pen_submission_listen *listen = calloc(p->smtpd_listen.n + 1, sizeof(*listen));
+	struct pen_sasl_server auth_server;
 	const char *what;
 
 	for (size_t i = 0; i < p->smtpd_listen.n; i++)
@@ -153,6 +170,7 @@ static void bind_submission(struct pen_gateway *g)
 		.verp_delimiters = p->default_verp_delimiters,
 		.suppression_drop = p->suppression_action == 1, // "reject|drop"
 	};
+	set_auth(p, &cfg, &auth_server);
 	if (pen_submission_new(&cfg, &pen_intake_ops, g, &g->submission, &what) != 0)
 		pen_fatal("%s", what);
 	free(listen);

@@ -2,6 +2,7 @@
 #include "pen_config.h"
 
 #include "pen_mail_class.h"
+#include "pen_sasl_params.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -103,6 +104,7 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 	check_helo(p, file, r);
 	check_verp(p, file, r);
 	check_utf8_classes(p, file, r);
+	pen_sasl_check(p, file, r);
 	check_absolute(p, file, "queue_directory", p->queue_directory, r);
 	check_absolute(p, file, "control_socket", p->control_socket, r);
 	check_absolute(p, file, "maillog_file", p->maillog_file, r);
@@ -151,20 +153,20 @@ static void check_class(
 		return;
 	pen_report_error(c->r, file != NULL ? file : c->where->file,
 		line != 0 ? line : c->where->line,
-		"sender_tenant_maps: %.*s %.*s: accepted is tenant or tenant/campaign, of letters, "
-		"digits and . _ - @ +",
-		PEN_SPAN_ARG(key), PEN_SPAN_ARG(value));
+		"%s: %.*s %.*s: accepted is tenant or tenant/campaign, of letters, digits and . _ "
+		"- @ +",
+		c->where->param, PEN_SPAN_ARG(key), PEN_SPAN_ARG(value));
 }
 
-static void load_sender_tenants(struct pen_config *c, const char *file, struct pen_report *r)
+static void load_tenants(const struct pen_config *c, const char *file, const char *param,
+	const char *value, struct pen_maps *maps, struct pen_report *r)
 {
-	const struct pen_map_where where = {
-		file, pen_params_line(&c->params, "sender_tenant_maps"), "sender_tenant_maps"};
+	const struct pen_map_where where = {file, pen_params_line(&c->params, param), param};
 	struct class_check check = {&where, r};
 
-	pen_maps_open(&c->sender_tenant_maps, c->params.sender_tenant_maps, &where, r);
-	for (size_t i = 0; i < c->sender_tenant_maps.n; i++)
-		pen_map_each(c->sender_tenant_maps.map[i], check_class, &check);
+	pen_maps_open(maps, value, &where, r);
+	for (size_t i = 0; i < maps->n; i++)
+		pen_map_each(maps->map[i], check_class, &check);
 }
 
 static void load_templates(struct pen_config *c, const char *file, struct pen_report *r)
@@ -216,7 +218,10 @@ static void load_tables(struct pen_config *c, const char *file, struct pen_repor
 
 	c->egress_file = join(c->directory, c->params.egress_config);
 	pen_maps_open_plain(&c->transport_maps, c->params.transport_maps, &where, r);
-	load_sender_tenants(c, file, r);
+	load_tenants(c, file, "sender_tenant_maps", c->params.sender_tenant_maps,
+		&c->sender_tenant_maps, r);
+	load_tenants(c, file, "smtpd_sasl_tenant_maps", c->params.smtpd_sasl_tenant_maps,
+		&c->smtpd_sasl_tenant_maps, r);
 	load_templates(c, file, r);
 	if (c->egress_file == NULL || pen_egress_read(&c->egress, c->egress_file, r) == -ENOMEM)
 		pen_report_error(r, file, 0, "out of memory");
@@ -272,6 +277,7 @@ void pen_config_free(struct pen_config *c)
 		return;
 	pen_maps_fini(&c->transport_maps);
 	pen_maps_fini(&c->sender_tenant_maps);
+	pen_maps_fini(&c->smtpd_sasl_tenant_maps);
 	pen_bounce_templates_free(c->bounce_templates);
 	pen_egress_fini(&c->egress);
 	pen_params_fini(&c->params);

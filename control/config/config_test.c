@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pen_config.h"
+#include "pen_sasl_params.h"
 #include "pen_test.h"
 #include "report_lines.h"
 
@@ -96,6 +97,76 @@ static void faults_of_all_files_are_found_in_one_run(void **state)
 	assert_int_equal(lines.report.errors, 6);
 }
 
+static void parameters_of_auth_are_checked_and_tables_of_users_are_read(void **state)
+{
+	(void)state;
+	struct pen_sasl_server server;
+	struct pen_sasl_options o;
+	struct pen_span v;
+
+	put("egress.conf", egress_conf);
+	put("main.cf", "smtpd_sasl_auth_enable = yes\n"
+		       "smtpd_sasl_type = cyrus\n"
+		       "smtpd_sasl_path = inet:auth.example:12345\n"
+		       "smtpd_sasl_security_options = noanonymous, noplain\n"
+		       "smtpd_tls_auth_only = yes\n"
+		       "smtpd_sasl_tenant_maps = inline:{{alice = a b}}\n");
+	assert_null(pen_config_load(dir, &lines.report));
+	const char *text = report_lines_text(&lines);
+	assert_non_null(strstr(
+		text, "main.cf:2: error: smtpd_sasl_type = cyrus: accepted is one of dovecot"));
+	assert_non_null(
+		strstr(text, "main.cf:3: error: smtpd_sasl_path = inet:auth.example:12345: "));
+	assert_non_null(strstr(
+		text, "main.cf:4: error: smtpd_sasl_security_options: noplain: accepted is "));
+	assert_non_null(strstr(text, "main.cf:5: warning: smtpd_tls_auth_only = yes and "));
+	assert_non_null(strstr(
+		text, "main.cf:6: error: smtpd_sasl_tenant_maps: alice a b: accepted is tenant"));
+	report_lines_fini(&lines);
+	report_lines_init(&lines);
+	put("main.cf", "queue_directory = /q\n"
+		       "smtpd_sasl_security_options = noanonymous noplaintext\n"
+		       "smtpd_sasl_tls_security_options = mutual_auth\n"
+		       "smtpd_sasl_tenant_maps = inline:{alice = acme/news}\n");
+	struct pen_config *c = pen_config_load(dir, &lines.report);
+	assert_string_equal(report_lines_text(&lines), "");
+	assert_non_null(c);
+	assert_true(pen_maps_find(&c->smtpd_sasl_tenant_maps, PEN_SPAN_LIT("alice"), &v));
+	assert_true(pen_sasl_server_parse(&c->params, &server));
+	assert_string_equal(server.path, "/q/private/auth");
+	assert_true(pen_sasl_options_parse(c->params.smtpd_sasl_security_options, &o, &v));
+	assert_int_equal(o.refused, PEN_SASL_ANONYMOUS | PEN_SASL_PLAINTEXT);
+	assert_true(pen_sasl_options_parse(c->params.smtpd_sasl_tls_security_options, &o, &v));
+	assert_true(o.refused == 0 && o.required == PEN_SASL_MUTUAL_AUTH);
+	pen_config_free(c);
+}
+
+static void the_authentication_server_is_a_socket_or_an_address(void **state)
+{
+	static const struct {
+		const char *text, *path;
+		uint16_t port;
+	} cases[] = {{"private/auth", "/q/private/auth", 0}, {"unix:/run/auth", "/run/auth", 0},
+		{"inet:127.0.0.1:12345", "", 12345}, {"inet:[::1]:12345", "", 12345},
+		{"inet:127.0.0.1", NULL, 0}, {"inet:", NULL, 0}, {"", NULL, 0}, {"unix:", NULL, 0},
+		{"/0123456789012345678901234567890123456789012345678901234567890123456789012345678"
+		 "901234567890123456789012345678",
+			NULL, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[200], queue[] = "/q";
+		snprintf(path, sizeof(path), "%s", cases[i].text);
+		struct pen_params p = {.queue_directory = queue, .smtpd_sasl_path = path};
+		struct pen_sasl_server s;
+		assert_int_equal(pen_sasl_server_parse(&p, &s), cases[i].path != NULL);
+		if (cases[i].path == NULL)
+			continue;
+		assert_string_equal(s.path, cases[i].path);
+		assert_int_equal(s.port, cases[i].port);
+	}
+}
+
 static void a_directory_without_main_cf_is_refused(void **state)
 {
 	(void)state;
@@ -112,6 +183,8 @@ int main(void)
 	const struct CMUnitTest all[] = {
 		TEST(a_good_directory_loads_with_its_tables),
 		TEST(faults_of_all_files_are_found_in_one_run),
+		TEST(parameters_of_auth_are_checked_and_tables_of_users_are_read),
+		TEST(the_authentication_server_is_a_socket_or_an_address),
 		TEST(a_directory_without_main_cf_is_refused),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);

@@ -20,6 +20,7 @@ struct pen_config {
 	struct pen_egress egress;
 	struct pen_maps transport_maps;
 	struct pen_maps sender_tenant_maps;
+	struct pen_maps smtpd_sasl_tenant_maps;
 	struct pen_bounce_templates *bounce_templates; // NULL: the built-in texts
 };
 

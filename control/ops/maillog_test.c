@@ -190,7 +190,10 @@ static void lines_reach_the_file_with_stamp_host_service_and_pid(void **state)
 	pen_maillog_message_id(l, "3Zn", PEN_SPAN_LIT("<1@x>"));
 	struct pen_addr ip = pen_addr_ip4(0x7f000001);
 	pen_maillog_connect(l, &ip);
-	pen_maillog_client(l, "3Zn", &ip);
+	pen_maillog_client(l, "3Zn", &ip, NULL);
+	const struct pen_maillog_sasl sasl = {
+		PEN_SPAN_LIT("PLAIN"), PEN_SPAN_LIT("u\nser"), PEN_SPAN_LIT("")};
+	pen_maillog_client(l, "3Zn", &ip, &sasl);
 	pen_maillog_disconnect(l, &ip, "ehlo=1 quit=1 commands=2");
 	pen_maillog_line(l, "penstockd", "started %d\n", 7);
 	pen_maillog_flush(l);
@@ -203,6 +206,8 @@ static void lines_reach_the_file_with_stamp_host_service_and_pid(void **state)
 		{"cleanup", "3Zn: message-id=<1@x>\n"},
 		{"smtpd", "connect from unknown[127.0.0.1]\n"},
 		{"smtpd", "3Zn: client=unknown[127.0.0.1]\n"},
+		{"smtpd", "3Zn: client=unknown[127.0.0.1], sasl_method=PLAIN, "
+			  "sasl_username=u?ser\n"},
 		{"smtpd", "disconnect from unknown[127.0.0.1] ehlo=1 quit=1 commands=2\n"},
 		{"penstockd", "started 7?\n"},
 	};

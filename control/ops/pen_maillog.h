@@ -88,8 +88,16 @@ void pen_maillog_connect(struct pen_maillog *l, const struct pen_addr *client);
 // `counts` is "ehlo=1 mail=1 ... commands=4".
 void pen_maillog_disconnect(
 	struct pen_maillog *l, const struct pen_addr *client, const char *counts);
-// QUEUEID: client=unknown[ip]
-void pen_maillog_client(struct pen_maillog *l, const char *queue_id, const struct pen_addr *client);
+
+// Who authenticated, and AUTH= of MAIL, which may be empty.
+struct pen_maillog_sasl {
+	struct pen_span method, user, sender;
+};
+
+// QUEUEID: client=unknown[ip], with `sasl` (may be NULL) also ", sasl_method=PLAIN,
+// sasl_username=user".
+void pen_maillog_client(struct pen_maillog *l, const char *queue_id, const struct pen_addr *client,
+	const struct pen_maillog_sasl *sasl);
 
 struct pen_maillog_reject {
 	const char *queue_id; // NULL: NOQUEUE

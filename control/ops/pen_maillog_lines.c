@@ -65,7 +65,20 @@ static void start_line(struct pen_logline *b, const char *queue_id, const char *
 	pen_logline_cstr(b, text);
 }
 
-void pen_maillog_client(struct pen_maillog *l, const char *queue_id, const struct pen_addr *client)
+static void add_sasl(struct pen_logline *b, const struct pen_maillog_sasl *sasl)
+{
+	pen_logline_cstr(b, ", sasl_method=");
+	pen_logline_foreign(b, sasl->method);
+	pen_logline_cstr(b, ", sasl_username=");
+	pen_logline_foreign(b, sasl->user);
+	if (sasl->sender.n == 0)
+		return;
+	pen_logline_cstr(b, ", sasl_sender=");
+	pen_logline_foreign(b, sasl->sender);
+}
+
+void pen_maillog_client(struct pen_maillog *l, const char *queue_id, const struct pen_addr *client,
+	const struct pen_maillog_sasl *sasl)
 {
 	struct pen_logline b;
 
@@ -73,6 +86,8 @@ void pen_maillog_client(struct pen_maillog *l, const char *queue_id, const struc
 		return;
 	start_line(&b, queue_id, ": client=");
 	pen_logline_client(&b, client);
+	if (sasl != NULL)
+		add_sasl(&b, sasl);
 	pen_maillog_put(l, "smtpd", &b);
 }
 

@@ -23,10 +23,11 @@ static uint64_t next_id(void *ctx)
 	return ++((struct bench *)ctx)->id;
 }
 
-static int intake(void *ctx, struct pen_message *m, uint64_t token)
+static int intake(void *ctx, struct pen_message *m, struct pen_span user, uint64_t token)
 {
 	struct bench *b = ctx;
 
+	(void)user;
 	pen_message_free(m);
 	pen_submission_done(b->s, token, 0, NULL);
 	if (--b->want == 0) {

@@ -22,6 +22,12 @@
 // out; from clients in mynetworks they are believed (x_headers.h), and a bad one is
 // refused with 554 5.6.0. They go before what sender_class says.
 //
+// A client that has authenticated (AUTH, RFC 4954) may relay from anywhere. When its user
+// has a tenant (user_class), that is the tenant of its mail: neither the sender's address
+// nor a field changes it, and a message whose field names another one is refused with
+// 554 5.7.1. Of the other fields such a client is believed -Campaign and -Schedule, which
+// concern its own tenant only.
+//
 // Suppressed recipients (`suppressed`) are refused at RCPT, or accepted and given the
 // fate PEN_FATE_DELETED, as suppression_drop says. At RCPT the tenant is what
 // sender_class made of the sender. A tenant that only the header names is known after
@@ -39,15 +45,16 @@
 //          others: the thread that made it. Every ops callback runs on a loop's
 //          thread, on several at once when there are several loops.
 // Memory:  about 1 KiB for an idle connection, some KiB more with TLS; the contents under way
-// (being
-//          read, or handed over and not answered) are at most max_in_flight
-//          bytes together, beyond it new mail gets 452 4.3.1.
-// Follows: RFC 5321, RFC 5322 3.6.7 (trace), 3207, 3461, 8689; replies and limits as Postfix.
+//          (being read, or handed over and not answered) are at most max_in_flight bytes
+//          together, beyond it new mail gets 452 4.3.1. What a client says in AUTH is kept
+//          until the authentication server has it, and overwritten then.
+// Follows: RFC 5321, RFC 5322 3.6.7 (trace), 3207, 3461, 4954, 8689; replies and limits as Postfix.
 
 #include "pen_addr.h"
 #include "pen_buf.h"
 #include "pen_maillog.h"
 #include "pen_message.h"
+#include "pen_sasl.h"
 #include "pen_smtp_server_counters.h"
 #include "pen_submission_counters.h"
 
@@ -105,6 +112,13 @@ struct pen_submission_config {
 	// the number is that of its server processes).
 	uint32_t in_flow_tokens;
 	struct pen_maillog *maillog; // NULL: no mail log
+	// The authentication server, of Dovecot's protocol; NULL: AUTH is not offered. It is
+	// asked when a client says AUTH, and may come and go meanwhile.
+	const struct pen_sasl_server *auth_server;
+	// Mechanisms that may be used, without and with TLS.
+	struct pen_sasl_options auth_options, auth_tls_options;
+	bool auth_tls_only; // smtpd_tls_auth_only
+	bool auth_header;   // smtpd_sasl_authenticated_header: the user, in Received:
 };
 
 // The message as far as it is known when the header checks run.
@@ -114,6 +128,7 @@ struct pen_submission_mail {
 	struct pen_span sender, rcpt, helo; // rcpt: the first
 	uint32_t nrcpt;
 	bool esmtp;
+	struct pen_span user; // who authenticated; empty: nobody
 };
 
 enum pen_submission_action {
@@ -149,12 +164,15 @@ struct pen_submission_ops {
 		struct pen_span headers, struct pen_submission_verdict *v);
 	// 0: the message is the callee's now, and pen_submission_done follows exactly
 	// once (it may be called before intake returns). -errno as in admission:
-	// the message was not taken and is freed here.
-	int (*intake)(void *ctx, struct pen_message *m, uint64_t token);
+	// the message was not taken and is freed here. `user` authenticated; may be empty.
+	int (*intake)(void *ctx, struct pen_message *m, struct pen_span user, uint64_t token);
 
 	// At MAIL, for clients in mynetworks: what sender_tenant_maps say. *out is empty
 	// before. 0, or -errno: nobody knows (451 4.3.0). May be NULL.
 	int (*sender_class)(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+	// At MAIL, for a client that has authenticated: the tenant of its user. Otherwise as
+	// sender_class, which is not asked when this one names a tenant. NULL: none.
+	int (*user_class)(void *ctx, struct pen_span user, struct pen_submission_class *out);
 	// Is the address suppressed, for everybody or for this tenant (which may be
 	// empty)? `why` is then a few words: "bounce: bad-mailbox". Must be quick. May be
 	// NULL.

@@ -9,7 +9,7 @@
 	X(connects, "connections accepted")                                                        \
 	X(connects_refused, "connections refused: too many")                                       \
 	X(accepts_failed, "accept calls that failed, descriptors or memory")                       \
-	X(relay_denied, "recipients refused: client outside mynetworks")                           \
+	X(relay_denied, "recipients refused: client outside mynetworks, and nobody we know")       \
 	X(storage_refused, "commands and messages refused with 452 4.3.1")                         \
 	X(memory_refused, "messages refused for lack of memory")                                   \
 	X(hops_refused, "messages refused for too many Received: fields")                          \
@@ -31,6 +31,13 @@
 	X(requiretls, "messages marked REQUIRETLS")                                                \
 	X(tls_optional, "messages marked TLS-Required: no")                                        \
 	X(tls_required_unknown, "TLS-Required fields with an unknown value")                       \
+	X(auth_ok, "clients that authenticated")                                                   \
+	X(auth_failed, "authentications that the server refused")                                  \
+	X(auth_unavailable, "authentications that nobody could tell about (454)")                  \
+	X(auth_connects, "connections to the authentication server")                               \
+	X(auth_lost, "of these, connections that were lost")                                       \
+	X(auth_protocol_errors, "lines of the authentication server that were none")               \
+	X(tenant_refused, "messages refused for a tenant that is not the user's")                  \
 	X(in_flow_pauses, "messages that waited because the queue did not keep up")                \
 	X(messages, "messages handed to the queue")                                                \
 	X(recipients, "recipients handed to the queue")                                            \

@@ -3,6 +3,7 @@
 // Loops, listening sockets, and the way back for answers.
 
 #include "submission.h"
+#include "sockaddr.h"
 
 #include "pen_err.h"
 #include "pen_log.h"
@@ -23,46 +24,11 @@ PEN_COUNTERS_DEFINE(pen_submission, PEN_SUBMISSION_COUNTERS);
 #define ACCEPTS_PER_EVENT 64
 #define TICK_US 250000
 
-// Addresses
-
-static socklen_t to_sockaddr(const struct pen_addr *a, uint16_t port, struct sockaddr_storage *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (a->family == PEN_FAMILY_IP6) {
-		struct sockaddr_in6 *s6 = (struct sockaddr_in6 *)out;
-		s6->sin6_family = AF_INET6;
-		s6->sin6_port = htons(port);
-		memcpy(&s6->sin6_addr, a->ip, 16);
-		return sizeof(*s6);
-	}
-	struct sockaddr_in *s4 = (struct sockaddr_in *)out;
-	s4->sin_family = AF_INET;
-	s4->sin_port = htons(port);
-	memcpy(&s4->sin_addr, a->ip, 4);
-	return sizeof(*s4);
-}
-
-static struct pen_addr from_sockaddr(const struct sockaddr_storage *in)
-{
-	struct pen_addr a = {0};
-
-	if (in->ss_family == AF_INET) {
-		a.family = PEN_FAMILY_IP4;
-		memcpy(a.ip, &((const struct sockaddr_in *)in)->sin_addr, 4);
-	} else if (in->ss_family == AF_INET6) {
-		const struct in6_addr *ip = &((const struct sockaddr_in6 *)in)->sin6_addr;
-		bool mapped = IN6_IS_ADDR_V4MAPPED(ip);
-		a.family = mapped ? PEN_FAMILY_IP4 : PEN_FAMILY_IP6;
-		memcpy(a.ip, ip->s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
-	}
-	return a;
-}
-
 // Binds listen[i] for one loop; the first loop settles a port of 0.
 static int bind_one(struct pen_submission *s, uint32_t i)
 {
 	struct sockaddr_storage sa;
-	socklen_t len = to_sockaddr(&s->listen[i].addr, s->port[i], &sa);
+	socklen_t len = sockaddr_of(&s->listen[i].addr, s->port[i], &sa);
 	int one = 1;
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -79,8 +45,7 @@ static int bind_one(struct pen_submission *s, uint32_t i)
 		close(fd);
 		return err;
 	}
-	s->port[i] = ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
-						    : ((struct sockaddr_in *)&sa)->sin_port);
+	s->port[i] = sockaddr_port(&sa);
 	return fd;
 }
 
@@ -103,7 +68,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		socklen_t len = sizeof(sa);
 		int c = accept4(fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (c >= 0) {
-			struct pen_addr client = from_sockaddr(&sa);
+			struct pen_addr client = sockaddr_addr(&sa);
 			conn_accept(l, c, &client);
 			continue;
 		}
@@ -166,6 +131,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	l->now = pen_clock_mono();
 	for (uint32_t i = 0; i < l->nconn; i++)
 		conn_tick(l->conn[i], l->now);
+	if (l->auth_on)
+		auth_link_tick(&l->auth, l->now);
 	for (uint32_t i = 0; i < l->sub->cfg.nlisten && !l->draining; i++)
 		event_add(l->ev_listen[i], NULL);
 	loop_end_if_drained(l);
@@ -178,6 +145,8 @@ static void *loop_main(void *arg)
 
 	sigfillset(&all); // signals are for the main thread
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	if (l->auth_on)
+		auth_link_tick(&l->auth, pen_clock_mono());
 	event_base_dispatch(l->base);
 	return NULL;
 }
@@ -203,6 +172,10 @@ static int loop_events(struct loop *l)
 		if (l->ev_listen[i] == NULL || event_add(l->ev_listen[i], NULL) != 0)
 			return -ENOMEM;
 	}
+	l->auth_on = l->sub->cfg.auth_server != NULL;
+	if (l->auth_on)
+		auth_link_init(
+			&l->auth, l->base, &l->sub->auth_server, l->sub->cfg.maillog, &l->ctr);
 	return 0;
 }
 
@@ -259,6 +232,8 @@ static void loop_fini(struct loop *l)
 	}
 	free_event(l->ev_wake);
 	free_event(l->ev_tick);
+	if (l->auth_on)
+		auth_link_fini(&l->auth);
 	if (l->base != NULL)
 		event_base_free(l->base);
 	if (l->wake_fd >= 0)
@@ -297,6 +272,8 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 	if (!s->listen || !s->mynetworks || !s->hostname || !s->banner || !s->mail_name ||
 		!s->verp_clients || !s->verp_filter || (origin && !s->myorigin))
 		return false;
+	if (cfg->auth_server != NULL)
+		s->auth_server = *cfg->auth_server;
 	if (s->cfg.max_connections == 0)
 		s->cfg.max_connections = 1000;
 	if (s->cfg.recipient_limit == 0)
@@ -322,6 +299,8 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 		.offer_size = true,
 		.offer_enhanced = true,
 		.offer_smtputf8 = cfg->smtputf8,
+		.offer_auth = cfg->auth_server != NULL,
+		.auth_tls_only = cfg->auth_tls_only,
 	};
 	s->smtp_verp_cfg = s->smtp_cfg;
 	s->smtp_verp_cfg.offer_xverp = true;

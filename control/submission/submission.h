@@ -3,6 +3,7 @@
 
 // Private to submission: loops, connections and the transaction of each.
 
+#include "auth_link.h"
 #include "content.h"
 #include "inflow.h"
 #include "pen_submission.h"
@@ -18,7 +19,8 @@
 #define CLOSE_GRACE (10 * PEN_US_PER_S) // for the last reply to get through
 
 struct loop;
-struct conn_tls; // submission_tls.c
+struct conn_tls;  // submission_tls.c
+struct conn_auth; // submission_auth.c
 
 // A recipient in conn.envelope, behind the one before: its address, then ORCPT.
 struct rcpt_at {
@@ -46,7 +48,8 @@ struct conn {
 	bool read_on, write_on;
 	pen_time_us until; // closing: when it is enough; paused: when the message goes on
 	struct event *ev_read, *ev_write;
-	struct conn_tls *tls; // from STARTTLS on
+	struct conn_tls *tls;   // from STARTTLS on
+	struct conn_auth *auth; // from AUTH on
 	struct pen_smtp_server smtp;
 	struct pen_buf in; // what waits behind a pending answer
 
@@ -54,7 +57,7 @@ struct conn {
 	char helo[256];
 	bool esmtp;
 	struct {
-		uint32_t helo, mail, mail_ok, rcpt, rcpt_ok, data, data_ok;
+		uint32_t helo, auth, auth_ok, mail, mail_ok, rcpt, rcpt_ok, data, data_ok;
 	} count;
 
 	// The transaction.
@@ -65,7 +68,8 @@ struct conn {
 	struct rcpt_at *rcpt;
 	uint32_t nrcpt, rcpt_cap;
 	uint32_t flags;                           // PEN_MESSAGE_, of the finished message
-	struct pen_submission_class sender_class; // what the sender's address says
+	struct pen_submission_class sender_class; // what the sender's address or the user says
+	bool tenant_bound;                        // by the user
 	const struct pen_mail_class *klass;       // of the finished message; a reference
 	struct pen_message_extra extra;           // and the rest of its envelope
 	uint64_t size_hint;
@@ -96,6 +100,10 @@ struct loop {
 	uint8_t *input; // READ_BYTES
 	uint8_t *plain; // READ_BYTES, decrypted; NULL without TLS
 	struct pen_tls_ctx *tls;
+	struct auth_link auth;
+	bool auth_on;                    // there is a server to ask
+	bool secrets;                    // what was read holds a password, perhaps
+	char mechanisms[400];            // for EHLO
 	struct pen_envelope_rcpt *rcpts; // recipient_limit
 	struct conn **conn;              // by slot, made when first used
 	uint32_t nconn;
@@ -125,6 +133,7 @@ struct pen_submission {
 	void *ctx;
 	struct pen_smtp_server_config smtp_cfg, smtp_verp_cfg; // the second offers XVERP
 	struct pen_submission_listen *listen;
+	struct pen_sasl_server auth_server;
 	struct pen_cidr *mynetworks, *verp_clients;
 	char *hostname, *banner, *mail_name, *myorigin;
 	char *verp_filter;
@@ -148,6 +157,8 @@ void conn_shutdown(struct conn *c); // the daemon stops
 void conn_free(struct conn *c);     // memory; the loop has ended
 // Plaintext of the client, as far as the session takes it; the rest waits.
 void conn_plain(struct conn *c, const uint8_t *p, size_t n);
+// An answer was given: what the client has sent behind it is next. May close.
+void conn_goes_on(struct conn *c);
 // The client sends no more.
 void conn_eof(struct conn *c);
 
@@ -178,6 +189,26 @@ void tls_sent(struct conn *c);
 bool tls_late(struct conn *c, pen_time_us now);
 // " (using TLSv1.3 with cipher ...)" for Received:, or nothing. Returns its length.
 size_t tls_received(const struct conn *c, char *out, size_t cap);
+
+// submission_auth.c
+
+enum pen_smtp_verdict auth_begin(
+	void *ctx, struct pen_span mechanism, const struct pen_span *initial);
+enum pen_smtp_verdict auth_response(void *ctx, struct pen_span response);
+void auth_cancel(void *ctx);
+struct pen_span auth_mechanisms(void *ctx);
+// Who has authenticated; empty: nobody.
+struct pen_span auth_user(const struct conn *c);
+// AUTH= of MAIL; for the log, and only of a client that has authenticated.
+void auth_set_sender(struct conn *c, struct pen_span sender);
+// For pen_maillog_client; NULL: nobody has authenticated.
+const struct pen_maillog_sasl *auth_log(const struct conn *c, struct pen_maillog_sasl *out);
+// Forgets who the client is, and ends what is under way.
+void auth_free(struct conn *c);
+// "(Authenticated sender: user)" for Received:, or nothing. Returns its length.
+size_t auth_received(const struct conn *c, char *out, size_t cap);
+// What was read and has been used is overwritten, if there was AUTH in it.
+void auth_wipe(struct loop *l);
 
 // submission_session.c: the SMTP server's decisions
 extern const struct pen_smtp_server_callbacks session_callbacks;

@@ -17,6 +17,15 @@ bool class_of_sender(struct conn *c)
 {
 	struct pen_submission *s = c->loop->sub;
 
+	struct pen_span user = auth_user(c);
+
+	if (user.n > 0 && s->ops.user_class != NULL) {
+		if (s->ops.user_class(s->ctx, user, &c->sender_class) != 0)
+			return false;
+		c->tenant_bound = c->sender_class.tenant[0] != '\0';
+		if (c->tenant_bound)
+			return true;
+	}
 	if (!c->trusted || s->ops.sender_class == NULL)
 		return true;
 	return s->ops.sender_class(s->ctx, conn_sender(c), &c->sender_class) == 0;
@@ -70,22 +79,45 @@ static enum pen_smtp_verdict no_memory(struct conn *c)
 	return message_refuse(c, "END-OF-MESSAGE", "451 4.3.0 Error: queue file write error");
 }
 
-// The fields go, whoever sent them; they are believed from mynetworks only.
+// A user cannot leave its tenant, wherever it comes from. Not taken in silence: the client
+// believes that it chooses.
+static bool leaves_tenant(struct conn *c, const struct x_headers *x)
+{
+	return c->tenant_bound && x->tenant.n > 0 && !pen_span_eq(x->tenant, tenant_of_sender(c));
+}
+
+static enum pen_smtp_verdict refuse_tenant(struct conn *c, const struct x_headers *x)
+{
+	char reply[200];
+
+	PEN_COUNT(c->loop->ctr.tenant_refused);
+	snprintf(reply, sizeof(reply),
+		"554 5.7.1 X-Penstock-Tenant: %.*s: not the tenant of this user",
+		PEN_SPAN_ARG(x->tenant));
+	return message_refuse(c, "END-OF-MESSAGE", reply);
+}
+
+// The fields go, whoever sent them; they are believed from mynetworks, and some of them from
+// users with a tenant.
 static bool take_fields(struct conn *c, struct x_headers *x, enum pen_smtp_verdict *verdict)
 {
 	const struct pen_submission *s = c->loop->sub;
 	char reply[X_HEADERS_WHY_MAX + 32];
 
 	x_headers_scan(content_header(&c->content), pen_clock_wall(), x);
-	if (!c->trusted)
+	if (!c->trusted && !c->tenant_bound)
 		return true;
 	if (x->why[0] == '\0' && x->scheduled && x->extra.window.zone[0] != '\0' &&
 		s->ops.zone_known != NULL && !s->ops.zone_known(s->ctx, x->extra.window.zone))
 		snprintf(x->why, sizeof(x->why),
 			"X-Penstock-Schedule: zone=%s: there is no such time zone",
 			x->extra.window.zone);
-	if (x->why[0] == '\0')
+	if (x->why[0] == '\0' && !leaves_tenant(c, x))
 		return true;
+	if (x->why[0] == '\0') {
+		*verdict = refuse_tenant(c, x);
+		return false;
+	}
 	PEN_COUNT(c->loop->ctr.fields_refused);
 	snprintf(reply, sizeof(reply), "554 5.6.0 %s", x->why);
 	*verdict = message_refuse(c, "END-OF-MESSAGE", reply);
@@ -109,10 +141,16 @@ static const struct pen_mail_class *make_class(const struct conn *c, const struc
 // Points into the block that is about to go, so it is used before that.
 static bool make_envelope(struct conn *c, const struct x_headers *x)
 {
-	static const struct x_headers none = {.priority = PEN_PRIORITY_NORMAL};
+	struct x_headers some = {.priority = PEN_PRIORITY_NORMAL};
 
+	// Pool and priority are at the cost of others.
+	if (!c->trusted && c->tenant_bound) {
+		some.campaign = x->campaign;
+		some.scheduled = x->scheduled;
+		some.extra = x->extra;
+	}
 	if (!c->trusted)
-		x = &none;
+		x = &some;
 	pen_mail_class_put(c->klass);
 	c->klass = make_class(c, x);
 	if (x->scheduled) {
@@ -175,10 +213,11 @@ static enum pen_smtp_verdict end_dropped(struct conn *c)
 {
 	struct pen_submission *s = c->loop->sub;
 	struct pen_submission_mail mail = {c->queue_id, c->client, conn_sender(c), conn_rcpt(c, 0),
-		pen_span_cstr(c->helo), c->nrcpt, c->esmtp};
+		pen_span_cstr(c->helo), c->nrcpt, c->esmtp, auth_user(c)};
+	struct pen_maillog_sasl sasl;
 	char why[200];
 
-	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client);
+	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client, auth_log(c, &sasl));
 	pen_maillog_message_id(s->cfg.maillog, c->queue_id, content_message_id(&c->content));
 	for (uint32_t i = 0; s->ops.dropped != NULL && i < c->nrcpt; i++) {
 		if (!suppressed(c, c->klass->tenant, i, why, sizeof(why)))

@@ -3,6 +3,7 @@
 // One connection's bytes: read, fed to the SMTP server, replies written in one
 // call per batch. No system call per line.
 
+#include "pen_secret.h"
 #include "submission.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 
 #define OUT_MAX 65536 // replies that a client may leave unread before we stop reading
 
-static void conn_close(struct conn *c);
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
 static void want_read(struct conn *c, bool on)
@@ -111,6 +111,14 @@ static void drop_events(struct conn *c)
 	c->read_on = c->write_on = false;
 }
 
+static void forget_waiting(struct conn *c)
+{
+	if (c->loop->auth_on)
+		pen_secret_fini(&c->in);
+	else
+		pen_buf_fini(&c->in);
+}
+
 // Ends the connection. The slot is free again once no answer is due.
 static void conn_close(struct conn *c)
 {
@@ -123,9 +131,10 @@ static void conn_close(struct conn *c)
 	drop_events(c);
 	close(c->fd);
 	c->fd = -1;
+	auth_free(c);
 	pen_smtp_server_fini(&c->smtp);
 	tls_free(c);
-	pen_buf_fini(&c->in);
+	forget_waiting(c);
 	c->paused = false;
 	if (c->counted)
 		client_leave(s, &c->client);
@@ -143,8 +152,9 @@ void conn_free(struct conn *c)
 		close(c->fd);
 		pen_smtp_server_fini(&c->smtp);
 	}
+	auth_free(c);
 	tls_free(c);
-	pen_buf_fini(&c->in);
+	forget_waiting(c);
 	content_reset(&c->content);
 	pen_buf_fini(&c->envelope);
 	free(c->rcpt);
@@ -190,13 +200,25 @@ static bool may_read(const struct conn *c)
 	return !c->eof && c->in.n < READ_BYTES && c->smtp.out.n <= OUT_MAX && tls_takes_input(c);
 }
 
+// What waits may be a response of AUTH; without AUTH growing is cheaper.
+static void keep(struct conn *c, const uint8_t *p, size_t n)
+{
+	if (c->loop->auth_on)
+		pen_secret_add(&c->in, p, n);
+	else
+		pen_buf_add(&c->in, p, n);
+}
+
 // Feeds what waited, as far as the session takes it.
 static void feed_waiting(struct conn *c)
 {
 	if (c->in.n == 0 || c->closing)
 		return;
 	size_t used = pen_smtp_server_feed(&c->smtp, c->in.p, c->in.n, c->loop->now);
-	pen_buf_consume(&c->in, used);
+	if (c->loop->auth_on)
+		pen_secret_consume(&c->in, used);
+	else
+		pen_buf_consume(&c->in, used);
 	if (c->in.n == 0 && c->in.cap > 1024)
 		pen_buf_fini(&c->in);
 }
@@ -206,7 +228,7 @@ static void feed_fresh(struct conn *c, const uint8_t *p, size_t n)
 	size_t used = pen_smtp_server_feed(&c->smtp, p, n, c->loop->now);
 
 	if (used < n && !c->closing)
-		pen_buf_add(&c->in, p + used, n - used);
+		keep(c, p + used, n - used);
 }
 
 void conn_plain(struct conn *c, const uint8_t *p, size_t n)
@@ -216,7 +238,7 @@ void conn_plain(struct conn *c, const uint8_t *p, size_t n)
 	if (!pen_smtp_server_pending(&c->smtp) && c->in.n == 0) {
 		feed_fresh(c, p, n);
 	} else {
-		pen_buf_add(&c->in, p, n);
+		keep(c, p, n);
 		if (!pen_smtp_server_pending(&c->smtp))
 			feed_waiting(c);
 	}
@@ -252,13 +274,16 @@ static void conn_read(struct conn *c)
 		return;
 	}
 	PEN_COUNT_N(l->ctr.bytes_in, r);
-	if (c->tls == NULL) {
+	bool ok = true;
+	if (c->tls == NULL)
 		conn_plain(c, l->input, (size_t)r);
-	} else if (!tls_input(c, l->input, (size_t)r)) {
+	else
+		ok = tls_input(c, l->input, (size_t)r);
+	auth_wipe(l);
+	if (ok)
+		conn_flush(c);
+	else
 		conn_close(c);
-		return;
-	}
-	conn_flush(c);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -362,8 +387,7 @@ void conn_accept(struct loop *l, int fd, const struct pen_addr *client)
 	conn_flush(c);
 }
 
-// An answer was given: what waited behind it is next.
-static void conn_goes_on(struct conn *c)
+void conn_goes_on(struct conn *c)
 {
 	feed_waiting(c);
 	if (c->loop->draining && !c->handed) {

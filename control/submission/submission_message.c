@@ -11,6 +11,18 @@
 #include <stdlib.h>
 #include <time.h>
 
+// RFC 3848; there are no such words for HELO. RFC 6531 4.3: UTF8SMTP.
+static const char *protocol(const struct conn *c)
+{
+	static const char *const words[2][4] = {{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
+		{"UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"}};
+	bool utf8 = (c->mail_flags & PEN_SMTP_MAIL_SMTPUTF8) != 0;
+
+	if (!c->esmtp)
+		return "SMTP";
+	return words[utf8][(tls_is_up(c) ? 1 : 0) + (auth_user(c).n > 0 ? 2 : 0)];
+}
+
 size_t message_received(struct conn *c, char *out, size_t cap)
 {
 	struct pen_submission *s = c->loop->sub;
@@ -22,13 +34,9 @@ size_t message_received(struct conn *c, char *out, size_t cap)
 		c->helo[0] != '\0' ? c->helo : "unknown", v6 ? "IPv6:" : "",
 		pen_addr_str(&c->client, ip));
 	n += (int)tls_received(c, out + n, cap - (size_t)n);
-	// RFC 3848: ESMTPS; there is no such word for HELO inside TLS. RFC 6531 4.3: UTF8SMTP.
-	bool utf8 = (c->mail_flags & PEN_SMTP_MAIL_SMTPUTF8) != 0;
-	const char *with = !c->esmtp      ? "SMTP"
-			   : tls_is_up(c) ? (utf8 ? "UTF8SMTPS" : "ESMTPS")
-					  : (utf8 ? "UTF8SMTP" : "ESMTP");
+	n += (int)auth_received(c, out + n, cap - (size_t)n);
 	n += snprintf(out + n, cap - (size_t)n, "\tby %s (%s) with %s id %s", s->hostname,
-		s->mail_name, with, c->queue_id);
+		s->mail_name, protocol(c), c->queue_id);
 	// With several recipients none is named: they must not learn of each other.
 	if (c->nrcpt == 1) {
 		struct pen_span r = conn_rcpt(c, 0);
@@ -97,7 +105,7 @@ static bool filter(struct conn *c, uint32_t *flags, enum pen_smtp_verdict *verdi
 	struct pen_submission *s = c->loop->sub;
 	struct pen_submission_verdict v = {.action = PEN_SUBMISSION_ACCEPT};
 	struct pen_submission_mail mail = {c->queue_id, c->client, conn_sender(c), conn_rcpt(c, 0),
-		pen_span_cstr(c->helo), c->nrcpt, c->esmtp};
+		pen_span_cstr(c->helo), c->nrcpt, c->esmtp, auth_user(c)};
 	bool go = false;
 
 	s->ops.filter(s->ctx, c->loop->index, &mail, content_header(&c->content), &v);
@@ -190,7 +198,9 @@ static enum pen_smtp_verdict hand_over(struct conn *c)
 	struct loop *l = c->loop;
 	struct pen_submission *s = l->sub;
 
-	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client);
+	struct pen_maillog_sasl sasl;
+
+	pen_maillog_client(s->cfg.maillog, c->queue_id, &c->client, auth_log(c, &sasl));
 	pen_maillog_message_id(s->cfg.maillog, c->queue_id, content_message_id(&c->content));
 	struct pen_message *m = make_message(c);
 	if (m == NULL)
@@ -201,7 +211,7 @@ static enum pen_smtp_verdict hand_over(struct conn *c)
 	l->waiting++;
 	PEN_COUNT(l->ctr.messages);
 	PEN_COUNT_N(l->ctr.recipients, c->nrcpt);
-	int err = s->ops.intake(s->ctx, m, conn_token(c));
+	int err = s->ops.intake(s->ctx, m, auth_user(c), conn_token(c));
 	if (err != 0) {
 		c->handed = false;
 		l->waiting--;

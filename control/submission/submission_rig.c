@@ -37,7 +37,7 @@ static void filter(void *ctx, uint32_t loop, const struct pen_submission_mail *m
 	}
 }
 
-static int intake(void *ctx, struct pen_message *m, uint64_t token)
+static int intake(void *ctx, struct pen_message *m, struct pen_span user, uint64_t token)
 {
 	struct fixture *f = ctx;
 
@@ -46,6 +46,7 @@ static int intake(void *ctx, struct pen_message *m, uint64_t token)
 	pthread_mutex_lock(&f->lock);
 	assert_true(f->nkept < KEPT_MAX);
 	f->kept[f->nkept] = m;
+	snprintf(f->user, sizeof(f->user), "%.*s", PEN_SPAN_ARG(user));
 	f->token[f->nkept++] = token;
 	pthread_cond_broadcast(&f->came);
 	pthread_mutex_unlock(&f->lock);
@@ -54,13 +55,14 @@ static int intake(void *ctx, struct pen_message *m, uint64_t token)
 	return 0;
 }
 
-static int sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+static int find_class(
+	const char *const *list, struct pen_span sender, struct pen_submission_class *out)
 {
-	struct fixture *f = ctx;
 	char addr[64], tenant[64], campaign[64];
 
-	for (const char *const *s = f->senders; s != NULL && *s != NULL; s++) {
-		assert_true(sscanf(*s, "%63s %63[^/]/%63s", addr, tenant, campaign) == 3);
+	for (const char *const *s = list; s != NULL && *s != NULL; s++) {
+		campaign[0] = '\0';
+		assert_true(sscanf(*s, "%63s %63[^/]/%63s", addr, tenant, campaign) >= 2);
 		if (!pen_span_eq(sender, pen_span_cstr(addr)))
 			continue;
 		if (strcmp(tenant, "unknown") == 0)
@@ -69,6 +71,16 @@ static int sender_class(void *ctx, struct pen_span sender, struct pen_submission
 		snprintf(out->campaign, sizeof(out->campaign), "%s", campaign);
 	}
 	return 0;
+}
+
+static int sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
+{
+	return find_class(((struct fixture *)ctx)->senders, sender, out);
+}
+
+static int user_class(void *ctx, struct pen_span user, struct pen_submission_class *out)
+{
+	return find_class(((struct fixture *)ctx)->users, user, out);
 }
 
 static bool suppressed(
@@ -110,6 +122,7 @@ const struct pen_submission_ops rig_ops = {.next_id = next_id,
 	.filter = filter,
 	.intake = intake,
 	.sender_class = sender_class,
+	.user_class = user_class,
 	.suppressed = suppressed,
 	.dropped = dropped,
 	.zone_known = zone_known};

@@ -27,7 +27,9 @@ struct fixture {
 	// "tenant address" of what is suppressed ("- address": for all), and what senders
 	// are of which tenant: "address tenant/campaign"; NULL at the end of each.
 	const char *const *suppressed, *const *senders;
-	char dropped[400]; // "address (why)|..."
+	const char *const *users; // as senders, by user
+	char user[256];           // of the last message
+	char dropped[400];        // "address (why)|..."
 };
 
 extern const struct pen_submission_ops rig_ops;

@@ -31,6 +31,8 @@ void session_reset(struct conn *c)
 	c->klass = NULL;
 	memset(&c->extra, 0, sizeof(c->extra));
 	memset(&c->sender_class, 0, sizeof(c->sender_class));
+	c->tenant_bound = false;
+	auth_set_sender(c, pen_span(NULL, 0));
 	c->queue_id[0] = '\0';
 }
 
@@ -151,6 +153,7 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 		return v;
 	}
 	c->sender_n = (uint32_t)c->envelope.n;
+	auth_set_sender(c, m->auth);
 	if (!class_of_sender(c)) {
 		enum pen_smtp_verdict v = message_refuse(c, "MAIL", QUEUE_ERROR);
 		session_reset(c);
@@ -221,7 +224,7 @@ static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 	size_t before = c->envelope.n;
 
 	c->count.rcpt++;
-	if (!c->trusted)
+	if (!c->trusted && auth_user(c).n == 0)
 		return deny_relay(c, r->addr);
 	if (c->nrcpt >= c->loop->sub->cfg.recipient_limit)
 		return message_refuse(c, "RCPT", "452 4.5.3 Error: too many recipients");
@@ -249,7 +252,7 @@ static enum pen_smtp_verdict on_data(void *ctx)
 {
 	struct conn *c = ctx;
 	struct pen_submission *s = c->loop->sub;
-	char own[1536];
+	char own[2048];
 
 	c->count.data++;
 	c->id = s->ops.next_id(s->ctx);
@@ -326,13 +329,15 @@ static void on_close(void *ctx)
 	c->until = c->loop->now + CLOSE_GRACE;
 }
 
-// RFC 3207 4.2: what the client said about itself in plaintext counts no more.
+// RFC 3207 4.2: what the client said about itself in plaintext counts no more, and neither
+// does who it was.
 static void on_starttls(void *ctx)
 {
 	struct conn *c = ctx;
 
 	c->helo[0] = '\0';
 	c->esmtp = false;
+	auth_free(c);
 	if (tls_begin(c))
 		return;
 	PEN_COUNT(c->loop->ctr.memory_refused);
@@ -355,6 +360,10 @@ const struct pen_smtp_server_callbacks session_callbacks = {
 	.on_message = on_message,
 	.on_reset = on_reset,
 	.on_starttls = on_starttls,
+	.auth_mechanisms = auth_mechanisms,
+	.on_auth = auth_begin,
+	.on_auth_response = auth_response,
+	.on_auth_cancel = auth_cancel,
 	.on_close = on_close,
 };
 
@@ -387,8 +396,10 @@ void session_log_end(struct conn *c)
 {
 	char text[256];
 	size_t n = 0;
-	uint32_t ok = c->count.helo + c->count.mail_ok + c->count.rcpt_ok + c->count.data_ok;
-	uint32_t all = c->count.helo + c->count.mail + c->count.rcpt + c->count.data;
+	uint32_t ok = c->count.helo + c->count.auth_ok + c->count.mail_ok + c->count.rcpt_ok +
+		      c->count.data_ok;
+	uint32_t all =
+		c->count.helo + c->count.auth + c->count.mail + c->count.rcpt + c->count.data;
 
 	n += add_count(
 		text, sizeof(text), c->esmtp ? "ehlo" : "helo", c->count.helo, c->count.helo);
@@ -398,6 +409,7 @@ void session_log_end(struct conn *c)
 		ok += up;
 		all++;
 	}
+	n += add_count(text + n, sizeof(text) - n, "auth", c->count.auth_ok, c->count.auth);
 	n += add_count(text + n, sizeof(text) - n, "mail", c->count.mail_ok, c->count.mail);
 	n += add_count(text + n, sizeof(text) - n, "rcpt", c->count.rcpt_ok, c->count.rcpt);
 	n += add_count(text + n, sizeof(text) - n, "data", c->count.data_ok, c->count.data);

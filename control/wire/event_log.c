@@ -165,7 +165,8 @@ void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, cons
 	end(g, &e);
 }
 
-void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol)
+void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol,
+	struct pen_span user)
 {
 	struct pen_event e = {0};
 
@@ -178,6 +179,8 @@ void pen_event_received(struct pen_gateway *g, const struct pen_message *m, cons
 	pen_event_close_list(&e);
 	add_message(&e, m);
 	pen_event_cstr(&e, "reception_protocol", protocol);
+	if (user.n > 0)
+		pen_event_text(&e, "sasl_username", user);
 	end(g, &e);
 	// Dropped on the way in, by the suppression list.
 	for (uint32_t i = 0; i < m->nrcpt; i++) {

@@ -66,7 +66,7 @@ static int intake_admission(void *ctx)
 	return __atomic_load_n(&g->accepting, __ATOMIC_RELAXED) != 0 ? 0 : -ENOSPC;
 }
 
-static int intake_take(void *ctx, struct pen_message *m, uint64_t token)
+static int intake_take(void *ctx, struct pen_message *m, struct pen_span user, uint64_t token)
 {
 	struct pen_gateway *g = ctx;
 	struct intake *in = malloc(sizeof(*in));
@@ -76,7 +76,7 @@ static int intake_take(void *ctx, struct pen_message *m, uint64_t token)
 	*in = (struct intake){.call = {.fn = add_to_queue}, .g = g, .m = m, .token = token};
 	if (m->id == 0)
 		m->id = pen_spool_next_id(g->spool);
-	pen_event_received(g, m, "ESMTP");
+	pen_event_received(g, m, "ESMTP", user);
 	int err = pen_spool_put(g->spool, m, stored, in);
 	if (err != 0)
 		free(in);
@@ -97,6 +97,7 @@ const struct pen_submission_ops pen_intake_ops = {
 	.filter = intake_filter,
 	.intake = intake_take,
 	.sender_class = pen_sender_class,
+	.user_class = pen_user_class,
 	.suppressed = pen_suppressed,
 	.dropped = pen_suppression_dropped,
 	.zone_known = pen_zone_known,

@@ -179,6 +179,8 @@ extern const struct pen_submission_ops pen_intake_ops;
 // suppression_hook.c: pen_submission_ops
 bool pen_suppressed(void *ctx, struct pen_span tenant, struct pen_span rcpt, char *why, size_t cap);
 int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out);
+// The user, then its "@domain", in smtpd_sasl_tenant_maps; without tables the user.
+int pen_user_class(void *ctx, struct pen_span user, struct pen_submission_class *out);
 bool pen_zone_known(void *ctx, const char *zone);
 void pen_suppression_dropped(
 	void *ctx, const struct pen_submission_mail *mail, struct pen_span rcpt, const char *why);
@@ -206,8 +208,9 @@ struct pen_match_set *pen_wire_match_replace(struct pen_gateway *g, struct pen_m
 // An attempt for a recipient. `klass`: of the failure, NULL without one.
 void pen_event_log(struct pen_gateway *g, const struct pen_sched_log *line, const char *klass);
 // A message that is about to be given to the spool; its id is set. `protocol`: how it came,
-// "ESMTP" or "internal". Any thread.
-void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol);
+// "ESMTP" or "internal"; `user` authenticated and may be empty. Any thread.
+void pen_event_received(struct pen_gateway *g, const struct pen_message *m, const char *protocol,
+	struct pen_span user);
 // A fate without a delivery; see struct pen_sched_ops.
 void pen_event_ended(struct pen_gateway *g, const struct pen_message *m, uint32_t rcpt,
 	enum pen_fate fate, const char *by);

@@ -106,7 +106,7 @@ static void op_submit(void *ctx, const struct pen_sched_submission *sub)
 		*n = (struct notice){
 			.call = {.fn = notice_stored}, .g = g, .m = m, .token = sub->token};
 		m->id = pen_spool_next_id(g->spool);
-		pen_event_received(g, m, "internal");
+		pen_event_received(g, m, "internal", pen_span(NULL, 0));
 		memcpy(n->original, PEN_QUEUE_ID(sub->original), sizeof(n->original));
 		err = pen_spool_put(g->spool, m, notice_stored_elsewhere, n);
 	}

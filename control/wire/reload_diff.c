@@ -67,6 +67,7 @@ static const char *const live[] = {
 	"smtp_tls_fallback_delay",
 	"smtp_tls_loglevel",
 	"smtp_tls_note_starttls_offer",
+	"smtpd_sasl_tenant_maps",
 	"soft_bounce",
 	"tlsrpt_skip_reused_handshakes",
 	"transport_maps",

@@ -37,18 +37,28 @@ static bool take(char out[PEN_CLASS_NAME_MAX + 1], struct pen_span name)
 	return true;
 }
 
-static int find_class(struct pen_gateway *g, const struct pen_maps *maps, struct pen_span sender,
-	struct pen_submission_class *out)
+static int no_tenant(
+	struct pen_gateway *g, const char *param, const char *what, struct pen_span name)
 {
-	const uint8_t *at = sender.n > 0 ? memrchr(sender.p, '@', sender.n) : NULL;
+	pen_maillog_line(g->maillog, "cleanup",
+		"warning: %s: %s for <%.*s>: the mail is refused for now", param, what,
+		PEN_SPAN_ARG(name));
+	return -EIO;
+}
+
+// The name, then "@domain"; "tenant" or "tenant/campaign".
+static int find_class(struct pen_gateway *g, const char *param, const struct pen_maps *maps,
+	struct pen_span name, struct pen_submission_class *out)
+{
+	const uint8_t *at = name.n > 0 ? memrchr(name.p, '@', name.n) : NULL;
 	struct pen_map_hit hit;
 
 	if (maps->n == 0)
 		return 0;
 	enum pen_map_status st =
-		pen_maps_lookup(maps, sender.n > 0 ? sender : PEN_SPAN_LIT("<>"), &hit);
+		pen_maps_lookup(maps, name.n > 0 ? name : PEN_SPAN_LIT("<>"), &hit);
 	if (st == PEN_MAP_MISSING && at != NULL)
-		st = pen_maps_lookup(maps, pen_span(at, sender.n - (size_t)(at - sender.p)), &hit);
+		st = pen_maps_lookup(maps, pen_span(at, name.n - (size_t)(at - name.p)), &hit);
 	if (st == PEN_MAP_MISSING)
 		return 0;
 	struct pen_span value = st == PEN_MAP_FOUND ? hit.value : pen_span(NULL, 0);
@@ -58,20 +68,33 @@ static int find_class(struct pen_gateway *g, const struct pen_maps *maps, struct
 	if (st == PEN_MAP_FOUND && take(out->tenant, tenant) &&
 		(slash < 0 || take(out->campaign, pen_span_from(value, (size_t)slash + 1))))
 		return 0;
-	pen_maillog_line(g->maillog, "cleanup",
-		"warning: sender_tenant_maps: %s for sender <%.*s>: the mail is refused for now",
-		st == PEN_MAP_FOUND ? "the value is no tenant" : "lookup failed",
-		PEN_SPAN_ARG(sender));
-	return -EIO;
+	return no_tenant(
+		g, param, st == PEN_MAP_FOUND ? "the value is no tenant" : "lookup failed", name);
 }
 
-// The address, then "@domain"; "tenant" or "tenant/campaign".
 int pen_sender_class(void *ctx, struct pen_span sender, struct pen_submission_class *out)
 {
 	struct pen_gateway *g = ctx;
 	struct pen_live *live = pen_live_get(g); // a reload may bring other maps
-	int err = find_class(g, &live->config->sender_tenant_maps, sender, out);
+	int err =
+		find_class(g, "sender_tenant_maps", &live->config->sender_tenant_maps, sender, out);
 
+	pen_live_put(g, live);
+	return err;
+}
+
+// Without tables the user is the tenant.
+int pen_user_class(void *ctx, struct pen_span user, struct pen_submission_class *out)
+{
+	struct pen_gateway *g = ctx;
+	struct pen_live *live = pen_live_get(g);
+	const struct pen_maps *maps = &live->config->smtpd_sasl_tenant_maps;
+	int err = 0;
+
+	if (maps->n > 0)
+		err = find_class(g, "smtpd_sasl_tenant_maps", maps, user, out);
+	else if (!take(out->tenant, user))
+		err = no_tenant(g, "smtpd_sasl_tenant_maps", "the user's name is no tenant", user);
 	pen_live_put(g, live);
 	return err;
 }

@@ -69,7 +69,7 @@ int pen_tlsrpt_mail(void *ctx, const char *sender, const char *rcpt, uint8_t *co
 		pthread_mutex_init(&r->lock, NULL);
 		pthread_cond_init(&r->done, NULL);
 		m->id = pen_spool_next_id(g->spool);
-		pen_event_received(g, m, "internal");
+		pen_event_received(g, m, "internal", pen_span(NULL, 0));
 		err = pen_spool_put(g->spool, m, stored, r);
 	}
 	if (err == 0)

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct world {
 	struct pen_smtp_server server;
 	struct pen_smtp_server_counters ctr;
-	bool mail, closed, tls, tls_up;
+	bool mail, closed, tls, tls_up, auth, authed;
 	uint64_t content;
 };
 
@@ -123,6 +123,61 @@ static void on_starttls(void *ctx)
 	((struct world *)ctx)->tls = true;
 }
 
+static struct pen_span auth_mechanisms(void *ctx)
+{
+	(void)ctx;
+	return PEN_SPAN_LIT("PLAIN LOGIN");
+}
+
+static void check_base64(struct pen_span s)
+{
+	PEN_ASSERT(s.n % 4 == 0 && s.n <= PEN_SMTP_AUTH_LINE_MAX);
+	check_text(s, false);
+}
+
+static enum pen_smtp_verdict on_auth(
+	void *ctx, struct pen_span mechanism, const struct pen_span *initial)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(!w->closed && !w->mail && !w->auth && !w->authed);
+	PEN_ASSERT(mechanism.n > 0 && mechanism.n <= PEN_SMTP_MECHANISM_MAX);
+	check_text(mechanism, false);
+	if (initial != NULL)
+		check_base64(*initial);
+	w->auth = true;
+	return PEN_SMTP_PENDING;
+}
+
+static enum pen_smtp_verdict on_auth_response(void *ctx, struct pen_span response)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->auth && !w->closed && !w->mail);
+	check_base64(response);
+	return PEN_SMTP_PENDING;
+}
+
+static void on_auth_cancel(void *ctx)
+{
+	struct world *w = ctx;
+
+	PEN_ASSERT(w->auth && !w->closed);
+	w->auth = false;
+}
+
+// A challenge or two, then the end, as the number of commands has it.
+static void answer_auth(struct world *w)
+{
+	w->auth = w->ctr.commands % 3 != 0 && w->ctr.replies_2xx % 3 != 0;
+	w->authed = !w->auth && w->ctr.commands % 2 == 0;
+	if (w->auth)
+		pen_smtp_server_challenge(&w->server, PEN_SPAN_LIT("QUFB"));
+	else
+		pen_smtp_server_reply(
+			&w->server, "%s", w->authed ? "235 2.7.0 Yes" : "535 5.7.8 No");
+}
+
 static void on_close(void *ctx)
 {
 	struct world *w = ctx;
@@ -140,6 +195,10 @@ static const struct pen_smtp_server_callbacks callbacks = {.on_connect = on_conn
 	.on_message = on_message,
 	.on_reset = on_reset,
 	.on_starttls = on_starttls,
+	.auth_mechanisms = auth_mechanisms,
+	.on_auth = on_auth,
+	.on_auth_response = on_auth_response,
+	.on_auth_cancel = on_auth_cancel,
 	.on_close = on_close};
 
 // Each reply is whole lines "ddd text" or "ddd-text" of printable bytes.
@@ -180,6 +239,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.offer_requiretls = true,
 		.offer_smtputf8 = true,
 		.offer_xverp = true,
+		.offer_auth = true,
+		.auth_tls_only = data[0] & 0x40,
 		.require_starttls = (data[0] & 0x86) == 0x86,
 		.offer_8bitmime = true,
 		.offer_size = true};
@@ -192,8 +253,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += used;
 		check_out(&w);
 		w.tls_up |= w.tls;
-		if (w.tls)
+		if (w.tls) {
 			pen_smtp_server_tls_up(&w.server, now);
+			w.authed = false;
+		} else if (pen_smtp_server_pending(&w.server) && w.auth)
+			answer_auth(&w);
 		else if (pen_smtp_server_pending(&w.server))
 			pen_smtp_server_reply(&w.server, "250 2.0.0 Ok");
 		else

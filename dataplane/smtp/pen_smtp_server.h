@@ -11,8 +11,10 @@
 // Threads: owned by one thread. Callbacks run inside feed and tick; they may
 //          call pen_smtp_server_reply (once) where they returned PENDING.
 // Memory:  output is a pen_buf; input is used in place except for one partial
-//          command line (at most 4,096 bytes with ESMTP parameters).
-// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 6531, 8689. Line ends: CRLF is required
+//          command line (at most 4,096 bytes with ESMTP parameters; 12,288 inside
+//          AUTH). What held such a line is overwritten: it may be a password.
+// Follows: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 4954, 6531, 8689. Line ends: CRLF is
+// required
 //          in commands' streams as in RFC 5321, a bare LF is accepted as a
 //          line end in commands; content keeps bare LF and CR for the owner's
 //          policy (PEN_SMTP_SERVER_FIX_BARE_LF turns a bare LF into CRLF), and
@@ -25,6 +27,8 @@
 #include "pen_time.h"
 
 #define PEN_SMTP_LINE_MAX 4096
+#define PEN_SMTP_AUTH_LINE_MAX 12288 // a response inside AUTH (RFC 4954 4)
+#define PEN_SMTP_MECHANISM_MAX 20    // RFC 4422 3.1
 
 enum pen_smtp_verdict {
 	PEN_SMTP_OK,      // the server's standard answer
@@ -45,11 +49,13 @@ enum { // pen_smtp_mail.flags
 // Limits of RFC 3461 4.2 and 4.4, as written by the client.
 #define PEN_SMTP_ENVID_MAX 100
 #define PEN_SMTP_ORCPT_MAX 500
+#define PEN_SMTP_AUTH_PARAM_MAX 500 // AUTH= of MAIL (RFC 4954 3)
 
 struct pen_smtp_mail {
 	struct pen_span sender; // without brackets
 	struct pen_span envid;  // ENVID=, checked: see pen_smtp_rcpt; may be empty
 	struct pen_span verp;   // XVERP=, two printable bytes; empty: the default ones
+	struct pen_span auth;   // AUTH=, as the client wrote it; empty: none, or "<>"
 	uint64_t size;          // SIZE=, 0 when not given
 	uint32_t flags;
 };
@@ -79,6 +85,19 @@ struct pen_smtp_server_callbacks {
 	// STARTTLS was accepted; 220 is in the output. Send it, then switch the
 	// stream and call pen_smtp_server_tls_up. NULL: STARTTLS is not offered.
 	void (*on_starttls)(void *ctx);
+	// For EHLO: the mechanisms that may be used now, "PLAIN LOGIN"; empty: none. With
+	// on_auth NULL AUTH is not offered, and none of these is called.
+	struct pen_span (*auth_mechanisms)(void *ctx);
+	// AUTH: the mechanism in upper case, and the initial response if there is one, in
+	// base64 that was checked (empty: "="). The owner answers with
+	// pen_smtp_server_challenge or _reply: 235 ends it well, anything else but 334
+	// badly. Inputs are gone when the callback returns.
+	enum pen_smtp_verdict (*on_auth)(
+		void *ctx, struct pen_span mechanism, const struct pen_span *initial);
+	// What the client says to a challenge; may be empty. Answered as above.
+	enum pen_smtp_verdict (*on_auth_response)(void *ctx, struct pen_span response);
+	// The client gave up, or said what is no response; a reply was given.
+	void (*on_auth_cancel)(void *ctx);
 	// The session is over after the output is sent: QUIT, error limit, time-out.
 	void (*on_close)(void *ctx);
 };
@@ -98,6 +117,8 @@ struct pen_smtp_server_config {
 	bool offer_requiretls; // inside TLS only (RFC 8689 2)
 	bool offer_smtputf8;   // RFC 6531; without it addresses are ASCII
 	bool offer_xverp;      // Postfix's VERP_README
+	bool offer_auth;       // RFC 4954
+	bool auth_tls_only;    // smtpd_tls_auth_only: inside TLS
 	bool offer_pipelining, offer_8bitmime, offer_size, offer_enhanced;
 };
 
@@ -119,12 +140,15 @@ size_t pen_smtp_server_feed(struct pen_smtp_server *s, const uint8_t *p, size_t 
 void pen_smtp_server_reply(struct pen_smtp_server *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+// The owner's answer to on_auth: "334 " and the challenge, base64 of any length.
+void pen_smtp_server_challenge(struct pen_smtp_server *s, struct pen_span base64);
+
 // pen_smtp_server_consume drops the first n bytes of s->out, which were sent, and frees
 // its memory when nothing is left, so that an idle connection holds none.
 void pen_smtp_server_consume(struct pen_smtp_server *s, size_t n);
 
 bool pen_smtp_server_pending(const struct pen_smtp_server *s);
-// The stream is encrypted now: forget EHLO, as RFC 3207 asks.
+// The stream is encrypted now: forget EHLO and AUTH, as RFC 3207 asks.
 void pen_smtp_server_tls_up(struct pen_smtp_server *s, pen_time_us now);
 pen_time_us pen_smtp_server_deadline(const struct pen_smtp_server *s);
 void pen_smtp_server_tick(struct pen_smtp_server *s, pen_time_us now);

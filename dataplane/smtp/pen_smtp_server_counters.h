@@ -31,6 +31,8 @@
 	X(tls_demanded, "commands refused because STARTTLS has to come first")                     \
 	X(starttls, "STARTTLS commands that were accepted")                                        \
 	X(starttls_injected_bytes, "plaintext bytes dropped behind STARTTLS")                      \
+	X(auths, "AUTH commands handed to the owner")                                              \
+	X(auths_aborted, "AUTH exchanges that the client ended, or broke")                         \
 	X(late_bytes, "bytes dropped because the session was over")
 
 PEN_COUNTERS_DECLARE(pen_smtp_server, PEN_SMTP_SERVER_COUNTERS);

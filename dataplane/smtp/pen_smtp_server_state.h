@@ -34,6 +34,7 @@ struct pen_smtp_server {
 	bool utf8;       // which has SMTPUTF8
 	bool refused;    // the greeting was: only QUIT is served
 	bool tls;
+	bool authenticated;
 	bool skip_line; // a line too long is being dropped
 	bool too_big;
 	bool closed;

@@ -5,6 +5,7 @@
 #include "smtp_server.h"
 
 #include "pen_err.h"
+#include "pen_secret.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ void smtp_server_close(struct pen_smtp_server *s)
 	s->state = SERVER_CLOSED;
 	s->asked = ASKED_NOTHING;
 	smtp_server_reset(s);
-	pen_buf_fini(&s->line);
+	pen_secret_fini(&s->line);
 	s->cb->on_close(s->ctx);
 }
 
@@ -177,6 +178,10 @@ static void settle(struct pen_smtp_server *s, enum smtp_server_asked what, unsig
 		if (ok)
 			s->junk = 0;
 		break;
+	case ASKED_AUTH:
+		s->state = code == 334 ? SERVER_AUTH : SERVER_COMMAND;
+		s->authenticated = ok && code != 334;
+		break;
 	case ASKED_NOTHING:
 		break;
 	}
@@ -211,6 +216,20 @@ void pen_smtp_server_reply(struct pen_smtp_server *s, const char *fmt, ...)
 	answer(s, pen_span_cstr(text));
 }
 
+void pen_smtp_server_challenge(struct pen_smtp_server *s, struct pen_span base64)
+{
+	struct pen_buf text = PEN_BUF_INIT;
+
+	if (s->closed)
+		return;
+	PEN_ASSERT(s->asked == ASKED_AUTH);
+	pen_buf_add_cstr(&text, "334 ");
+	pen_buf_add_span(&text, base64);
+	answer(s, text.failed ? PEN_SPAN_LIT("454 4.7.0 Temporary authentication failure")
+			      : pen_buf_span(&text));
+	pen_buf_fini(&text);
+}
+
 void smtp_server_verdict(struct pen_smtp_server *s, enum pen_smtp_verdict v, const char *standard)
 {
 	switch (v) {
@@ -240,7 +259,6 @@ void pen_smtp_server_init(struct pen_smtp_server *s, const struct pen_smtp_serve
 	s->cb = cb;
 	s->ctx = ctx;
 	s->ctr = ctr;
-	s->line.limit = PEN_SMTP_LINE_MAX;
 	s->deadline = now + cfg->timeout;
 	PEN_COUNT(ctr->sessions);
 	snprintf(greeting, sizeof(greeting), "220 %s %s", cfg->hostname, cfg->banner);
@@ -253,7 +271,7 @@ void pen_smtp_server_fini(struct pen_smtp_server *s)
 	s->closed = true;
 	s->state = SERVER_CLOSED;
 	smtp_server_reset(s);
-	pen_buf_fini(&s->line);
+	pen_secret_fini(&s->line);
 	pen_buf_fini(&s->out);
 }
 
@@ -267,15 +285,27 @@ void pen_smtp_server_consume(struct pen_smtp_server *s, size_t n)
 static void line_too_long(struct pen_smtp_server *s)
 {
 	PEN_COUNT(s->ctr->lines_too_long);
-	smtp_server_say(s, "500 5.5.2 Error: line too long");
+	if (s->state == SERVER_AUTH)
+		smtp_server_auth_too_long(s);
+	else
+		smtp_server_say(s, "500 5.5.2 Error: line too long");
 }
 
 static void run_line(struct pen_smtp_server *s, struct pen_span line)
 {
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
+	if (s->state == SERVER_AUTH) {
+		smtp_server_auth_line(s, line);
+		return;
+	}
 	PEN_COUNT(s->ctr->commands);
 	smtp_server_command(s, line);
+}
+
+static void no_memory(struct pen_smtp_server *s)
+{
+	smtp_server_sayf(s, "421 4.3.0 %s Error: out of memory", s->cfg->hostname);
 }
 
 // Takes one command line, or what there is of it. Returns bytes used.
@@ -283,11 +313,12 @@ static size_t take_line(struct pen_smtp_server *s, const uint8_t *p, size_t n)
 {
 	const uint8_t *lf = memchr(p, '\n', n);
 	size_t used = lf != NULL ? (size_t)(lf - p) + 1 : n;
+	// The response's own length is limited, not its line end's.
+	size_t max = s->state == SERVER_AUTH ? PEN_SMTP_AUTH_LINE_MAX + 2 : PEN_SMTP_LINE_MAX;
 
-	if (!s->skip_line && s->line.n + used > PEN_SMTP_LINE_MAX) {
+	if (!s->skip_line && s->line.n + used > max) {
 		s->skip_line = true;
-		pen_buf_fini(&s->line);
-		s->line.limit = PEN_SMTP_LINE_MAX;
+		pen_secret_fini(&s->line);
 	}
 	if (s->skip_line) {
 		if (lf != NULL) {
@@ -297,26 +328,24 @@ static size_t take_line(struct pen_smtp_server *s, const uint8_t *p, size_t n)
 		return used;
 	}
 	if (lf == NULL) {
-		pen_buf_add(&s->line, p, n);
-		if (s->line.failed) {
-			smtp_server_sayf(s, "421 4.3.0 %s Error: out of memory", s->cfg->hostname);
-			smtp_server_close(s);
-		}
+		pen_secret_add(&s->line, p, n);
+		if (s->line.failed)
+			no_memory(s);
 		return used;
 	}
 	if (s->line.n == 0) {
 		run_line(s, pen_span(p, used - 1));
 		return used;
 	}
-	pen_buf_add(&s->line, p, used - 1);
+	pen_secret_add(&s->line, p, used - 1);
 	// Out of the struct: the command may close the session, which frees it.
 	struct pen_buf whole = s->line;
-	s->line = (struct pen_buf){.limit = PEN_SMTP_LINE_MAX};
+	s->line = PEN_BUF_INIT;
 	if (!whole.failed)
 		run_line(s, pen_buf_span(&whole));
 	else
-		smtp_server_sayf(s, "421 4.3.0 %s Error: out of memory", s->cfg->hostname);
-	pen_buf_fini(&whole);
+		no_memory(s);
+	pen_secret_fini(&whole);
 	return used;
 }
 
@@ -327,6 +356,7 @@ static size_t feed(struct pen_smtp_server *s, const uint8_t *p, size_t n)
 	while (at < n && s->asked == ASKED_NOTHING) {
 		switch (s->state) {
 		case SERVER_COMMAND:
+		case SERVER_AUTH:
 			at += take_line(s, p + at, n - at);
 			// Plaintext behind STARTTLS must not become a command of the
 			// encrypted session (RFC 3207).
@@ -370,7 +400,7 @@ void pen_smtp_server_tls_up(struct pen_smtp_server *s, pen_time_us now)
 		return;
 	s->state = SERVER_COMMAND;
 	s->tls = true;
-	s->helo = s->ehlo = false;
+	s->helo = s->ehlo = s->authenticated = false;
 	s->deadline = now + s->cfg->timeout;
 }
 

@@ -9,6 +9,7 @@ enum smtp_server_state {
 	SERVER_COMMAND, // reading command lines
 	SERVER_CONTENT, // between 354 and the final dot
 	SERVER_TLS,     // STARTTLS was accepted, tls_up is awaited
+	SERVER_AUTH,    // behind a challenge: the next line is the response
 	SERVER_CLOSED,
 };
 
@@ -22,6 +23,7 @@ enum smtp_server_asked {
 	ASKED_RCPT,
 	ASKED_DATA,
 	ASKED_MESSAGE,
+	ASKED_AUTH,
 };
 
 // Where in the content's lines the next byte stands. Only CRLF makes a line.
@@ -81,3 +83,12 @@ bool smtp_rcpt_params(struct pen_smtp_server *s, struct pen_span rest, struct pe
 struct pen_span smtp_next_word(struct pen_span *s);
 // REQUIRETLS is on offer at this moment.
 bool smtp_offers_requiretls(const struct pen_smtp_server *s);
+
+// smtp_server_auth.c
+
+// AUTH is on offer at this moment.
+bool smtp_offers_auth(const struct pen_smtp_server *s);
+void smtp_server_auth(struct pen_smtp_server *s, struct pen_span arg);
+// A line in the state SERVER_AUTH, and one that was too long.
+void smtp_server_auth_line(struct pen_smtp_server *s, struct pen_span line);
+void smtp_server_auth_too_long(struct pen_smtp_server *s);

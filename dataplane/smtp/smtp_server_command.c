@@ -14,6 +14,7 @@
 // here (smtpd_recipient_overshoot_limit).
 #define OVERSHOOT_MAX 1000
 #define HELO_NAME_MAX 255
+#define MECHANISMS_MAX 400 // the list in EHLO
 
 static void bad_syntax(struct pen_smtp_server *s, const char *reply)
 {
@@ -48,6 +49,11 @@ static void say_ehlo(struct pen_smtp_server *s, char *text, size_t cap)
 		LINE("\nSIZE");
 	if (cfg->offer_starttls && s->cb->on_starttls != NULL && !s->tls)
 		LINE("\nSTARTTLS");
+	if (smtp_offers_auth(s)) {
+		struct pen_span list = s->cb->auth_mechanisms(s->ctx);
+		if (list.n > 0 && list.n <= MECHANISMS_MAX)
+			LINE("\nAUTH %.*s", PEN_SPAN_ARG(list));
+	}
 	if (cfg->offer_enhanced)
 		LINE("\nENHANCEDSTATUSCODES");
 	if (cfg->offer_8bitmime)
@@ -65,7 +71,7 @@ static void say_ehlo(struct pen_smtp_server *s, char *text, size_t cap)
 
 static void cmd_hello(struct pen_smtp_server *s, struct pen_span arg, bool ehlo)
 {
-	char text[512];
+	char text[1024]; // 255 of the host name, the list, and 120 of the rest
 
 	bool good = arg.n > 0 && arg.n <= HELO_NAME_MAX;
 	for (size_t i = 0; good && i < arg.n; i++)
@@ -266,6 +272,14 @@ static void cmd_unoffered(struct pen_smtp_server *s, struct pen_span arg)
 	not_implemented(s);
 }
 
+static void cmd_auth(struct pen_smtp_server *s, struct pen_span arg)
+{
+	if (!s->cfg->offer_auth || s->cb->on_auth == NULL)
+		not_implemented(s);
+	else
+		smtp_server_auth(s, arg);
+}
+
 // A client that speaks another protocol (a browser made to post, a TLS hello)
 // would send its whole request as commands: smtpd_forbidden_commands.
 static bool forbidden(struct pen_span line, struct pen_span word)
@@ -296,7 +310,7 @@ static const struct {
 	{"HELP", true, cmd_help},
 	{"EXPN", false, cmd_unoffered},
 	{"ETRN", false, cmd_unoffered},
-	{"AUTH", false, cmd_unoffered},
+	{"AUTH", false, cmd_auth},
 	{"BDAT", false, cmd_unoffered},
 };
 

@@ -37,6 +37,8 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 		note(ctx, " envid=%.*s", PEN_SPAN_ARG(m->envid));
 	if (m->verp.n > 0)
 		note(ctx, " verp=%.*s", PEN_SPAN_ARG(m->verp));
+	if (m->auth.n > 0)
+		note(ctx, " auth=%.*s", PEN_SPAN_ARG(m->auth));
 	note(ctx, "|");
 	return decide(ctx, ON_MAIL);
 }
@@ -86,6 +88,37 @@ static void on_starttls(void *ctx)
 	note(ctx, "starttls|");
 }
 
+static struct pen_span auth_mechanisms(void *ctx)
+{
+	const struct owner *o = ctx;
+
+	return o->mechanisms != NULL ? pen_span_cstr(o->mechanisms) : pen_span(NULL, 0);
+}
+
+static enum pen_smtp_verdict on_auth(
+	void *ctx, struct pen_span mechanism, const struct pen_span *initial)
+{
+	note(ctx, "auth %.*s", PEN_SPAN_ARG(mechanism));
+	if (initial != NULL)
+		note(ctx, " '%.*s'", PEN_SPAN_ARG(*initial));
+	note(ctx, "|");
+	return decide(ctx, ON_AUTH);
+}
+
+static enum pen_smtp_verdict on_auth_response(void *ctx, struct pen_span response)
+{
+	if (response.n < 100)
+		note(ctx, "response '%.*s'|", PEN_SPAN_ARG(response));
+	else
+		note(ctx, "response of %zu|", response.n);
+	return decide(ctx, ON_AUTH);
+}
+
+static void on_auth_cancel(void *ctx)
+{
+	note(ctx, "cancel|");
+}
+
 static void on_close(void *ctx)
 {
 	struct owner *o = ctx;
@@ -103,6 +136,10 @@ static const struct pen_smtp_server_callbacks callbacks = {.on_connect = on_conn
 	.on_message = on_message,
 	.on_reset = on_reset,
 	.on_starttls = on_starttls,
+	.auth_mechanisms = auth_mechanisms,
+	.on_auth = on_auth,
+	.on_auth_response = on_auth_response,
+	.on_auth_cancel = on_auth_cancel,
 	.on_close = on_close};
 
 static const struct pen_smtp_server_config config = {.hostname = "gw.example",

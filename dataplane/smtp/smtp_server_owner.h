@@ -16,11 +16,12 @@ struct owner {
 	struct pen_buf content;
 	enum pen_smtp_verdict verdict[8]; // by enum below
 	const char *reply;                // for PEN_SMTP_REPLY
+	const char *mechanisms;           // for EHLO; NULL: none
 	unsigned closes, messages;
 	bool too_big;
 };
 
-enum { ON_CONNECT, ON_HELO, ON_MAIL, ON_RCPT, ON_DATA, ON_MESSAGE };
+enum { ON_CONNECT, ON_HELO, ON_MAIL, ON_RCPT, ON_DATA, ON_MESSAGE, ON_AUTH };
 
 // The server is not started: change the configuration first.
 struct owner *owner_new(void);

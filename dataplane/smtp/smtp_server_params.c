@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, XVERP, those of RFC 3461 and
+// The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, XVERP, AUTH, those of RFC 3461 and
 // RFC 8689.
 // What is not on offer at this moment is an unknown parameter.
 
@@ -179,6 +179,18 @@ static bool take_xverp(struct pen_smtp_server *s, struct pen_span v, struct pen_
 	return true;
 }
 
+// Nothing is done with it but log it, so it is not decoded, as in Postfix.
+static bool take_auth(struct pen_smtp_server *s, struct pen_span v, struct pen_smtp_mail *m)
+{
+	if (m->auth.n > 0)
+		return bad(s, "503 5.5.4 Error: multiple AUTH= options");
+	if (v.n == 0 || v.n > PEN_SMTP_AUTH_PARAM_MAX)
+		return bad(s, "501 5.5.4 Bad AUTH parameter syntax");
+	if (!pen_span_eq(v, PEN_SPAN_LIT("<>")))
+		m->auth = v;
+	return true;
+}
+
 static bool mail_param(struct pen_smtp_server *s, struct pen_span w, struct pen_smtp_mail *m)
 {
 	const struct pen_smtp_server_config *cfg = s->cfg;
@@ -206,6 +218,8 @@ static bool mail_param(struct pen_smtp_server *s, struct pen_span w, struct pen_
 	}
 	if (cfg->offer_xverp && value_of(w, PEN_SPAN_LIT("XVERP="), &v))
 		return take_xverp(s, v, m);
+	if (smtp_offers_auth(s) && value_of(w, PEN_SPAN_LIT("AUTH="), &v))
+		return take_auth(s, v, m);
 	if (smtp_offers_requiretls(s) && pen_span_ieq(w, PEN_SPAN_LIT("REQUIRETLS"))) {
 		m->flags |= PEN_SMTP_MAIL_REQUIRETLS;
 		return true;

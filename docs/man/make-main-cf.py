@@ -18,6 +18,7 @@ PAGE = HERE / "penstock.main.cf.5"
 # compares this list with the sources.
 NO_EFFECT = {
     "compatibility_level": "so that tools that look for it find it",
+    "smtpd_sasl_type": "it has one value",
 }
 
 # What the system decides when main.cf does not.

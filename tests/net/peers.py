@@ -200,6 +200,61 @@ class Knot:
         self.process.wait(10)
 
 
+class Dovecot:
+    """Dovecot's authentication server on a socket in `folder`, with users and passwords of its own."""
+
+    def __init__(self, folder, users):
+        self.folder = pathlib.Path(folder)
+        (self.folder / "run").mkdir(parents=True)
+        self.socket, self.conf = self.folder / "auth.sock", self.folder / "dovecot.conf"
+        (self.folder / "users").write_text("".join(f"{name}:{{PLAIN}}{word}\n" for name, word in users.items()))
+        self.conf.write_text(f"""
+base_dir = {self.folder}/run
+state_dir = {self.folder}/run
+log_path = {self.folder}/log
+default_internal_user = root
+default_login_user = nobody
+protocols =
+ssl = no
+auth_mechanisms = plain login
+auth_failure_delay = 0
+passdb {{
+  driver = passwd-file
+  args = {self.folder}/users
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  unix_listener {self.socket} {{
+    mode = 0666
+  }}
+}}
+""")
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(["dovecot", "-F", "-c", str(self.conf)], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            wait_until(self.listening, 15, "Dovecot to listen")
+        except TimeoutError:
+            self.close()
+            raise
+
+    def listening(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
+
+    def close(self):
+        """All of it: told by its master alone, the authentication server would go on for clients that it has."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(10)
+
+
 # Takes a process back in time: nothing else makes signatures that are really too
 # old. A validator allows for clocks that are up to a day wrong.
 PAST = """\

@@ -18,7 +18,7 @@ setup_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	say "set-up: installing ${#missing[@]} Debian packages: ${missing[*]}"
 	[ "$(id -u)" = 0 ] || { say "set-up: run this as root, or install them yourself"; return 1; }
-	# The peers (Postfix, Knot) run only inside the tests' own namespaces: their
+	# The peers (Postfix, Knot, Dovecot) run only inside the tests' own namespaces: their
 	# packages must not start a service on this machine.
 	local policy=/usr/sbin/policy-rc.d made=no rc=0
 	if [ ! -e $policy ]; then

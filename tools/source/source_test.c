@@ -30,11 +30,12 @@ static uint64_t next_id(void *ctx)
 	return ++((struct receiver *)ctx)->id;
 }
 
-static int intake(void *ctx, struct pen_message *m, uint64_t token)
+static int intake(void *ctx, struct pen_message *m, struct pen_span user, uint64_t token)
 {
 	struct receiver *r = ctx;
 	struct pen_content_hash h;
 
+	(void)user;
 	if (r->refuse_every != 0 && ++r->calls % r->refuse_every == 0)
 		return r->refusal;
 	pen_content_hash_init(&h);
