@@ -43,7 +43,7 @@ enum waiter_kind {
 	WAITER_SEND,    // a site that wants to send a message
 	WAITER_FLOW,    // mail of one campaign
 	WAITER_LEASE,   // a connection whose source may not send more
-	WAITER_NEXTHOP, // mail for a domain
+	WAITER_NEXTHOP, // mail of a domain
 };
 
 struct waiter {
@@ -226,7 +226,7 @@ struct nexthop {
 	struct link waiting;  // wares
 	struct link settling; // in pen_sched.settling, or .unasked while NEW
 	struct timer timer;
-	struct waiter waiter;       // its domain is suspended
+	struct waiter waiter;       // `holds`: the suspension
 	struct table_node token;    // in pen_sched.resolving while RESOLVING
 	const struct pen_note *why; // FAILED
 	struct job *batch;          // only inside entry_activate
@@ -239,7 +239,8 @@ struct nexthop {
 	uint16_t transport; // 1 + index of cfg.transport; 0: none of them
 	uint8_t state;
 	bool lmtp;
-	bool utf8; // its mail can only go to servers with SMTPUTF8
+	bool utf8;  // its mail can only go to servers with SMTPUTF8
+	bool holds; // no next hop: here mail waits whose recipients' domain is suspended
 	struct table_node node;
 	uint32_t pool;
 	uint16_t transport_len, len;
@@ -473,6 +474,12 @@ struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh);
 void entry_fail(struct pen_sched *s, struct entry *e, struct result *r);
 // Takes it out of where it waits; its pass has nothing else to do then.
 void entry_unwait(struct pen_sched *s, struct entry *e);
+// The recipient's domain is suspended, for the reason in *why.
+bool rcpt_held(struct pen_sched *s, struct pen_span addr, struct pen_shape_block *why);
+bool job_held(struct pen_sched *s, const struct job *j); // one of its recipients is
+// Routes its recipients anew and ends it: those that are held, and the rest. `front`:
+// the rest goes before others. Its entry may be gone afterwards.
+void job_reroute(struct pen_sched *s, struct job *j, bool front);
 // It waits in a queue now, without a job.
 void entry_wait(struct pen_sched *s, struct entry *e);
 // Mail that waits for the resolver to have room.
@@ -515,7 +522,9 @@ void nexthop_take(struct pen_sched *s, struct nexthop *nh, struct ware *w);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
 // Leads to this site, as far as is known.
 bool nexthop_leads(const struct nexthop *nh, const struct site *site);
-// Its domain is not suspended; otherwise *why.
+// Where mail of this domain waits while it is suspended. NULL: no memory.
+struct nexthop *nexthop_holding(struct pen_sched *s, struct pen_span domain);
+// It does not hold what waits, or no longer; otherwise *why.
 bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shape_block *why);
 // Asks again, while what waits at its site stays there.
 void nexthop_refresh(struct pen_sched *s, struct nexthop *nh);

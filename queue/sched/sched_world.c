@@ -112,7 +112,8 @@ uint64_t world_add(struct world *w, const char *sender, const char *rcpts)
 static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 	struct pen_sched_hop *out, struct pen_dsn *why)
 {
-	(void)ctx;
+	const struct world *w = ctx;
+
 	(void)rcpt;
 	if (domain.n == 0 || pen_span_eq(domain, PEN_SPAN_LIT("unroutable"))) {
 		pen_dsn_set(why, 5, 1, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
@@ -125,7 +126,7 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 		return false;
 	}
 	out->transport = PEN_SPAN_LIT("smtp");
-	out->nexthop = domain;
+	out->nexthop = w->relayhost != NULL ? pen_span_cstr(w->relayhost) : domain;
 	return true;
 }
 
