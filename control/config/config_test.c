@@ -96,6 +96,25 @@ static void faults_of_all_files_are_found_in_one_run(void **state)
 	assert_int_equal(lines.report.errors, 6);
 }
 
+static void classes_of_notices_without_effect_are_named(void **state)
+{
+	(void)state;
+	put("egress.conf", "port p0 { device = net_tap0 }\nsource s0 { address = 10.0.0.2 }\n");
+	put("main.cf", "myhostname = gw.test\nnotify_classes = delay, Protocol, 2bounce\n");
+	struct pen_config *c = pen_config_load(dir, &lines.report);
+	assert_non_null(c);
+	pen_config_free(c);
+	assert_non_null(
+		strstr(report_lines_text(&lines), "main.cf:2: warning: notify_classes: Protocol "
+						  "has no effect: the postmaster hears of "
+						  "2bounce, bounce and delay only"));
+	assert_int_equal(lines.report.warnings, 1);
+	put("main.cf", "myhostname = gw.test\n\nnotify_classes = delays\n");
+	assert_null(pen_config_load(dir, &lines.report));
+	assert_non_null(strstr(report_lines_text(&lines),
+		"main.cf:3: error: notify_classes: delays: accepted is 2bounce, bounce, data, "));
+}
+
 static void a_directory_without_main_cf_is_refused(void **state)
 {
 	(void)state;
@@ -112,6 +131,7 @@ int main(void)
 	const struct CMUnitTest all[] = {
 		TEST(a_good_directory_loads_with_its_tables),
 		TEST(faults_of_all_files_are_found_in_one_run),
+		TEST(classes_of_notices_without_effect_are_named),
 		TEST(a_directory_without_main_cf_is_refused),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);

@@ -364,8 +364,9 @@ struct pen_sched {
 	uint8_t *chosen;                // scratch of pen_sched_apply: the same
 	uint32_t scratch_cap;           // of all four: the largest nrcpt
 	uint32_t nchanges;
-	char postmaster_text[PEN_HOST_NAME_MAX + 260];
+	char postmaster_text[PEN_HOST_NAME_MAX + 260], delay_notice_text[PEN_HOST_NAME_MAX + 260];
 	struct pen_span postmaster;   // empty: not told of mail without a sender
+	struct pen_span delay_notice; // empty: not told of late mail
 	struct pen_sched_stats total; // the "since the start" part
 };
 
@@ -390,6 +391,8 @@ void entry_activate(struct pen_sched *s, struct entry *e);
 void entry_timer(struct pen_sched *s, struct entry *e);
 // Settles the message when no job of it is left. It may be gone afterwards.
 void entry_check(struct pen_sched *s, struct entry *e);
+// The recipient of a failure gets its fate, in the record that is being made.
+void entry_fate(struct pen_sched *s, struct entry *e, const struct failure *f);
 // The failures are durable for the sender (or nobody is to be told).
 void entry_conclude(struct pen_sched *s, struct entry *e);
 void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state);

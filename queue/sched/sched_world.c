@@ -365,13 +365,13 @@ void world_submitted(struct world *w, uint32_t i, int err)
 
 	PEN_ASSERT(ws->open);
 	ws->open = false;
-	uint64_t token = ws->token, id = token & ~(1ull << 63);
+	uint64_t token = ws->token, id = token & ~(PEN_SUBMITTED_LATE | PEN_SUBMITTED_COPY);
 	if (err == 0) {
 		struct pen_message *m = build_message("", ws->rcpt, ws->content, ws->len);
 		m->arrival = world_wall(w);
 		m->next_attempt = m->arrival;
 		m->flags = ws->flags;
-		world_stored(w, id)->notices++;
+		world_stored(w, id)->notices += !(token & PEN_SUBMITTED_COPY);
 		add_message(w, m);
 	}
 	pen_sched_on_submitted(w->s, token, err);
