@@ -181,8 +181,10 @@ static void make_shape(struct pen_gateway *g)
 {
 	struct pen_shape_config *cfg = pen_egress_take_shape(&g->live->config->egress);
 
+	g->pools = pen_pools_new(cfg);
 	g->shape = pen_shape_new(cfg, pen_clock_mono(), pen_clock_wall());
-	if (g->shape == NULL || pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
+	if (g->pools == NULL || g->shape == NULL ||
+		pen_shape_state_open(g, g->boot->params.queue_directory) != 0)
 		pen_fatal("out of memory for shaping");
 }
 
@@ -391,6 +393,7 @@ static void stop(struct pen_gateway *g)
 	pen_sched_free(g->sched);
 	pen_shape_state_free(g);
 	pen_shape_free(g->shape);
+	free(g->pools);
 	pen_notice("stopped");
 	daemon_log_to(NULL);
 	pen_maillog_close(g->maillog);

@@ -94,6 +94,32 @@ static void check_utf8_classes(const struct pen_params *p, const char *file, str
 	}
 }
 
+static void check_notify_classes(const struct pen_params *p, const char *file, struct pen_report *r)
+{
+	static const char *const words[] = {"2bounce", "bounce", "delay", // followed; then not
+		"data", "policy", "protocol", "resource", "software"};
+	struct pen_span rest = pen_span_cstr(p->notify_classes), word;
+	unsigned line = pen_params_line(p, "notify_classes");
+
+	while (pen_list_next(&rest, &word)) {
+		size_t i = 0;
+		while (i < sizeof(words) / sizeof(words[0]) &&
+			!pen_span_ieq(word, pen_span_cstr(words[i])))
+			i++;
+		if (i == sizeof(words) / sizeof(words[0]))
+			pen_report_error(r, file, line,
+				"notify_classes: %.*s: accepted is 2bounce, bounce, data, delay, "
+				"policy, protocol, resource or software",
+				PEN_SPAN_ARG(word));
+		else if (i > 2 && line != 0)
+			pen_report_warning(r, file, line,
+				"notify_classes: %.*s has no effect: the postmaster hears of "
+				"2bounce, bounce and delay only; see the mail log and penstock "
+				"status",
+				PEN_SPAN_ARG(word));
+	}
+}
+
 static void check_params(const struct pen_params *p, const char *file, struct pen_report *r)
 {
 	check_order(p, file, "minimal_backoff_time", p->minimal_backoff_time,
@@ -105,6 +131,7 @@ static void check_params(const struct pen_params *p, const char *file, struct pe
 	check_verp(p, file, r);
 	check_utf8_classes(p, file, r);
 	pen_sasl_check(p, file, r);
+	check_notify_classes(p, file, r);
 	check_absolute(p, file, "queue_directory", p->queue_directory, r);
 	check_absolute(p, file, "control_socket", p->control_socket, r);
 	check_absolute(p, file, "maillog_file", p->maillog_file, r);

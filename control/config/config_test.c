@@ -167,6 +167,25 @@ static void the_authentication_server_is_a_socket_or_an_address(void **state)
 	}
 }
 
+static void classes_of_notices_without_effect_are_named(void **state)
+{
+	(void)state;
+	put("egress.conf", "port p0 { device = net_tap0 }\nsource s0 { address = 10.0.0.2 }\n");
+	put("main.cf", "myhostname = gw.test\nnotify_classes = delay, Protocol, 2bounce\n");
+	struct pen_config *c = pen_config_load(dir, &lines.report);
+	assert_non_null(c);
+	pen_config_free(c);
+	assert_non_null(
+		strstr(report_lines_text(&lines), "main.cf:2: warning: notify_classes: Protocol "
+						  "has no effect: the postmaster hears of "
+						  "2bounce, bounce and delay only"));
+	assert_int_equal(lines.report.warnings, 1);
+	put("main.cf", "myhostname = gw.test\n\nnotify_classes = delays\n");
+	assert_null(pen_config_load(dir, &lines.report));
+	assert_non_null(strstr(report_lines_text(&lines),
+		"main.cf:3: error: notify_classes: delays: accepted is 2bounce, bounce, data, "));
+}
+
 static void a_directory_without_main_cf_is_refused(void **state)
 {
 	(void)state;
@@ -185,6 +204,7 @@ int main(void)
 		TEST(faults_of_all_files_are_found_in_one_run),
 		TEST(parameters_of_auth_are_checked_and_tables_of_users_are_read),
 		TEST(the_authentication_server_is_a_socket_or_an_address),
+		TEST(classes_of_notices_without_effect_are_named),
 		TEST(a_directory_without_main_cf_is_refused),
 	};
 	return cmocka_run_group_tests(all, NULL, NULL);

@@ -19,8 +19,8 @@
 // Require-TLS-ESMTP: yes when it has none.
 //
 // The fields X-Penstock-Tenant, -Campaign, -Pool, -Priority and -Schedule are taken
-// out; from clients in mynetworks they are believed (x_headers.h), and a bad one is
-// refused with 554 5.6.0. They go before what sender_class says.
+// out; from clients in mynetworks they are believed (x_headers.h), and a bad one, or one
+// that names a pool or time zone that is not there, is refused with 554 5.6.0. They go before what sender_class says.
 //
 // A client that has authenticated (AUTH, RFC 4954) may relay from anywhere. When its user
 // has a tenant (user_class), that is the tenant of its mail: neither the sender's address
@@ -184,6 +184,8 @@ struct pen_submission_ops {
 		const char *why);
 	// Is there such a time zone? NULL: any.
 	bool (*zone_known)(void *ctx, const char *zone);
+	// Is there such a pool? NULL: any.
+	bool (*pool_known)(void *ctx, struct pen_span pool);
 };
 
 // Copies the configuration (not the maillog). 0 or -errno; on failure *what is

@@ -79,6 +79,21 @@ static enum pen_smtp_verdict no_memory(struct conn *c)
 	return message_refuse(c, "END-OF-MESSAGE", "451 4.3.0 Error: queue file write error");
 }
 
+// What they name has to be there.
+static void check_names(const struct pen_submission *s, struct x_headers *x)
+{
+	const char *zone = x->extra.window.zone;
+
+	if (x->scheduled && zone[0] != '\0' && s->ops.zone_known != NULL &&
+		!s->ops.zone_known(s->ctx, zone))
+		snprintf(x->why, sizeof(x->why),
+			"X-Penstock-Schedule: zone=%s: there is no such time zone", zone);
+	else if (x->pool.n > 0 && s->ops.pool_known != NULL && !s->ops.pool_known(s->ctx, x->pool))
+		snprintf(x->why, sizeof(x->why),
+			"X-Penstock-Pool: %.*s: egress.conf has no such pool",
+			PEN_SPAN_ARG(x->pool));
+}
+
 // A user cannot leave its tenant, wherever it comes from. Not taken in silence: the client
 // believes that it chooses.
 static bool leaves_tenant(struct conn *c, const struct x_headers *x)
@@ -107,11 +122,8 @@ static bool take_fields(struct conn *c, struct x_headers *x, enum pen_smtp_verdi
 	x_headers_scan(content_header(&c->content), pen_clock_wall(), x);
 	if (!c->trusted && !c->tenant_bound)
 		return true;
-	if (x->why[0] == '\0' && x->scheduled && x->extra.window.zone[0] != '\0' &&
-		s->ops.zone_known != NULL && !s->ops.zone_known(s->ctx, x->extra.window.zone))
-		snprintf(x->why, sizeof(x->why),
-			"X-Penstock-Schedule: zone=%s: there is no such time zone",
-			x->extra.window.zone);
+	if (x->why[0] == '\0')
+		check_names(s, x);
 	if (x->why[0] == '\0' && !leaves_tenant(c, x))
 		return true;
 	if (x->why[0] == '\0') {

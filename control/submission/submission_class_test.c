@@ -86,7 +86,10 @@ static void bad_fields_are_refused_by_name(void **state)
 	envelope(fd);
 	ask(fd, "X-Penstock-Schedule: days=mon; zone=Nowhere/Land\r\n\r\n.\r\n",
 		"554 5.6.0 X-Penstock-Schedule: zone=Nowhere/Land: there is no such time zone");
-	assert_int_equal(pen_submission_counters(f.s, 0)->fields_refused, 2);
+	envelope(fd);
+	ask(fd, "Subject: x\r\nX-Penstock-Pool: nowhere\r\n\r\n.\r\n",
+		"554 5.6.0 X-Penstock-Pool: nowhere: egress.conf has no such pool");
+	assert_int_equal(pen_submission_counters(f.s, 0)->fields_refused, 3);
 	close(fd);
 	assert_int_equal(f.nkept, 0);
 	stop(&f);

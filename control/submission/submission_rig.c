@@ -117,6 +117,12 @@ static bool zone_known(void *ctx, const char *zone)
 	return strcmp(zone, "Nowhere/Land") != 0;
 }
 
+static bool pool_known(void *ctx, struct pen_span pool)
+{
+	(void)ctx;
+	return !pen_span_eq(pool, PEN_SPAN_LIT("nowhere"));
+}
+
 const struct pen_submission_ops rig_ops = {.next_id = next_id,
 	.admission = admission,
 	.filter = filter,
@@ -125,7 +131,8 @@ const struct pen_submission_ops rig_ops = {.next_id = next_id,
 	.user_class = user_class,
 	.suppressed = suppressed,
 	.dropped = dropped,
-	.zone_known = zone_known};
+	.zone_known = zone_known,
+	.pool_known = pool_known};
 
 void start(struct fixture *f, void (*change)(struct pen_submission_config *))
 {

@@ -101,4 +101,5 @@ const struct pen_submission_ops pen_intake_ops = {
 	.suppressed = pen_suppressed,
 	.dropped = pen_suppression_dropped,
 	.zone_known = pen_zone_known,
+	.pool_known = pen_pool_known,
 };

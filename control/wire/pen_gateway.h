@@ -70,6 +70,7 @@ struct pen_gateway {
 	char relayhost[PEN_NEXTHOP_MAX]; // queue thread; canonical, "" without one
 	struct pen_dataplane *dataplane;
 	struct pen_submission *submission;
+	struct pen_pools *pools; // constant once submission runs
 	struct pen_suppression *suppression;
 	struct pen_suppression_desk *suppression_desk; // its verbs' thread
 	struct pen_control *control;
@@ -172,6 +173,10 @@ int pen_tlsrpt_mail(
 
 // queue_ops.c
 extern const struct pen_sched_ops pen_queue_ops;
+
+// pools.c: NULL without memory; freed with free(). A name that a pool has, for any thread.
+struct pen_pools *pen_pools_new(const struct pen_shape_config *cfg);
+bool pen_pool_known(void *ctx, struct pen_span name);
 
 // intake.c: what submission calls.
 extern const struct pen_submission_ops pen_intake_ops;

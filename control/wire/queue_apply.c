@@ -94,23 +94,11 @@ static void run_selector(struct verb_call *v, struct apply *a)
 	verb_answer(v, result);
 }
 
-// The configuration belongs to the queue thread.
-static bool known_pool(const struct pen_gateway *g, struct pen_span name)
-{
-	const struct pen_shape_config *c = g->shape != NULL ? pen_shape_config_of(g->shape) : NULL;
-
-	for (uint32_t i = 0; c != NULL && i < c->npools; i++) {
-		if (pen_span_eq(name, pen_span_cstr(c->pool[i].name)))
-			return true;
-	}
-	return false;
-}
-
 static void run_apply(struct verb_call *v)
 {
 	struct apply *a = v->state;
 
-	if (a->order.pool.n > 0 && !known_pool(v->g, a->order.pool))
+	if (a->order.pool.n > 0 && !pen_pool_known(v->g, a->order.pool))
 		verb_error(v, "pool %.*s: egress.conf has no such pool", (int)a->order.pool.n,
 			(const char *)a->order.pool.p);
 	else if (a->ids != NULL)

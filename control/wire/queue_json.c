@@ -17,11 +17,13 @@ static const char *fate_word(unsigned fate)
 	return fate < sizeof(words) / sizeof(words[0]) ? words[fate] : "unknown";
 }
 
-static json_t *recipient_json(const struct pen_message *m, uint32_t i, bool all)
+static json_t *recipient_json(
+	struct pen_sched *s, const struct pen_message *m, uint32_t i, bool all)
 {
 	const struct pen_recipient *rcpt = &m->rcpt[i];
 	bool queued = rcpt->fate == PEN_FATE_QUEUED;
-	char text[PEN_TROUBLE_TEXT_MAX];
+	char text[PEN_TROUBLE_TEXT_MAX > PEN_WHY_TEXT_MAX ? PEN_TROUBLE_TEXT_MAX
+							  : PEN_WHY_TEXT_MAX];
 	json_t *r = json_object();
 
 	json_object_set_new(r, "address", bytes_json(pen_recipient_addr(rcpt)));
@@ -30,7 +32,10 @@ static json_t *recipient_json(const struct pen_message *m, uint32_t i, bool all)
 		json_object_set_new(r, "fate", json_string(fate_word(rcpt->fate)));
 	if (queued && rcpt->doubts > 0)
 		json_object_set_new(r, "in_doubt", json_integer(rcpt->doubts));
-	if (queued && m->last_error != NULL) {
+	if (queued && pen_sched_held(s, rcpt->addr, text, sizeof(text))) {
+		json_object_set_new(r, "suspended", json_true());
+		json_object_set_new(r, "delay_reason", bytes_json(pen_span_cstr(text)));
+	} else if (queued && m->last_error != NULL) {
 		struct pen_dsn error;
 		pen_note_to_dsn(m->last_error, &error);
 		pen_trouble_text(&error, pen_note_relay(m->last_error), text, sizeof(text));
@@ -48,8 +53,8 @@ static size_t cost_of(const struct pen_message *m, uint32_t i)
 }
 
 // Returns the index to go on with, 0 at the end.
-static uint32_t recipients_json(
-	const struct pen_message *m, bool all, uint32_t from, size_t *room, json_t *list)
+static uint32_t recipients_json(struct pen_sched *s, const struct pen_message *m, bool all,
+	uint32_t from, size_t *room, json_t *list)
 {
 	for (uint32_t i = from; i < m->nrcpt; i++) {
 		if (!all && m->rcpt[i].fate != PEN_FATE_QUEUED)
@@ -57,7 +62,7 @@ static uint32_t recipients_json(
 		size_t cost = cost_of(m, i);
 		if (cost > *room && json_array_size(list) > 0)
 			return i;
-		json_array_append_new(list, recipient_json(m, i, all));
+		json_array_append_new(list, recipient_json(s, m, i, all));
 		*room -= cost < *room ? cost : *room;
 	}
 	return 0;
@@ -112,7 +117,8 @@ static void add_class(json_t *o, const struct pen_message *m)
 		json_object_set_new(o, "window", window_json(&x->window));
 }
 
-json_t *message_json(const struct pen_sched_view *view, bool all, uint32_t from, size_t *room)
+json_t *message_json(struct pen_sched *s, const struct pen_sched_view *view, bool all,
+	uint32_t from, size_t *room)
 {
 	const struct pen_message *m = view->message;
 	json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:b}", "queue_name",
@@ -130,7 +136,7 @@ json_t *message_json(const struct pen_sched_view *view, bool all, uint32_t from,
 		json_object_set_new(o, "deleting", json_true());
 	*room -= *room > 400 ? 400 : *room;
 	json_t *list = json_array();
-	uint32_t more = recipients_json(m, all, from, room, list);
+	uint32_t more = recipients_json(s, m, all, from, room, list);
 	json_object_set_new(o, "recipients", list);
 	if (more != 0)
 		json_object_set_new(o, "more_recipients", json_integer(more));

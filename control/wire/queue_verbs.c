@@ -18,6 +18,7 @@ static void set_next(json_t *result, uint64_t id)
 // ---- queue.list
 
 struct list_state {
+	struct pen_sched *sched;
 	json_t *entries; // until they are answered
 	size_t room;
 	uint32_t left;
@@ -35,7 +36,7 @@ static bool append_message(void *ctx, const struct pen_sched_view *view)
 {
 	struct list_state *st = ctx;
 
-	json_array_append_new(st->entries, message_json(view, false, 0, &st->room));
+	json_array_append_new(st->entries, message_json(st->sched, view, false, 0, &st->room));
 	return --st->left > 0 && st->room > 0;
 }
 
@@ -76,7 +77,7 @@ static void on_list(void *ctx, struct pen_control *c, const struct pen_control_r
 		verb_refuse(v, "%s", st != NULL ? err : "out of memory");
 		return;
 	}
-	*st = (struct list_state){json_array(), MESSAGE_ROOM, page.limit};
+	*st = (struct list_state){v->g->sched, json_array(), MESSAGE_ROOM, page.limit};
 	if (!v->which.given) // looking at everything needs no second thought
 		v->which.which.everything = true;
 	v->after = pen_queue_id_parse(pen_span_cstr(page.cursor));
@@ -97,8 +98,8 @@ static bool keep_message(void *ctx, const struct pen_sched_view *view)
 	bool all = !json_is_true(json_object_get(st->v->args, "queued"));
 	size_t room = MESSAGE_ROOM;
 
-	st->message =
-		message_json(view, all, from > 0 && from < UINT32_MAX ? (uint32_t)from : 0, &room);
+	st->message = message_json(st->v->g->sched, view, all,
+		from > 0 && from < UINT32_MAX ? (uint32_t)from : 0, &room);
 	return false;
 }
 

@@ -40,6 +40,10 @@ static void fill_notices(const struct pen_params *p, struct pen_sched_config *c)
 				  pen_param_has_word(p->notify_classes, "2bounce");
 	snprintf(c->error_notice_recipient, sizeof(c->error_notice_recipient), "%s",
 		p->error_notice_recipient);
+	c->notify_delay = pen_param_has_word(p->notify_classes, "delay");
+	snprintf(c->delay_notice_recipient, sizeof(c->delay_notice_recipient), "%s",
+		p->delay_notice_recipient);
+	c->disable_verp_bounces = p->disable_verp_bounces;
 	c->delay_warning_time = p->delay_warning_time;
 	c->confirm_delay_cleared = p->confirm_delay_cleared;
 	c->lmtp_assume_final = p->lmtp_assume_final;

@@ -84,5 +84,6 @@ json_t *suspension_json(const struct pen_suspension *s); // suspend_verbs.c
 // queue_json.c: a message with its recipients from index `from` on, as many as *room bytes hold
 // (at least one); *room gets smaller. `all`: also recipients that have their fate. When it was not
 // all of them "more_recipients" is the index to go on with.
-json_t *message_json(const struct pen_sched_view *view, bool all, uint32_t from, size_t *room);
+json_t *message_json(struct pen_sched *s, const struct pen_sched_view *view, bool all,
+	uint32_t from, size_t *room);
 #define MESSAGE_ROOM (4u << 20) // of an answer; see PEN_CONTROL_REPLY_MAX

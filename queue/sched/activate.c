@@ -50,12 +50,32 @@ struct site *entry_site(struct pen_sched *s, const struct entry *e, uint32_t rcp
 	return nh != NULL ? nh->site : NULL;
 }
 
+bool rcpt_held(struct pen_sched *s, struct pen_span addr, struct pen_shape_block *why)
+{
+	struct pen_span domain = domain_of(addr);
+
+	return s->cfg.shape != NULL && domain.n < PEN_HOP_TEXT_MAX &&
+	       !pen_shape_domain_open(s->cfg.shape, domain, s->now, why);
+}
+
+bool job_held(struct pen_sched *s, const struct job *j)
+{
+	struct pen_shape_block why;
+
+	for (uint32_t i = 0; i < j->nrcpt; i++) {
+		if (rcpt_held(s, j->entry->m->rcpt[j->rcpt[i]].addr, &why))
+			return true;
+	}
+	return false;
+}
+
 // NULL: *why.
 static struct nexthop *find_hop(struct pen_sched *s, const struct entry *e, uint32_t i,
 	struct nexthop *hint, struct pen_dsn *why)
 {
 	struct pen_span addr = pen_recipient_addr(&e->m->rcpt[i]);
 	struct pen_sched_hop hop = {{NULL, 0}, {NULL, 0}};
+	struct pen_shape_block held;
 
 	if (!entry_hop(s, e, i, &hop, why)) {
 		PEN_ASSERT(why->klass != 0); // 2: the route discards mail
@@ -66,8 +86,11 @@ static struct nexthop *find_hop(struct pen_sched *s, const struct entry *e, uint
 			"bad recipient domain");
 		return NULL;
 	}
-	struct nexthop *nh = nexthop_find(s, &hop, pen_message_demand(e->m->flags),
-		pen_message_needs_utf8(e->m, addr), owner_pool(s, e->m->klass), hint);
+	struct nexthop *nh = rcpt_held(s, addr, &held)
+				     ? nexthop_holding(s, domain_of(addr))
+				     : nexthop_find(s, &hop, pen_message_demand(e->m->flags),
+					       pen_message_needs_utf8(e->m, addr),
+					       owner_pool(s, e->m->klass), hint);
 	if (nh == NULL)
 		pen_dsn_set(why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
 			"out of memory");
@@ -122,22 +145,41 @@ static uint32_t batch_limit(
 	return verp ? 1 : nexthop_recipients(s, nh);
 }
 
+// The job at its next hop that the recipient joins; *made: it is not linked yet.
 static struct job *batch_job(
-	struct pen_sched *s, struct entry *e, struct nexthop *nh, struct job ***tail)
+	struct pen_sched *s, struct entry *e, struct nexthop *nh, struct job **made)
 {
+	*made = NULL;
 	if (nh->batch != NULL)
 		return nh->batch;
 	uint32_t limit = batch_limit(s, e, nh);
 	uint32_t cap = nh->batch_left < limit ? nh->batch_left : limit;
-	struct job *j = job_new(e, nh, cap);
-	if (j == NULL)
-		return NULL;
+	nh->batch = *made = job_new(e, nh, cap);
 	nh->batch_cap = cap;
-	j->sibling_at = *tail;
-	**tail = j;
-	*tail = &j->sibling;
-	nh->batch = j;
-	return j;
+	return nh->batch;
+}
+
+// Puts recipient i into a job for s->hop[i], which was counted in batch_left.
+// The job when it is a new one.
+static struct job *put_rcpt(struct pen_sched *s, struct entry *e, uint32_t i)
+{
+	struct nexthop *nh = s->hop[i];
+	struct job *made, *j = batch_job(s, e, nh, &made);
+
+	nh->batch_left--;
+	if (j == NULL) {
+		struct pen_dsn why;
+		struct result r = {.dsn = &why, .source = PEN_TROUBLE_ROUTE};
+		pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL, PEN_STAGE_NONE,
+			"out of memory");
+		result_apply(s, e, i, &r);
+		result_fini(&r);
+		return NULL;
+	}
+	j->rcpt[j->nrcpt++] = i;
+	if (j->nrcpt == nh->batch_cap || nh->batch_left == 0)
+		nh->batch = NULL;
+	return made;
 }
 
 // Groups the recipients in their order; jobs are chained in that order too.
@@ -146,23 +188,12 @@ static void make_jobs(struct pen_sched *s, struct entry *e)
 	struct job **tail = &e->jobs;
 
 	for (uint32_t i = 0; i < e->m->nrcpt; i++) {
-		struct nexthop *nh = s->hop[i];
-		if (nh == NULL)
+		struct job *j = s->hop[i] != NULL ? put_rcpt(s, e, i) : NULL;
+		if (j == NULL)
 			continue;
-		struct job *j = batch_job(s, e, nh, &tail);
-		nh->batch_left--;
-		if (j == NULL) {
-			struct pen_dsn why;
-			struct result r = {.dsn = &why, .source = PEN_TROUBLE_ROUTE};
-			pen_dsn_set(&why, 4, 3, 0, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_LOCAL,
-				PEN_STAGE_NONE, "out of memory");
-			result_apply(s, e, i, &r);
-			result_fini(&r);
-			continue;
-		}
-		j->rcpt[j->nrcpt++] = i;
-		if (j->nrcpt == nh->batch_cap || nh->batch_left == 0)
-			nh->batch = NULL;
+		j->sibling_at = tail;
+		*tail = j;
+		tail = &j->sibling;
 	}
 }
 
@@ -197,6 +228,49 @@ void entry_route(struct pen_sched *s, struct entry *e)
 	if (s->nchanges > 0)
 		entry_record(s, e, false);
 	start_jobs(s, e);
+}
+
+// Made and linked, but in no queue yet. How many there are.
+static uint32_t regroup(struct pen_sched *s, struct entry *e, const struct job *old, bool front)
+{
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; k < old->nrcpt; k++) {
+		uint32_t i = old->rcpt[k];
+		s->hop[i] = route_rcpt(s, e, i);
+		if (s->hop[i] != NULL)
+			s->hop[i]->batch_left++;
+	}
+	for (uint32_t k = 0; k < old->nrcpt; k++) {
+		struct job *j = s->hop[old->rcpt[k]] != NULL ? put_rcpt(s, e, old->rcpt[k]) : NULL;
+		if (j == NULL)
+			continue;
+		j->front = front;
+		job_link(e, j);
+		n++;
+	}
+	return n;
+}
+
+void job_reroute(struct pen_sched *s, struct job *j, bool front)
+{
+	struct entry *e = j->entry;
+	struct job *next;
+
+	if (j->state == JOB_READY)
+		flow_take(s, ware_flow(&j->ware), &j->ware);
+	e->guard++;
+	uint32_t n = regroup(s, e, j, front);
+	job_free(s, j);
+	if (s->nchanges > 0)
+		entry_record(s, e, false);
+	// The new ones are the first; see start_jobs.
+	for (struct job *k = e->jobs; n > 0; k = next, n--) {
+		next = k->sibling;
+		nexthop_enqueue(s, k->nexthop, k);
+	}
+	e->guard--;
+	entry_check(s, e);
 }
 
 void entry_activate(struct pen_sched *s, struct entry *e)

@@ -5,16 +5,19 @@
 // never loses the bounce. A report of success is not worth a second delivery:
 // its recipients are recorded first, and a crash in between loses it.
 //
-// One notification at a time: failures, then successes.
+// One notification at a time: failures, then successes. Failures of VERP mail are told
+// one by one, each to the sender that its recipient saw, and recorded one by one.
 #include "core.h"
 #include "pen_dsn_message.h"
 #include "pen_notify.h"
+#include "pen_verp.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define RETRY_AFTER (60 * PEN_US_PER_S)
+#define TELLING_ONE 7 // in entry.telling: PEN_DSN_FAILED about the first failure only
 
 // Failures and successes, or recipients that are late.
 struct list {
@@ -126,6 +129,13 @@ bool bounce_wanted(const struct pen_sched *s, const struct entry *e)
 	return e->failures != NULL && next_kind(s, e, &kind);
 }
 
+// Postfix's rule: the bounce of VERP mail goes to where its recipient's reply would.
+static bool one_by_one(const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind kind)
+{
+	return kind == PEN_DSN_FAILED && e->m->extra != NULL && e->m->extra->verp[0] != '\0' &&
+	       !s->cfg.disable_verp_bounces;
+}
+
 static int by_recipient(const void *a, const void *b)
 {
 	uint32_t x = (*(const struct failure *const *)a)->rcpt;
@@ -137,14 +147,16 @@ static int by_recipient(const void *a, const void *b)
 static bool make_list(
 	const struct pen_sched *s, const struct entry *e, enum pen_dsn_kind kind, struct list *list)
 {
+	bool one = one_by_one(s, e, kind);
+	uint32_t cap = 0;
+
 	*list = (struct list){.e = e, .m = e->m};
-	for (const struct failure *f = e->failures; f != NULL; f = f->next)
-		list->n++;
-	list->at = malloc(list->n * sizeof(*list->at));
+	for (const struct failure *f = e->failures; f != NULL && !(one && cap > 0); f = f->next)
+		cap++;
+	list->at = malloc(cap * sizeof(*list->at));
 	if (list->at == NULL)
 		return false;
-	list->n = 0;
-	for (const struct failure *f = e->failures; f != NULL; f = f->next) {
+	for (const struct failure *f = e->failures; f != NULL && list->n < cap; f = f->next) {
 		if (belongs(s, e, f, kind))
 			list->at[list->n++] = f;
 	}
@@ -167,11 +179,29 @@ static uint32_t flags_of(const struct pen_sched *s, const struct entry *e)
 	return flags | (e->m->flags & PEN_MESSAGE_TLS_OPTIONAL);
 }
 
-static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct list *list,
-	struct pen_buf *out, uint32_t *flags)
+// Who gets it; VERP's sender is written to buf.
+static struct pen_span addressee(const struct pen_sched *s, const struct entry *e,
+	enum pen_dsn_kind kind, const struct list *list, char buf[PEN_VERP_MAX])
 {
 	const struct pen_message *m = e->m;
-	bool late = kind == PEN_DSN_DELAYED;
+	size_t n;
+
+	if (kind == PEN_DSN_POSTMASTER)
+		return s->postmaster;
+	if (kind == PEN_DSN_POSTMASTER_DELAYED)
+		return s->delay_notice;
+	if (!one_by_one(s, e, kind) || list->n != 1)
+		return pen_message_sender(m);
+	n = pen_verp_make(buf, pen_message_sender(m),
+		pen_recipient_addr(&m->rcpt[list->at[0]->rcpt]), m->extra->verp);
+	return n > 0 ? pen_span(buf, n) : pen_message_sender(m);
+}
+
+static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, struct list *list,
+	struct pen_span to, struct pen_buf *out, uint32_t *flags)
+{
+	const struct pen_message *m = e->m;
+	bool late = kind == PEN_DSN_DELAYED || kind == PEN_DSN_POSTMASTER_DELAYED;
 
 	// Without its content the notification still says what matters.
 	entry_load_content(s, e);
@@ -180,7 +210,7 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 		.mailer_daemon = s->cfg.mailer_daemon,
 		.queue_id = PEN_QUEUE_ID(m),
 		.kind = kind,
-		.to = kind == PEN_DSN_POSTMASTER ? s->postmaster : pen_message_sender(m),
+		.to = to,
 		.sender = pen_message_sender(m),
 		.envid = pen_message_envid(m),
 		.arrival = m->arrival,
@@ -206,13 +236,14 @@ static int build(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, s
 }
 
 static int build_told(struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind,
-	struct pen_buf *out, uint32_t *flags)
+	char buf[PEN_VERP_MAX], struct pen_span *to, struct pen_buf *out, uint32_t *flags)
 {
 	struct list list;
 
 	if (!make_list(s, e, kind, &list))
 		return -ENOMEM;
-	int err = build(s, e, kind, &list, out, flags);
+	*to = addressee(s, e, kind, &list, buf);
+	int err = build(s, e, kind, &list, *to, out, flags);
 	free(list.at);
 	return err;
 }
@@ -221,6 +252,8 @@ static int build_told(struct pen_sched *s, struct entry *e, enum pen_dsn_kind ki
 void bounce_submit(struct pen_sched *s, struct entry *e)
 {
 	struct pen_buf content = PEN_BUF_INIT;
+	char verp[PEN_VERP_MAX];
+	struct pen_span to;
 	enum pen_dsn_kind kind;
 	uint32_t flags;
 
@@ -232,7 +265,7 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 		entry_conclude(s, e);
 		return;
 	}
-	if (build_told(s, e, kind, &content, &flags) != 0 || content.n > UINT32_MAX) {
+	if (build_told(s, e, kind, verp, &to, &content, &flags) != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;
 		entry_arm(s, e, s->wall + RETRY_AFTER);
@@ -242,14 +275,14 @@ void bounce_submit(struct pen_sched *s, struct entry *e)
 	struct pen_sched_submission sub = {
 		.token = e->m->id,
 		.original = e->m,
-		.rcpt = kind == PEN_DSN_POSTMASTER ? s->postmaster : pen_message_sender(e->m),
+		.rcpt = to,
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
 		.flags = flags,
 		.arrival = s->wall,
 	};
 	e->submitted = true;
-	e->telling = (uint8_t)kind;
+	e->telling = one_by_one(s, e, kind) ? TELLING_ONE : (uint8_t)kind;
 	s->submitting++;
 	s->ops.submit(s->ctx, &sub);
 }
@@ -262,10 +295,29 @@ void bounce_forget(struct entry *e)
 	}
 }
 
-static void mark_told(struct entry *e)
+// The one that was told has its end; what is left to tell is told next.
+static void end_first(struct pen_sched *s, struct entry *e)
 {
 	struct failure **at = &e->failures;
 
+	while (*at != NULL && !belongs(s, e, *at, PEN_DSN_FAILED))
+		at = &(*at)->next;
+	struct failure *f = *at;
+	if (f == NULL)
+		return; // an operator wants no more of them: it ends with the others
+	*at = f->next;
+	entry_fate(s, e, f);
+	failure_free(f);
+}
+
+static void mark_told(struct pen_sched *s, struct entry *e)
+{
+	struct failure **at = &e->failures;
+
+	if (e->telling == TELLING_ONE) {
+		end_first(s, e);
+		return;
+	}
 	if (e->telling != PEN_DSN_RELAYED) {
 		e->told = true;
 		return;
@@ -280,9 +332,6 @@ static void mark_told(struct entry *e)
 		failure_free(f);
 	}
 }
-
-// Tokens of delay notifications: the message goes on meanwhile, and may end.
-#define LATE_TOKEN (1ull << 63)
 
 // RFC 3461 4.1: without NOTIFY a delay is reported too.
 static bool wants_delays(const struct entry *e, uint32_t i)
@@ -318,33 +367,33 @@ static bool list_late(const struct entry *e, struct list *list)
 	return list->n > 0;
 }
 
-// Once for a message: what arrives late later is not told of again. When it
-// cannot be stored it is tried again at the end of the next pass.
-void bounce_delay(struct pen_sched *s, struct entry *e)
+// Stores a notification of this kind. False: nobody is to be told, or it failed.
+static bool submit_late(
+	struct pen_sched *s, struct entry *e, enum pen_dsn_kind kind, uint64_t token)
 {
 	struct pen_buf content = PEN_BUF_INIT;
 	struct list list;
 	uint32_t flags;
 	bool read = e->m->content == NULL;
 
-	e->warned = true;
 	if (!list_late(e, &list)) {
 		free(list.late);
-		return;
+		return false;
 	}
-	int err = build(s, e, PEN_DSN_DELAYED, &list, &content, &flags);
+	struct pen_span to = addressee(s, e, kind, &list, NULL);
+	int err = build(s, e, kind, &list, to, &content, &flags);
 	free(list.late);
 	if (read && e->state == ENTRY_DEFERRED)
 		entry_drop_content(s, e);
 	if (err != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;
-		return;
+		return false;
 	}
 	struct pen_sched_submission sub = {
-		.token = e->m->id | LATE_TOKEN,
+		.token = token,
 		.original = e->m,
-		.rcpt = pen_message_sender(e->m),
+		.rcpt = to,
 		.content = content.p,
 		.content_len = (uint32_t)content.n,
 		.flags = flags,
@@ -352,29 +401,48 @@ void bounce_delay(struct pen_sched *s, struct entry *e)
 	};
 	s->submitting++;
 	s->ops.submit(s->ctx, &sub);
+	return true;
+}
+
+// Once for a message: what arrives late later is not told of again. When it
+// cannot be stored it is tried again at the end of the next pass.
+void bounce_delay(struct pen_sched *s, struct entry *e)
+{
+	e->warned = true;
+	submit_late(s, e, PEN_DSN_DELAYED, e->m->id | PEN_SUBMITTED_LATE);
 }
 
 static void late_submitted(struct pen_sched *s, uint64_t id, int err)
 {
 	struct entry *e = entry_find(s, id);
 
-	PEN_ASSERT(s->submitting > 0);
-	s->submitting--;
-	if (err != 0) {
-		s->total.notification_errors++;
-		return;
-	}
-	s->total.notifications++;
-	if (e == NULL)
+	if (err != 0 || e == NULL)
 		return;
 	e->m->flags |= PEN_MESSAGE_DELAY_TOLD;
 	entry_record(s, e, false);
+	// notify_classes = delay. His is a copy: it is not tried again.
+	if (s->delay_notice.n > 0)
+		submit_late(s, e, PEN_DSN_POSTMASTER_DELAYED,
+			id | PEN_SUBMITTED_LATE | PEN_SUBMITTED_COPY);
+}
+
+// Of a notification that nothing waits for.
+static void count_submitted(struct pen_sched *s, int err)
+{
+	PEN_ASSERT(s->submitting > 0);
+	s->submitting--;
+	if (err == 0)
+		s->total.notifications++;
+	else
+		s->total.notification_errors++;
 }
 
 void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
 {
-	if (token & LATE_TOKEN) {
-		late_submitted(s, token & ~LATE_TOKEN, err);
+	if (token & PEN_SUBMITTED_LATE) {
+		count_submitted(s, err);
+		if (!(token & PEN_SUBMITTED_COPY))
+			late_submitted(s, token & ~PEN_SUBMITTED_LATE, err);
 		return;
 	}
 	struct entry *e = entry_find(s, token);
@@ -385,7 +453,9 @@ void pen_sched_on_submitted(struct pen_sched *s, uint64_t token, int err)
 	s->submitting--;
 	if (err == 0) {
 		s->total.notifications++;
-		mark_told(e);
+		mark_told(s, e);
+		if (e->deleting)
+			bounce_forget(e);
 		if (bounce_wanted(s, e))
 			bounce_submit(s, e);
 		else

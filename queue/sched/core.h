@@ -44,7 +44,7 @@ enum waiter_kind {
 	WAITER_SEND,    // a site that wants to send a message
 	WAITER_FLOW,    // mail of one campaign
 	WAITER_LEASE,   // a connection whose source may not send more
-	WAITER_NEXTHOP, // mail for a domain
+	WAITER_NEXTHOP, // mail of a domain
 };
 
 struct waiter {
@@ -236,7 +236,7 @@ struct nexthop {
 	struct link waiting;  // wares
 	struct link settling; // in pen_sched.settling, or .unasked while NEW
 	struct timer timer;
-	struct waiter waiter;       // its domain is suspended
+	struct waiter waiter;       // `holds`: the suspension
 	struct table_node token;    // in pen_sched.resolving while RESOLVING
 	const struct pen_note *why; // FAILED
 	struct job *batch;          // only inside entry_activate
@@ -249,7 +249,8 @@ struct nexthop {
 	uint16_t transport; // 1 + index of cfg.transport; 0: none of them
 	uint8_t state;
 	bool lmtp;
-	bool utf8; // its mail can only go to servers with SMTPUTF8
+	bool utf8;  // its mail can only go to servers with SMTPUTF8
+	bool holds; // no next hop: here mail waits whose recipients' domain is suspended
 	struct table_node node;
 	uint32_t pool;
 	uint16_t transport_len, len;
@@ -379,8 +380,9 @@ struct pen_sched {
 	uint8_t *chosen;                // scratch of pen_sched_apply: the same
 	uint32_t scratch_cap;           // of all four: the largest nrcpt
 	uint32_t nchanges;
-	char postmaster_text[PEN_HOST_NAME_MAX + 260];
+	char postmaster_text[PEN_HOST_NAME_MAX + 260], delay_notice_text[PEN_HOST_NAME_MAX + 260];
 	struct pen_span postmaster;   // empty: not told of mail without a sender
+	struct pen_span delay_notice; // empty: not told of late mail
 	struct pen_sched_stats total; // the "since the start" part
 };
 
@@ -405,6 +407,8 @@ void entry_activate(struct pen_sched *s, struct entry *e);
 void entry_timer(struct pen_sched *s, struct entry *e);
 // Settles the message when no job of it is left. It may be gone afterwards.
 void entry_check(struct pen_sched *s, struct entry *e);
+// The recipient of a failure gets its fate, in the record that is being made.
+void entry_fate(struct pen_sched *s, struct entry *e, const struct failure *f);
 // The failures are durable for the sender (or nobody is to be told).
 void entry_conclude(struct pen_sched *s, struct entry *e);
 void entry_set_state(struct pen_sched *s, struct entry *e, uint8_t state);
@@ -491,6 +495,12 @@ struct job *entry_job(struct pen_sched *s, struct entry *e, struct nexthop *nh);
 void entry_fail(struct pen_sched *s, struct entry *e, struct result *r);
 // Takes it out of where it waits; its pass has nothing else to do then.
 void entry_unwait(struct pen_sched *s, struct entry *e);
+// The recipient's domain is suspended, for the reason in *why.
+bool rcpt_held(struct pen_sched *s, struct pen_span addr, struct pen_shape_block *why);
+bool job_held(struct pen_sched *s, const struct job *j); // one of its recipients is
+// Routes its recipients anew and ends it: those that are held, and the rest. `front`:
+// the rest goes before others. Its entry may be gone afterwards.
+void job_reroute(struct pen_sched *s, struct job *j, bool front);
 // It waits in a queue now, without a job.
 void entry_wait(struct pen_sched *s, struct entry *e);
 // Mail that waits for the resolver to have room.
@@ -533,7 +543,9 @@ void nexthop_take(struct pen_sched *s, struct nexthop *nh, struct ware *w);
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh);
 // Leads to this site, as far as is known.
 bool nexthop_leads(const struct nexthop *nh, const struct site *site);
-// Its domain is not suspended; otherwise *why.
+// Where mail of this domain waits while it is suspended. NULL: no memory.
+struct nexthop *nexthop_holding(struct pen_sched *s, struct pen_span domain);
+// It does not hold what waits, or no longer; otherwise *why.
 bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shape_block *why);
 // Asks again, while what waits at its site stays there.
 void nexthop_refresh(struct pen_sched *s, struct nexthop *nh);

@@ -118,19 +118,6 @@ static enum delivery_send_result hold(
 	}
 }
 
-// Its domain was suspended after it had come here.
-static bool sent_back(struct pen_sched *s, struct job *j)
-{
-	struct pen_shape_block why;
-	struct nexthop *nh = j->nexthop;
-
-	if (nexthop_open(s, nh, &why))
-		return false;
-	flow_take(s, ware_flow(&j->ware), &j->ware);
-	nexthop_enqueue(s, nh, j);
-	return true;
-}
-
 // Into the worker's ring.
 static enum delivery_send_result hand_over(
 	struct pen_sched *s, struct lease *l, struct job *j, struct pen_shape_class *k)
@@ -158,11 +145,13 @@ static enum delivery_send_result hand_over(
 	return DELIVERY_SENT;
 }
 
-// Small enough, and its domain open. False: it went elsewhere.
+// Small enough, and its recipients' domains open. False: it went elsewhere.
 static bool prepare(struct pen_sched *s, struct job *j)
 {
-	if (s->cfg.shape != NULL && sent_back(s, j))
+	if (job_held(s, j)) {
+		job_reroute(s, j, true);
 		return false;
+	}
 	uint32_t most = j->site->recipients;
 	if (most == 0 || j->nrcpt <= most || job_split(s, j, (uint16_t)most))
 		return true;

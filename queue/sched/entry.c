@@ -235,16 +235,20 @@ static void put_back(struct pen_sched *s, struct entry *e)
 	entry_record(s, e, false);
 }
 
+void entry_fate(struct pen_sched *s, struct entry *e, const struct failure *f)
+{
+	if (f->fate == PEN_FATE_DELIVERED)
+		return; // it has it
+	if (f->ordered || f->fate == PEN_FATE_DELETED)
+		entry_end(s, e, f->rcpt, f->fate);
+	else
+		entry_change(s, e, f->rcpt, f->fate);
+}
+
 void entry_conclude(struct pen_sched *s, struct entry *e)
 {
-	for (struct failure *f = e->failures; f != NULL; f = f->next) {
-		if (f->fate == PEN_FATE_DELIVERED)
-			continue;
-		if (f->ordered || f->fate == PEN_FATE_DELETED)
-			entry_end(s, e, f->rcpt, f->fate);
-		else
-			entry_change(s, e, f->rcpt, f->fate);
-	}
+	for (struct failure *f = e->failures; f != NULL; f = f->next)
+		entry_fate(s, e, f);
 	drop_failures(e);
 	if (e->deleting) {
 		for (uint32_t i = 0; i < e->m->nrcpt && e->live > 0; i++) {

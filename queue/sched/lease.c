@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define FRESHEN_AT_ONCE 64
+#define FRESHEN_AT_ONCE 64 // transactions that lead elsewhere, are suspended or have ended
 // How long an ended lease stays readable for a CLOSE that crossed its ENDED on
 // the way. The ring is read all the time; this is ages.
 #define GRAVE_TIME (10 * PEN_US_PER_S)
@@ -149,6 +149,10 @@ static bool freshen_first(struct pen_sched *s, struct site *site, bool *more)
 			return false;
 		if (j == NULL)
 			continue;
+		if (job_held(s, j)) {
+			job_reroute(s, j, true);
+			continue;
+		}
 		struct nexthop *nh = j->nexthop;
 		if (nexthop_leads(nh, site)) {
 			if (nexthop_fresh(s, nh))
@@ -320,6 +324,12 @@ static uint32_t depth_of(const struct pen_sched *s, const struct site *site)
 	return n < s->cfg.pipeline_depth ? n : s->cfg.pipeline_depth;
 }
 
+// There was more to look at than should be done at once.
+static void look_again(struct pen_sched *s, struct site *site)
+{
+	pen_wheel_arm(&s->wheel, &site->timer.node, s->now + PEN_US_PER_MS);
+}
+
 // The next one of the site, as a job; NULL: nothing may be sent, or too much of
 // it leads elsewhere by now: the rest is looked at soon.
 static struct job *lease_next_job(struct pen_sched *s, struct site *site)
@@ -335,14 +345,14 @@ static struct job *lease_next_job(struct pen_sched *s, struct site *site)
 		if (j != NULL)
 			return j;
 	}
-	pen_wheel_arm(&s->wheel, &site->timer.node, s->now + PEN_US_PER_MS);
+	look_again(s, site);
 	return NULL;
 }
 
 static void send_jobs(struct pen_sched *s, struct lease *l)
 {
 	struct site *site = l->pub.site;
-	uint32_t depth = depth_of(s, site);
+	uint32_t depth = depth_of(s, site), gone = 0;
 	struct job *j;
 
 	while (l->in_flight < depth && !used_up(s, l) && !l->closing &&
@@ -358,7 +368,10 @@ static void send_jobs(struct pen_sched *s, struct lease *l)
 			site_refill(s, site);
 			break;
 		case DELIVERY_GONE:
-			break;
+			if (++gone < FRESHEN_AT_ONCE)
+				break;
+			look_again(s, site);
+			return;
 		case DELIVERY_BUSY:
 			lease_block(s, l);
 			return;

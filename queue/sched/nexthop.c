@@ -7,6 +7,9 @@
 // An answer holds for its time to live. Jobs wait here while the resolver
 // works; then they go to the site that the answer names. A site sends jobs
 // back when the answer has become too old before a connection was opened.
+//
+// While a domain is suspended, mail whose recipients are of it has a next hop that
+// leads nowhere, whatever route it would take. It is routed when that is over.
 #include "core.h"
 
 #include <ctype.h>
@@ -17,6 +20,7 @@
 #define TTL_MAX (3600 * PEN_US_PER_S)
 #define TTL_SOFT_MAX (60 * PEN_US_PER_S) // how long a temporary failure is believed
 #define ASKED_MAX 1000                   // questions that are with the resolver
+#define HOLDING PEN_SPAN_LIT(":")        // a transport that no route can name
 
 bool nexthop_fresh(const struct pen_sched *s, const struct nexthop *nh)
 {
@@ -93,7 +97,7 @@ static struct pen_span domain_of(const struct nexthop *nh)
 
 bool nexthop_open(struct pen_sched *s, const struct nexthop *nh, struct pen_shape_block *why)
 {
-	return s->cfg.shape == NULL ||
+	return !nh->holds || s->cfg.shape == NULL ||
 	       pen_shape_domain_open(s->cfg.shape, domain_of(nh), s->now, why);
 }
 
@@ -164,6 +168,16 @@ struct nexthop *nexthop_find(struct pen_sched *s, const struct pen_sched_hop *ho
 	return nh;
 }
 
+struct nexthop *nexthop_holding(struct pen_sched *s, struct pen_span domain)
+{
+	const struct pen_sched_hop hop = {HOLDING, domain};
+	struct nexthop *nh = nexthop_find(s, &hop, PEN_DEMAND_NONE, false, 0, NULL);
+
+	if (nh != NULL)
+		nh->holds = true;
+	return nh;
+}
+
 static void forget_hint(const struct nexthop *nh)
 {
 	if (nh->site->hint == nh)
@@ -215,10 +229,14 @@ static void route_failed(struct pen_sched *s, struct nexthop *nh, struct job *j,
 		entry_fail(s, e, &r);
 }
 
-// To its site, or its end: a job, or a message without one.
+// To its site, its route or its end: a job, or a message without one.
 static void pass_on(struct pen_sched *s, struct nexthop *nh, struct job *j, struct entry *e)
 {
-	if (nh->state != NEXTHOP_ROUTED)
+	if (nh->holds && j != NULL)
+		job_reroute(s, j, false);
+	else if (nh->holds)
+		entry_route(s, e);
+	else if (nh->state != NEXTHOP_ROUTED)
 		route_failed(s, nh, j, e);
 	else if (j != NULL)
 		site_push(s, nh->site, j);
@@ -245,7 +263,7 @@ void nexthop_take(struct pen_sched *s, struct nexthop *nh, struct ware *w)
 		LINK_OF(w, struct job, ware)->state = JOB_NEW;
 }
 
-// Waits until its domain is no longer suspended.
+// Waits until the domain is no longer suspended.
 static bool stop_here(struct pen_sched *s, struct nexthop *nh)
 {
 	struct pen_shape_block why;
@@ -263,7 +281,7 @@ static void go_on(struct pen_sched *s, struct nexthop *nh)
 	if (link_empty(&nh->waiting) || nh->state == NEXTHOP_RESOLVING || link_in(&nh->settling) ||
 		pen_shape_waiting(&nh->waiter.shape) || stop_here(s, nh))
 		return;
-	if (nexthop_fresh(s, nh) || nexthop_failed(s, nh)) {
+	if (nh->holds || nexthop_fresh(s, nh) || nexthop_failed(s, nh)) {
 		link_push_back(&s->settling, &nh->settling);
 		nexthop_settle(s, nh, SETTLE_AT_ONCE);
 	} else if (nexthop_may_ask(s)) {
@@ -301,11 +319,8 @@ void nexthop_refresh(struct pen_sched *s, struct nexthop *nh)
 // Nobody waits here, so this one need not.
 static bool at_once(struct pen_sched *s, struct nexthop *nh)
 {
-	struct pen_shape_block why;
-
 	nh->used = s->now;
-	return link_empty(&nh->waiting) && (nexthop_fresh(s, nh) || nexthop_failed(s, nh)) &&
-	       nexthop_open(s, nh, &why);
+	return link_empty(&nh->waiting) && (nexthop_fresh(s, nh) || nexthop_failed(s, nh));
 }
 
 void nexthop_enqueue(struct pen_sched *s, struct nexthop *nh, struct job *j)
@@ -323,7 +338,7 @@ void nexthop_offer(struct pen_sched *s, struct nexthop *nh, struct entry *e)
 {
 	if (at_once(s, nh)) {
 		pass_on(s, nh, NULL, e);
-	} else if (link_empty(&nh->waiting) && nh->state != NEXTHOP_RESOLVING &&
+	} else if (link_empty(&nh->waiting) && nh->state != NEXTHOP_RESOLVING && !nh->holds &&
 		   !nexthop_may_ask(s)) {
 		backlog_push(s, e);
 	} else {

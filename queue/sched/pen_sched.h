@@ -68,6 +68,10 @@ struct pen_sched_config {
 	// has no sender. Without '@': at myhostname.
 	bool notify_double_bounce;
 	char error_notice_recipient[256];
+	bool notify_delay; // it has delay: who gets a copy of what senders hear of late mail
+	char delay_notice_recipient[256];
+	// Failures of VERP mail are told together, to the plain sender, as those of others.
+	bool disable_verp_bounces;
 
 	uint32_t concurrency_limit; // default_destination_concurrency_limit: leases per site
 	uint32_t initial_concurrency;

@@ -47,6 +47,10 @@ typedef bool pen_sched_view_fn(void *ctx, const struct pen_sched_view *view);
 uint64_t pen_sched_list(struct pen_sched *s, const struct pen_sched_filter *filter, uint64_t after,
 	uint32_t most, pen_sched_view_fn *fn, void *ctx);
 
+// What holds mail for this address because its domain is suspended, as a sentence in
+// `out`. False: nothing does, and `out` is empty.
+bool pen_sched_held(struct pen_sched *s, struct pen_span addr, char *out, size_t cap);
+
 // The following four: 0 or -ENOENT.
 int pen_sched_show(struct pen_sched *s, uint64_t id, pen_sched_view_fn *fn, void *ctx);
 // Recipients that are not in flight become DELETED; the others end as their

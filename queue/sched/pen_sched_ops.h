@@ -60,9 +60,13 @@ struct pen_sched_log {
 // the delivery of a small message.
 size_t pen_sched_log_text(const struct pen_sched_log *line, char *out, size_t cap);
 
+// In a token: of a delay, while the message goes on and may end; the postmaster's copy.
+#define PEN_SUBMITTED_LATE (1ull << 63)
+#define PEN_SUBMITTED_COPY (1ull << 62)
+
 // A finished notification on its way to the spool.
 struct pen_sched_submission {
-	uint64_t token;                     // for pen_sched_on_submitted
+	uint64_t token; // for pen_sched_on_submitted: the message's id and PEN_SUBMITTED_
 	const struct pen_message *original; // for the log
 	struct pen_span rcpt;               // envelope recipient; the sender is null
 	uint8_t *content;                   // malloc'ed; the op takes it over

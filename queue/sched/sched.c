@@ -15,6 +15,7 @@ void pen_sched_config_init(struct pen_sched_config *cfg)
 		.bounce_size_limit = 50000,
 		.redact_dsn = true,
 		.error_notice_recipient = "postmaster",
+		.delay_notice_recipient = "postmaster",
 		.concurrency_limit = 20,
 		.initial_concurrency = 5,
 		.positive_feedback = {1, PEN_FEEDBACK_FIXED},
@@ -86,17 +87,24 @@ static uint64_t entry_id(const void *object)
 	return ((const struct entry *)object)->m->id;
 }
 
-static void init_postmaster(struct pen_sched *s)
+// Empty when it is not wanted.
+static struct pen_span notice_address(
+	const struct pen_sched *s, bool wanted, const char *to, char *text, size_t cap)
 {
-	const char *to = s->cfg.error_notice_recipient;
 	bool whole = strchr(to, '@') != NULL;
 
-	s->postmaster = pen_span(NULL, 0);
-	if (!s->cfg.notify_double_bounce || to[0] == '\0')
-		return;
-	snprintf(s->postmaster_text, sizeof(s->postmaster_text), "%s%s%s", to, whole ? "" : "@",
-		whole ? "" : s->cfg.myhostname);
-	s->postmaster = pen_span_cstr(s->postmaster_text);
+	if (!wanted || to[0] == '\0')
+		return pen_span(NULL, 0);
+	snprintf(text, cap, "%s%s%s", to, whole ? "" : "@", whole ? "" : s->cfg.myhostname);
+	return pen_span_cstr(text);
+}
+
+static void init_postmaster(struct pen_sched *s)
+{
+	s->postmaster = notice_address(s, s->cfg.notify_double_bounce,
+		s->cfg.error_notice_recipient, s->postmaster_text, sizeof(s->postmaster_text));
+	s->delay_notice = notice_address(s, s->cfg.notify_delay, s->cfg.delay_notice_recipient,
+		s->delay_notice_text, sizeof(s->delay_notice_text));
 }
 
 static void init_lists(struct pen_sched *s)

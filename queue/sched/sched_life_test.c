@@ -3,6 +3,8 @@
 // What becomes of mail in doubt, of late mail, and of times of their own.
 #include "sched_steps.h"
 
+#include <errno.h>
+
 #include "pen_note.h"
 #include "pen_retry.h"
 #include "pen_test.h"
@@ -383,6 +385,39 @@ static void a_message_may_end_while_its_delay_is_being_told(void **state)
 	world_free(w);
 }
 
+static void tells_the_postmaster(struct pen_sched_config *cfg)
+{
+	warns(cfg);
+	cfg->notify_delay = true;
+	snprintf(cfg->delay_notice_recipient, sizeof(cfg->delay_notice_recipient), "watch@x.test");
+}
+
+static void the_postmaster_gets_a_copy_when_a_sender_was_warned(void **state)
+{
+	(void)state;
+	struct world *w = world_new(tells_the_postmaster);
+
+	w->hold_resolves = w->hold_submissions = true;
+	uint64_t id = world_add(w, "s@x", "a@b.test");
+	world_add(w, "", "n@b.test"); // nobody to warn, and nothing to copy
+	world_wait(w, 4 * HOUR + 10 * S);
+	assert_int_equal(w->nsub, 1);
+	assert_string_equal(w->sub[0].rcpt, "s@x");
+	world_submitted(w, 0, 0);
+	assert_int_equal(w->nsub, 2);
+	assert_string_equal(w->sub[1].rcpt, "watch@x.test");
+	assert_non_null(strstr(w->sub[1].content, "The sender was told."));
+	assert_non_null(strstr(w->sub[1].content, "Action: delayed"));
+	assert_null(strstr(w->sub[1].content, "Body line"));
+	world_submitted(w, 1, -ENOSPC); // his is a copy: nothing waits for it
+	world_wait(w, 5 * HOUR);
+	assert_int_equal(w->nsub, 2);
+	assert_int_equal(world_stats(w).notification_errors, 1);
+	pen_sched_delete(w->s, id);
+	assert_true(pen_sched_idle(w->s));
+	world_free(w);
+}
+
 static void equal_reasons_are_kept_once(void **state)
 {
 	(void)state;
@@ -438,6 +473,7 @@ int main(void)
 		cmocka_unit_test(a_late_message_is_told_of_once_and_its_end_too),
 		cmocka_unit_test(only_those_who_want_to_hear_of_delays_do),
 		cmocka_unit_test(a_message_may_end_while_its_delay_is_being_told),
+		cmocka_unit_test(the_postmaster_gets_a_copy_when_a_sender_was_warned),
 		cmocka_unit_test(equal_reasons_are_kept_once),
 		cmocka_unit_test(an_old_message_from_the_spool_keeps_its_reason_until_the_dsn),
 	};

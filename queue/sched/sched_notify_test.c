@@ -306,6 +306,94 @@ static void mail_without_a_sender_is_dropped_silently(void **state)
 	world_free(w);
 }
 
+static void ask_for_verp(struct pen_message *m)
+{
+	m->extra = calloc(1, sizeof(*m->extra));
+	memcpy(m->extra->verp, "+=", 2);
+}
+
+static void failures_of_verp_mail_are_told_one_by_one_to_each_ones_sender(void **state)
+{
+	struct world *w = holding(NULL);
+
+	(void)state;
+	w->edit = ask_for_verp;
+	uint64_t id = world_add(w, "list@x.test", "a@a.test,b@a.test,c@a.test");
+	uint64_t null = world_add(w, "", "a@a.test");
+	w->edit = NULL;
+	answer_all(w, 550);
+	assert_int_equal(world_fate(w, null, 0), PEN_FATE_BOUNCED);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(w->nsub, i + 1);
+		assert_int_equal(memcmp(w->sub[i].rcpt, "list+", 5), 0);
+		uint32_t who = (uint32_t)(w->sub[i].rcpt[5] - 'a');
+		char to[64], about[64];
+		snprintf(to, sizeof(to), "list+%c=a.test@x.test", 'a' + (char)who);
+		assert_string_equal(w->sub[i].rcpt, to);
+		snprintf(about, sizeof(about), "Final-Recipient: rfc822; %c@a.test",
+			'a' + (char)who);
+		assert_non_null(strstr(w->sub[i].content, about));
+		assert_null(strstr(strstr(w->sub[i].content, about) + 1, "Final-Recipient:"));
+		assert_int_equal(world_fate(w, id, who), PEN_FATE_QUEUED);
+		if (i == 1) { // it is tried again, and no other is told twice for that
+			world_submitted(w, i, -ENOSPC);
+			world_wait(w, 61 * S);
+			assert_int_equal(w->nsub, 3);
+			assert_string_equal(w->sub[2].rcpt, to);
+			world_submitted(w, 2, 0);
+			assert_int_equal(world_fate(w, id, who), PEN_FATE_BOUNCED);
+			break;
+		}
+		world_submitted(w, i, 0);
+		assert_int_equal(world_fate(w, id, who), PEN_FATE_BOUNCED);
+	}
+	assert_int_equal(w->nsub, 4);
+	pen_sched_delete(w->s, id); // what is on its way to the spool is still told
+	world_submitted(w, 3, 0);
+	assert_true(world_stored(w, id)->gone);
+	assert_int_equal(world_stats(w).deleted, 0);
+	world_free(w);
+}
+
+static void nobody_is_told_of_the_rest_of_deleted_verp_mail(void **state)
+{
+	struct world *w = holding(NULL);
+
+	(void)state;
+	w->edit = ask_for_verp;
+	uint64_t id = world_add(w, "list@x.test", "a@a.test,b@a.test,c@a.test");
+	w->edit = NULL;
+	answer_all(w, 550);
+	pen_sched_delete(w->s, id);
+	world_submitted(w, 0, 0);
+	assert_int_equal(w->nsub, 1);
+	assert_true(world_stored(w, id)->gone);
+	assert_int_equal(world_stats(w).bounced, 1);
+	assert_int_equal(world_stats(w).deleted, 2);
+	world_free(w);
+}
+
+static void without_verp_bounces(struct pen_sched_config *cfg)
+{
+	cfg->disable_verp_bounces = true;
+}
+
+static void failures_of_verp_mail_may_be_told_together(void **state)
+{
+	struct world *w = holding(without_verp_bounces);
+
+	(void)state;
+	w->edit = ask_for_verp;
+	uint64_t id = world_add(w, "list@x.test", "a@a.test,b@a.test");
+	w->edit = NULL;
+	answer_all(w, 550);
+	assert_int_equal(w->nsub, 1);
+	assert_string_equal(w->sub[0].rcpt, "list@x.test");
+	world_submitted(w, 0, 0);
+	assert_int_equal(world_fate(w, id, 1), PEN_FATE_BOUNCED);
+	world_free(w);
+}
+
 static void double_bounces(struct pen_sched_config *cfg)
 {
 	cfg->notify_double_bounce = true;
@@ -362,6 +450,9 @@ int main(void)
 		cmocka_unit_test(ret_hdrs_returns_the_header),
 		cmocka_unit_test(a_large_message_returns_as_its_header),
 		cmocka_unit_test(what_the_sender_asked_for_goes_along),
+		cmocka_unit_test(failures_of_verp_mail_are_told_one_by_one_to_each_ones_sender),
+		cmocka_unit_test(nobody_is_told_of_the_rest_of_deleted_verp_mail),
+		cmocka_unit_test(failures_of_verp_mail_may_be_told_together),
 		cmocka_unit_test(mail_without_a_sender_is_dropped_silently),
 		cmocka_unit_test(the_postmaster_hears_of_double_bounces_once),
 		cmocka_unit_test(a_route_that_ends_some_recipients_at_once_mixes_no_records),

@@ -140,6 +140,106 @@ static void a_suspended_domain_and_tenant_wait_and_go_on(void **state)
 	end(w, g);
 }
 
+static void a_suspended_domain_is_the_recipients_whatever_the_next_hop(void **state)
+{
+	struct ledger *g;
+	struct world *w = shaped_world(&(struct ledger_limits){.connections = 2}, &g);
+	struct pen_suspension d = suspension(PEN_SUSPEND_DOMAIN, "A.test.");
+	struct pen_why why;
+	char text[PEN_WHY_TEXT_MAX];
+
+	(void)state;
+	w->relayhost = "b.test";
+	uint64_t early = add_of(w, -1, "", "early@a.test");
+	uint64_t mixed = add_of(w, 1, "", "1@a.test,2@b.test,3@a.test,4@c.test");
+	uint64_t id = pen_shape_suspend(w->cfg.shape, &d, w->now);
+	snprintf(g->domain, sizeof(g->domain), "@a.test");
+	uint64_t late = add_of(w, -1, "", "late@a.test");
+	assert_non_null(strstr(why_of(w, early, &why), "domain A.test is suspended"));
+	run_for(w, S, 5);
+	assert_int_equal(world_fate(w, early, 0), PEN_FATE_QUEUED);
+	assert_int_equal(world_fate(w, late, 0), PEN_FATE_QUEUED);
+	assert_int_equal(world_fate(w, mixed, 0), PEN_FATE_QUEUED);
+	assert_int_equal(world_fate(w, mixed, 1), PEN_FATE_DELIVERED);
+	assert_int_equal(world_fate(w, mixed, 2), PEN_FATE_QUEUED);
+	assert_int_equal(world_fate(w, mixed, 3), PEN_FATE_DELIVERED);
+	assert_string_equal(why_of(w, early, &why),
+		"domain A.test is suspended by the operator: blocked at the receiver");
+	assert_string_equal(why.word, "suspended");
+	why_of(w, mixed, &why);
+	assert_int_equal(why.rcpt, 0);
+	assert_true(pen_sched_held(w->s, PEN_SPAN_LIT("x@A.TEST"), text, sizeof(text)));
+	assert_non_null(strstr(text, "suspended by the operator"));
+	assert_false(pen_sched_held(w->s, PEN_SPAN_LIT("a.test@b.test"), text, sizeof(text)));
+	assert_string_equal(text, "");
+	assert_int_equal(pen_shape_resume(w->cfg.shape, id, w->now), 0);
+	g->domain[0] = '\0';
+	run_for(w, S, 5);
+	assert_int_equal(world_stats(w).delivered, 6);
+	end(w, g);
+}
+
+// A suspension of b.test is not about what goes there for others.
+static void mail_for_others_passes_a_relay_of_a_suspended_domain(void **state)
+{
+	struct ledger *g;
+	struct world *w = shaped_world(&(struct ledger_limits){.connections = 2}, &g);
+	struct pen_suspension d = suspension(PEN_SUSPEND_DOMAIN, "b.test");
+
+	(void)state;
+	w->relayhost = "b.test";
+	assert_int_not_equal(pen_shape_suspend(w->cfg.shape, &d, w->now), 0);
+	uint64_t other = add_of(w, -1, "", "r@a.test");
+	uint64_t held = add_of(w, -1, "", "r@b.test");
+	run_for(w, S, 5);
+	assert_int_equal(world_fate(w, other, 0), PEN_FATE_DELIVERED);
+	assert_int_equal(world_fate(w, held, 0), PEN_FATE_QUEUED);
+	pen_sched_delete(w->s, held);
+	end(w, g);
+}
+
+static void a_suspension_with_an_end_lets_go_by_itself(void **state)
+{
+	struct ledger *g;
+	struct world *w = shaped_world(&(struct ledger_limits){.connections = 2}, &g);
+	struct pen_suspension d = suspension(PEN_SUSPEND_DOMAIN, "a.test");
+
+	(void)state;
+	w->relayhost = "b.test";
+	d.until = world_wall(w) + 60 * S;
+	assert_int_not_equal(pen_shape_suspend(w->cfg.shape, &d, w->now), 0);
+	add_of(w, -1, "", "1@a.test,2@a.test,3@b.test");
+	run_for(w, S, 50);
+	assert_int_equal(world_stats(w).delivered, 1);
+	run_for(w, S, 20);
+	assert_int_equal(world_stats(w).delivered, 3);
+	end(w, g);
+}
+
+// A turn of the queue thread looks at a few of them only, and they are in nobody's way.
+static void thousands_of_a_suspended_domain_are_moved_in_bounded_steps(void **state)
+{
+	struct ledger *g;
+	struct world *w = shaped_world(&(struct ledger_limits){.connections = 2}, &g);
+	struct pen_suspension d = suspension(PEN_SUSPEND_DOMAIN, "a.test");
+
+	(void)state;
+	w->relayhost = "b.test";
+	for (int i = 0; i < 5000; i++)
+		add_of(w, -1, "", "r@a.test");
+	add_of(w, -1, "", "last@b.test");
+	assert_int_not_equal(pen_shape_suspend(w->cfg.shape, &d, w->now), 0);
+	snprintf(g->domain, sizeof(g->domain), "@a.test");
+	uint64_t before = world_stats(w).jobs_resolving;
+	world_ready_all(w);
+	assert_in_range(world_stats(w).jobs_resolving - before, 1, 500);
+	assert_int_equal(w->nflying, 0);
+	run_for(w, S / 100, 200);
+	assert_int_equal(world_stats(w).jobs_resolving, 5000);
+	assert_int_equal(world_stats(w).delivered, 1);
+	end(w, g);
+}
+
 static void weights_of_tenants_are_their_shares(void **state)
 {
 	struct ledger *g;
@@ -298,6 +398,7 @@ static void play(uint64_t seed)
 	struct ledger_limits l = ledger_random_limits(&p.r);
 	struct world *w = p.w = shaped_world(&l, &p.g);
 	w->keep_log = false;
+	w->relayhost = seed % 3 == 0 ? "d.test" : NULL;
 	for (int i = 0; i < 600; i++) {
 		uint32_t dice = below(&p, 100);
 		if (dice < 60) {
@@ -356,6 +457,10 @@ int main(void)
 		cmocka_unit_test(a_rate_is_kept_and_used),
 		cmocka_unit_test(a_tenant_that_has_to_wait_holds_up_nobody),
 		cmocka_unit_test(a_suspended_domain_and_tenant_wait_and_go_on),
+		cmocka_unit_test(a_suspended_domain_is_the_recipients_whatever_the_next_hop),
+		cmocka_unit_test(mail_for_others_passes_a_relay_of_a_suspended_domain),
+		cmocka_unit_test(a_suspension_with_an_end_lets_go_by_itself),
+		cmocka_unit_test(thousands_of_a_suspended_domain_are_moved_in_bounded_steps),
 		cmocka_unit_test(weights_of_tenants_are_their_shares),
 		cmocka_unit_test(a_lowered_limit_holds_for_open_connections),
 		cmocka_unit_test(pools_have_queues_and_connections_of_their_own),

@@ -26,6 +26,7 @@ struct sim {
 	struct ledger *ledger; // NULL: no limits are said
 	uint64_t suspended;    // a tenant: the id of the suspension
 	uint32_t tenant;
+	uint64_t held; // a recipients' domain: the same
 };
 
 static struct pen_rand sim_seed_rand;
@@ -162,6 +163,28 @@ static void resume(struct sim *sim)
 	sim->ledger->tenant[sim->tenant].suspended = false;
 }
 
+static void resume_domain(struct sim *sim)
+{
+	if (sim->held == 0)
+		return;
+	assert_int_equal(pen_shape_resume(sim->w->cfg.shape, sim->held, sim->w->now), 0);
+	sim->held = 0;
+	sim->ledger->domain[0] = '\0';
+}
+
+static void suspend_domain(struct sim *sim)
+{
+	static const char *const domains[] = {"a.test", "b.test", "c.test"};
+	const char *name = domains[below(sim, 3)];
+	struct pen_suspension sus = {.scope = PEN_SUSPEND_DOMAIN,
+		.name = pen_span_cstr(name),
+		.reason = PEN_SPAN_LIT("a try"),
+		.by = PEN_SPAN_LIT("operator")};
+
+	sim->held = pen_shape_suspend(sim->w->cfg.shape, &sus, sim->w->now);
+	snprintf(sim->ledger->domain, sizeof(sim->ledger->domain), "@%s", name);
+}
+
 // Limits and suspensions change.
 static void random_shaping(struct sim *sim)
 {
@@ -172,7 +195,11 @@ static void random_shaping(struct sim *sim)
 
 	if (sim->ledger == NULL)
 		return;
-	if (below(sim, 3) == 0) {
+	if (sim->held != 0 && below(sim, 2) == 0) {
+		resume_domain(sim);
+	} else if (sim->held == 0 && below(sim, 4) == 0) {
+		suspend_domain(sim);
+	} else if (below(sim, 3) == 0) {
 		sim_limits = ledger_random_limits(&sim->r);
 		ledger_reload(sim->w, &sim_limits);
 	} else if (sim->suspended != 0) {
@@ -373,6 +400,7 @@ static bool settle(struct sim *sim)
 	struct world *w = sim->w;
 
 	resume(sim);
+	resume_domain(sim);
 	w->ring_full = w->hold_resolves = w->hold_submissions = w->content_fails = false;
 	w->route = WORLD_ROUTE_OK;
 	while (w->nresolve > 0)
@@ -397,6 +425,7 @@ static void run(uint64_t seed)
 	pen_rand_seed(&sim.r, seed + 1);
 	struct world *w = sim.w = world_new(small_limits);
 	w->keep_log = false;
+	w->relayhost = seed % 4 == 0 ? "a.test" : NULL;
 	if (w->cfg.shape != NULL) {
 		sim.ledger = ledger_new(&sim_limits);
 		ledger_watch(w, sim.ledger);

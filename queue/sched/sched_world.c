@@ -111,7 +111,8 @@ uint64_t world_add(struct world *w, const char *sender, const char *rcpts)
 static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 	struct pen_sched_hop *out, struct pen_dsn *why)
 {
-	(void)ctx;
+	const struct world *w = ctx;
+
 	(void)rcpt;
 	if (domain.n == 0 || pen_span_eq(domain, PEN_SPAN_LIT("unroutable"))) {
 		pen_dsn_set(why, 5, 1, 1, PEN_SCOPE_RECIPIENT, PEN_ORIGIN_POLICY, PEN_STAGE_NONE,
@@ -124,7 +125,7 @@ static bool op_route(void *ctx, struct pen_span rcpt, struct pen_span domain,
 		return false;
 	}
 	out->transport = PEN_SPAN_LIT("smtp");
-	out->nexthop = domain;
+	out->nexthop = w->relayhost != NULL ? pen_span_cstr(w->relayhost) : domain;
 	return true;
 }
 
@@ -365,13 +366,13 @@ void world_submitted(struct world *w, uint32_t i, int err)
 
 	PEN_ASSERT(ws->open);
 	ws->open = false;
-	uint64_t token = ws->token, id = token & ~(1ull << 63);
+	uint64_t token = ws->token, id = token & ~(PEN_SUBMITTED_LATE | PEN_SUBMITTED_COPY);
 	if (err == 0) {
 		struct pen_message *m = build_message("", ws->rcpt, ws->content, ws->len);
 		m->arrival = world_wall(w);
 		m->next_attempt = m->arrival;
 		m->flags = ws->flags;
-		world_stored(w, id)->notices++;
+		world_stored(w, id)->notices += !(token & PEN_SUBMITTED_COPY);
 		add_message(w, m);
 	}
 	pen_sched_on_submitted(w->s, token, err);

@@ -104,6 +104,7 @@ struct world {
 	bool hold_submissions, hold_resolves, ring_full, content_fails;
 	enum world_route route; // how names resolve that have no way of their own
 	bool one_site;          // all domains share hosts
+	const char *relayhost;  // the next hop of all; NULL: its domain
 	bool one_use;           // their policy: a message for each connection
 	uint32_t shuffle;       // part of the site key: changes the site of a name
 	bool two_families;      // each name has an IPv6 host before each IPv4 one

@@ -48,17 +48,41 @@ static void say_block(struct pen_sched *s, const struct pen_shape_block *b, stru
 	snprintf(out->holder, sizeof(out->holder), "%s", b->name);
 }
 
-static void why_nexthop(struct pen_sched *s, const struct nexthop *nh, struct pen_why *out)
+static void why_nexthop(const struct nexthop *nh, struct pen_why *out)
 {
-	struct pen_shape_block b;
 	struct pen_span name =
 		pen_span(nh->name + nh->transport_len, (size_t)(nh->len - nh->transport_len));
 
-	if (!nexthop_open(s, nh, &b))
+	say(out, PEN_WHY_RESOLVING, "resolving", 0, "the hosts of %.*s are being looked up",
+		PEN_SPAN_ARG(name));
+}
+
+// A recipient's domain is suspended; the message may not have been moved for it yet.
+static bool why_held(
+	struct pen_sched *s, const struct entry *e, const struct job *j, struct pen_why *out)
+{
+	struct pen_shape_block b;
+
+	for (uint32_t i = 0; i < (j != NULL ? j->nrcpt : 1); i++) {
+		uint32_t rcpt = j != NULL ? j->rcpt[i] : out->rcpt;
+		if (!rcpt_held(s, e->m->rcpt[rcpt].addr, &b))
+			continue;
+		out->rcpt = rcpt;
 		say_block(s, &b, out);
-	else
-		say(out, PEN_WHY_RESOLVING, "resolving", 0, "the hosts of %.*s are being looked up",
-			PEN_SPAN_ARG(name));
+		return true;
+	}
+	return false;
+}
+
+bool pen_sched_held(struct pen_sched *s, struct pen_span addr, char *out, size_t cap)
+{
+	struct pen_shape_block b;
+
+	out[0] = '\0';
+	if (!rcpt_held(s, addr, &b))
+		return false;
+	pen_shape_block_text(&b, s->now, s->wall, out, cap);
+	return true;
 }
 
 // Transactions before it in its own flow.
@@ -164,6 +188,8 @@ static const struct job *job_in(const struct entry *e, enum job_state state)
 
 static void why_waiting(struct pen_sched *s, const struct entry *e, struct pen_why *out)
 {
+	if (why_held(s, e, NULL, out))
+		return;
 	switch (e->ware.at & WARE_PLACE) {
 	case WARE_BACKLOG:
 		say(out, PEN_WHY_RESOLVING, "resolving", 0,
@@ -172,7 +198,7 @@ static void why_waiting(struct pen_sched *s, const struct entry *e, struct pen_w
 			s->resolving.n, s->nbacklog - 1);
 		return;
 	case WARE_NEXTHOP:
-		why_nexthop(s, (const struct nexthop *)(e->ware.at & ~(uintptr_t)WARE_BITS), out);
+		why_nexthop((const struct nexthop *)(e->ware.at & ~(uintptr_t)WARE_BITS), out);
 		return;
 	case WARE_FLOW:
 		why_flow(s, e, &e->ware, out);
@@ -195,10 +221,12 @@ void site_why(struct pen_sched *s, const struct entry *e, struct pen_why *out)
 		say(out, PEN_WHY_STOPPING, "stopping", 0, "the gateway is being stopped");
 	} else if ((j = job_in(e, JOB_READY)) != NULL) {
 		out->rcpt = j->rcpt[0];
-		why_flow(s, e, &j->ware, out);
+		if (!why_held(s, e, j, out))
+			why_flow(s, e, &j->ware, out);
 	} else if ((j = job_in(e, JOB_RESOLVING)) != NULL) {
 		out->rcpt = j->rcpt[0];
-		why_nexthop(s, j->nexthop, out);
+		if (!why_held(s, e, j, out))
+			why_nexthop(j->nexthop, out);
 	} else {
 		say(out, PEN_WHY_MOVING, "moving", 0, "it is on its way through the scheduler");
 	}

@@ -314,6 +314,38 @@ def test_verp_senders_reach_the_receiver(world):
     assert seen() == ["<list+a=example.test@bulk.test>", "<list+b=example.test@bulk.test>"]
 
 
+def test_failures_of_verp_mail_go_to_the_sender_of_each_recipient(world):
+    submit(world, [job("verp-lost", " XVERP", [("nobody@example.test", ""), ("nowhere@example.test.invalid", ""),
+                                               ("reader@example.test", "")], "list@example.test")])
+    world.gateway.wait_empty(60)
+    peers.wait_until(lambda: len(reports(world).get("verp-lost", [])) == 2, 30, "two notifications")
+    told = {r.mail["To"]: [f["Final-Recipient"] for f in r.recipients] for r in reports(world)["verp-lost"]}
+    assert told == {"list+nobody=example.test@example.test": ["rfc822; nobody@example.test"],
+                    "list+nowhere=example.test.invalid@example.test": ["rfc822; nowhere@example.test.invalid"]}
+    assert {r.mail["Delivered-To"] for r in reports(world)["verp-lost"]} == set(told)  # the envelope says the same
+
+
+def test_the_postmaster_gets_a_copy_of_a_warning(world):
+    main = world.gateway.conf / "main.cf"
+    before = main.read_text()
+    main.write_text(before + "notify_classes = delay\ndelay_notice_recipient = watch@example.test\n"
+                             "delay_warning_time = 1s\n")
+    try:
+        world.gateway.cli("reload")
+        world.gateway.cli("suspend", "domain", "late.test", "--reason", "to be late")
+        submit(world, [job("late", "", [("reader@late.test", "")])])
+        peers.wait_until(lambda: len(reports(world).get("late", [])) == 2, 60, "the warning and its copy")
+        found = {r.mail["To"]: r for r in reports(world)["late"]}
+        assert set(found) == {SENDER, "watch@example.test"}
+        assert {f["Action"] for r in found.values() for f in r.recipients} == {"delayed"}
+        assert "The sender was told." in found["watch@example.test"].people.get_content()
+    finally:
+        main.write_text(before)
+        world.gateway.cli("reload")
+        world.gateway.cli("queue", "delete", "--everything")
+        world.gateway.cli("resume", "domain", "late.test")
+
+
 def test_smtputf8_goes_where_it_is_offered_and_bounces_where_not(world):
     submit(world, [
         job("utf8", " SMTPUTF8 BODY=8BITMIME", [("jörg@example.test", "")], body="grün"),

@@ -208,6 +208,14 @@ def test_move_gives_another_route(full):
     assert all(e.get("route") == "error:5.7.9 closed" for e in moved)
 
 
+def test_mail_moves_only_to_a_pool_that_is_there(full):
+    done = full.cli("queue", "move", "--everything", "--pool", "nosuch", check=False)
+    assert done.returncode == REFUSED and "pool nosuch: egress.conf has no such pool" in done.stderr
+    dry = full.cli("queue", "move", "--everything", "--pool", "nosuch", "--dry-run", check=False)
+    assert dry.returncode == REFUSED
+    assert full.json("queue", "move", "--everything", "--pool", "default")["messages"] == 5
+
+
 def test_ids_come_from_standard_input(full):
     ids = [e["queue_id"] for e in full.json("queue", "list")]
     done = subprocess.run([full.build / "tools/penstock/penstock", "--socket", full.socket, "queue", "hold", "-"],

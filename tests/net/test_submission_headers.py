@@ -40,7 +40,7 @@ def world(pair, folder, closing):
 
 def test_fields_are_taken_out_before_the_mail_goes_on(world):
     w = world()
-    assert w.say("X-Penstock-Tenant: acme\nSubject: one\nX-Penstock-Pool: bulk\nX-Penstock-Campaign: xmas\n"
+    assert w.say("X-Penstock-Tenant: acme\nSubject: one\nX-Penstock-Pool: default\nX-Penstock-Campaign: xmas\n"
                  "X-Penstock-Priority: high\nX-Penstock-Id: stays\n\nX-Penstock-Tenant: text").startswith("250 2.0.0")
     content = w.arrived(1)[0]
     assert b"acme" not in content and b"xmas" not in content and b"Priority" not in content
@@ -50,6 +50,7 @@ def test_fields_are_taken_out_before_the_mail_goes_on(world):
 
 @pytest.mark.parametrize("field, reply", [
     ("X-Penstock-Priority: urgent", "554 5.6.0 X-Penstock-Priority: urgent: accepted is high, normal or low"),
+    ("X-Penstock-Pool: bulk", "554 5.6.0 X-Penstock-Pool: bulk: egress.conf has no such pool"),
     ("X-Penstock-Tenant: a b", "554 5.6.0 X-Penstock-Tenant: a b: accepted is a name"),
     ("X-Penstock-Schedule: days=mon; zone=Mars/Olympus", "554 5.6.0 X-Penstock-Schedule: zone=Mars/Olympus: "),
     ("X-Penstock-Schedule: hours=9-17", "554 5.6.0 X-Penstock-Schedule: hours=9-17: accepted as hours is 09:00-17:00"),

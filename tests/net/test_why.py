@@ -113,6 +113,30 @@ def test_a_suspended_tenant_is_named_with_the_reason(pair):
     gateway.wait_empty(20)
 
 
+def test_a_suspended_domain_is_the_recipients_behind_a_relayhost_too(pair):
+    _sink, gateway = pair()  # everything goes to one relayhost
+    gateway.cli("suspend", "domain", "Held.test", "--reason", "migration until noon")
+    send(gateway, recipient="r@held.test")
+    found = until(gateway, the_id(gateway), "suspended")
+    assert found["holder"].lower() == "held.test" and "migration until noon" in found["text"]
+    assert found["recipient"] == "r@held.test"
+    ((recipient,),) = [e["recipients"] for e in gateway.json("queue", "list")]
+    assert recipient["suspended"] and "Held.test is suspended by the operator" in recipient["delay_reason"]
+    assert "is suspended by the operator: migration until noon)" in gateway.cli("queue", "list").stdout
+
+    with smtplib.SMTP("127.0.0.1", gateway.port, timeout=20) as client:  # half of a message may go
+        client.sendmail("s@bulk.example", ["a@held.test", "b@free.test"], "Subject: x\r\n\r\nx\r\n")
+    run.wait_until(lambda: sorted(r["address"] for e in gateway.json("queue", "list") for r in e["recipients"])
+                   == ["a@held.test", "r@held.test"], 20, "the rest to go", gateway.alive)
+
+    gateway.stop()
+    gateway.start()
+    assert [s["name"].lower() for s in gateway.json("suspend", "list")["suspensions"]] == ["held.test"]
+    assert {gateway.json("why", e["queue_id"])["code"] for e in gateway.json("queue", "list")} == {"suspended"}
+    gateway.cli("resume", "domain", "held.test")
+    gateway.wait_empty(20)
+
+
 def test_a_rate_limit_is_named_with_its_line(shaped):
     _sink, gateway = shaped('default {\n\tmessage_rate = "1/h";\n}\n')
     send(gateway)

@@ -110,7 +110,7 @@ static const struct verb verbs[] = {
 	{NULL, "suspend", "SCOPE NAME --reason TEXT [--for TIME] [--at SITE]",
 		"hold back mail of or for something", verb_suspend,
 		"SCOPE is site, domain, tenant, campaign or source. What is being delivered ends\n"
-		"as it ends; the rest waits.\n"
+		"as it ends; the rest waits. A domain is that of recipients, wherever they go.\n"
 		"  --reason TEXT  why, for those who look later\n"
 		"  --for TIME     90s, 10min, 1h, 2d; without it until it is resumed\n"
 		"  --at SITE      only at a site or provider (tenant, campaign, source)\n"},
