@@ -199,6 +199,11 @@ static void complete_landed(struct pen_spool *s)
 		s->stuck = false;
 	pthread_mutex_unlock(&s->lock);
 	s->blocked = false;
+	if (n > 0) {
+		pthread_mutex_lock(&s->core_lock);
+		pen_spool_core_apply(s->core);
+		pthread_mutex_unlock(&s->core_lock);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (landed[i].err != 0) {
 			take_again(s, landed[i].to, landed[i].err);
@@ -267,6 +272,7 @@ static void append_waiting(struct pen_spool *s)
 	pthread_mutex_lock(&s->core_lock);
 	while (s->open_to < end && !s->rewind) {
 		struct request *r = request_at(s, s->open_to);
+		spool_request_prefetch(r, end - s->open_to);
 		if (!r->answered) {
 			int err = spool_request_append(s, r);
 			if (err == -EAGAIN) {

@@ -105,6 +105,9 @@ void spool_writer_wake(struct pen_spool *s);
 void spool_queue_take(struct pen_spool *s);
 // Appends a request to the open batch; as pen_spool_core_put returns.
 int spool_request_append(struct pen_spool *s, struct request *r);
+// Has the processor fetch what the requests behind `r` will copy; `left`: bytes of requests from
+// `r` on.
+void spool_request_prefetch(const struct request *r, uint64_t left);
 // Frees what the copy of an update holds.
 void spool_request_fini(struct request *r);
 
