@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bench_plain.h"
 
-#include "pen_time.h"
 #include "pen_err.h"
+#include "pen_time.h"
 
 #include <stdio.h>
 #include <stdlib.h>
