@@ -46,7 +46,7 @@ static uint8_t *queue_add(struct pen_spool *s, const struct request *r, size_t m
 // costs one switch of threads, not one for each. So does a crowd that gathers.
 void spool_writer_wake(struct pen_spool *s)
 {
-	bool enough = s->gathers ? s->fresh >= SPOOL_CROWD || s->fresh_bytes >= SPOOL_CROWD_BYTES
+	bool enough = s->gathers ? spool_crowd_enough(s->fresh, s->fresh_bytes)
 				 : !s->busy || s->fresh_bytes >= SPOOL_EAGER_BYTES;
 
 	if (s->writer_sleeps && (enough || s->stop))
