@@ -27,13 +27,15 @@ def numbers(pattern, text):
 
 def spool(build, folder, *options):
     text = output(build / "queue/spool/bench_spool", *options, folder)
-    (share,) = numbers(r"median of \d+ rounds: (\d+)%", text)
-    flushes, rate, zeros, written = numbers(
-        r"([\d.]+) flushes/message, \d+ KiB/commit, (\d+) MB/s; write amplification ([\d.]+) \(([\d.]+) without", text)
+    rate, plain, share, least, most = numbers(
+        r"spool (\d+) MB/s, plain writer of the same batches (\d+) MB/s; the spool reaches (\d+)% \((\d+) to (\d+)%\)", text)
+    (flushes,) = numbers(r"([\d.]+) flushes/message", text)
+    amplified = r"write amplification ([\d.]+) \(([\d.]+) without"
+    _, written = numbers(amplified, text)
+    zeros, _ = numbers(amplified, text[:text.index("round 1:")])  # the segments were made in round 0
     (messages,) = numbers(r"(\d+) messages/s", text)
-    (plain,) = numbers(r"same batches: (\d+) MB/s", text)
-    return {"share": share / 100, "flushes_per_message": flushes, "spool_mb_s": rate, "plain_mb_s": plain,
-            "messages_per_second": messages, "amplification": written, "amplification_with_zeros": zeros}
+    return {"share": share / 100, "share_least": least / 100, "share_most": most / 100, "flushes_per_message": flushes,
+            "spool_mb_s": rate, "plain_mb_s": plain, "messages_per_second": messages, "amplification": written, "amplification_with_zeros": zeros}
 
 
 def lone(build, folder):
@@ -64,8 +66,8 @@ def shape(build):
 
 
 def measure(report, build):
-    report.measure("spool", "spool", "share", lambda f: spool(build, f, "--rounds", "1"))
-    report.measure("spool", "spool, deferred", "amplification", lambda f: spool(build, f, "--rounds", "1", "--deferred"))
+    report.measure("spool", "spool", "share", lambda f: spool(build, f))
+    report.measure("spool", "spool, deferred", "amplification", lambda f: spool(build, f, "-n", 400000, "--rounds", "1", "--deferred"))
     report.measure("spool", "spool, lone message", "flushes", lambda f: lone(build, f))
     report.measure("spool", "spool, recovery", "crash_seconds", lambda f: recovery(build, f))
     for name, (tenants, limits) in SCHED.items():

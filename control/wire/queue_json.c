@@ -32,7 +32,7 @@ static json_t *recipient_json(
 		json_object_set_new(r, "fate", json_string(fate_word(rcpt->fate)));
 	if (queued && rcpt->doubts > 0)
 		json_object_set_new(r, "in_doubt", json_integer(rcpt->doubts));
-	if (queued && pen_sched_held(s, rcpt->addr, text, sizeof(text))) {
+	if (queued && pen_sched_held(s, pen_recipient_addr(rcpt), text, sizeof(text))) {
 		json_object_set_new(r, "suspended", json_true());
 		json_object_set_new(r, "delay_reason", bytes_json(pen_span_cstr(text)));
 	} else if (queued && m->last_error != NULL) {

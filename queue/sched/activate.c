@@ -63,7 +63,7 @@ bool job_held(struct pen_sched *s, const struct job *j)
 	struct pen_shape_block why;
 
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
-		if (rcpt_held(s, j->entry->m->rcpt[j->rcpt[i]].addr, &why))
+		if (rcpt_held(s, pen_recipient_addr(&j->entry->m->rcpt[j->rcpt[i]]), &why))
 			return true;
 	}
 	return false;

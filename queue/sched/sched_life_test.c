@@ -214,11 +214,11 @@ static void a_time_that_the_spool_knew_holds_beside_other_recipients(void **stat
 	world_recover(w, "s@x", "a@b.test", world_wall(w) - 100 * S, world_wall(w) - 50 * S, 0);
 	w->edit = NULL;
 	world_wait(w, 301 * S);
-	struct pen_delivery *d = get(w);
+	struct pen_delivery *d = first_delivery(w);
 	assert_true(pen_span_eq(d->rcpt[0].addr, PEN_SPAN_LIT("b@c.test")));
 	world_answer(w, d, 250);
 	world_wait(w, 298 * S);
-	assert_null(get(w));
+	assert_null(first_delivery(w));
 	world_wait(w, 2 * S);
 	assert_int_equal(world_stats(w).leases, 2);
 	world_run_ok(w);

@@ -65,7 +65,7 @@ static bool why_held(
 
 	for (uint32_t i = 0; i < (j != NULL ? j->nrcpt : 1); i++) {
 		uint32_t rcpt = j != NULL ? j->rcpt[i] : out->rcpt;
-		if (!rcpt_held(s, e->m->rcpt[rcpt].addr, &b))
+		if (!rcpt_held(s, pen_recipient_addr(&e->m->rcpt[rcpt]), &b))
 			continue;
 		out->rcpt = rcpt;
 		say_block(s, &b, out);

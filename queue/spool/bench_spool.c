@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // bench_spool [options] DIRECTORY: what the spool gives, beside what the disk
-// gives a plain sequential writer of batches of the same size, in turns, so that
-// both see the same machine.
+// gives a plain sequential writer of the same bytes in as many flushes, over
+// written blocks as the spool's, in turns, so that both see the same machine.
 //
-//   (default)     producers feed messages from memory; each is put, and removed
-//                 once it is durable, as mail that is delivered at once
+//   (default)     producers feed messages that lie ready in memory; each is put, and
+//                 removed once it is durable, as mail that is delivered at once, and
+//                 then put again as a new one. Round 0 is not counted: it makes the
+//                 spool's segments, as the plain writer's file was made before
 //   --deferred    each is deferred twice, with a change of its state, and lives
 //                 until --live others have come; the writes per payload count
 //   --lone        one message at a time: time until it is durable, in flushes
 //   --recover N   fills a spool with N small messages, crashes, opens it again
-//   -n N, -s BYTES, -p PRODUCERS, --rounds N, --live N
+//   -n N, -s BYTES, -p PRODUCERS, -m N (messages in memory), --rounds N, --live N
 
+#include "bench_plain.h"
 #include "pen_spool.h"
 
 #include "pen_err.h"
@@ -27,6 +30,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MAX_ROUNDS 64
+#define TAKEN 32 // messages that a producer takes at a time
+
 struct bench {
 	struct pen_spool *spool;
 	const char *dir;
@@ -35,6 +41,13 @@ struct bench {
 	uint64_t live; // --deferred: how many live at a time
 	bool deferred;
 	uint64_t failed, removed; // atomics
+
+	// What producers may put. Durable ones come back all at once, after a commit.
+	pthread_mutex_t lock;
+	pthread_cond_t some;
+	struct pen_message **ready, **durable;
+	uint32_t nready, ndurable, memory;
+	uint64_t to_put; // in this round
 
 	// --deferred: what lives, oldest first; the writer thread's.
 	uint64_t *ring;
@@ -107,85 +120,87 @@ static void on_durable(void *ctx, struct pen_message *m, int err)
 		live_one(b, m->id);
 	else
 		end_one(b, m->id);
-	pen_message_free(m);
+	b->durable[b->ndurable++] = m;
+}
+
+static void after_commit(void *ctx)
+{
+	struct bench *b = ctx;
+
+	if (b->ndurable == 0)
+		return;
+	pthread_mutex_lock(&b->lock);
+	memcpy(b->ready + b->nready, b->durable, b->ndurable * sizeof(struct pen_message *));
+	b->nready += b->ndurable;
+	b->ndurable = 0;
+	pthread_cond_broadcast(&b->some);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void make_messages(struct bench *b)
+{
+	struct pen_span rcpt = PEN_SPAN_LIT("recipient@example.net");
+
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->some, NULL);
+	b->ready = calloc(b->memory, sizeof(struct pen_message *));
+	b->durable = calloc(b->memory, sizeof(struct pen_message *));
+	for (; b->nready < b->memory; b->nready++) {
+		uint8_t *content = malloc(b->bytes);
+		memset(content, (int)('a' + b->nready % 26), b->bytes);
+		b->ready[b->nready] = pen_message_new(
+			PEN_SPAN_LIT("sender@example.org"), &rcpt, 1, content, b->bytes, 1, 0);
+	}
+}
+
+static void free_messages(struct bench *b)
+{
+	while (b->nready > 0)
+		pen_message_free(b->ready[--b->nready]);
+	free(b->ready);
+	free(b->durable);
+	pthread_cond_destroy(&b->some);
+	pthread_mutex_destroy(&b->lock);
+}
+
+static uint32_t take_ready(struct bench *b, struct pen_message *out[TAKEN])
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&b->lock);
+	while (b->nready == 0 && b->to_put > 0)
+		pthread_cond_wait(&b->some, &b->lock);
+	for (; n < TAKEN && b->nready > 0 && b->to_put > 0; n++, b->to_put--)
+		out[n] = b->ready[--b->nready];
+	if (b->to_put == 0)
+		pthread_cond_broadcast(&b->some);
+	pthread_mutex_unlock(&b->lock);
+	return n;
 }
 
 static void *produce(void *arg)
 {
 	struct bench *b = arg;
-	struct pen_span rcpt = PEN_SPAN_LIT("recipient@example.net");
+	struct pen_message *m[TAKEN];
 
-	for (uint64_t i = 0; i < b->messages / b->producers; i++) {
-		uint8_t *content = malloc(b->bytes);
-		memset(content, (int)('a' + i % 26), b->bytes);
-		struct pen_message *m = pen_message_new(
-			PEN_SPAN_LIT("sender@example.org"), &rcpt, 1, content, b->bytes, 1, 0);
-		int err;
-		while ((err = pen_spool_put(b->spool, m, on_durable, b)) == -EAGAIN)
-			usleep(200);
-		if (err != 0) {
-			__atomic_fetch_add(&b->failed, 1, __ATOMIC_RELAXED);
-			pen_message_free(m);
+	for (uint32_t n; (n = take_ready(b, m)) > 0;) {
+		for (uint32_t i = 0; i < n; i++) {
+			int err;
+			m[i]->id = 0;
+			while ((err = pen_spool_put(b->spool, m[i], on_durable, b)) == -EAGAIN)
+				usleep(200);
+			if (err != 0)
+				pen_fatal("put: %s", strerror(-err));
 		}
 	}
 	return NULL;
 }
 
-// A sequential writer of the same batches over written blocks, nothing else, in
-// a file as large as a segment.
-struct raw {
-	struct pen_disk *d;
-	struct pen_disk_file *f;
-};
-
-static void raw_open(struct raw *r, const char *dir)
+static uint64_t per_flush(const struct pen_spool_counters *was, const struct pen_spool_counters *c)
 {
-	char error[256];
-	uint64_t size = 64u << 20;
-	uint8_t *p = pen_disk_alloc(1u << 20);
+	uint64_t syncs = c->syncs - was->syncs;
 
-	if (pen_disk_posix_new(dir, &r->d, error, sizeof(error)) != 0)
-		pen_fatal("%s", error);
-	r->d->ops->remove(r->d, "raw");
-	if (p == NULL ||
-		r->d->ops->open(r->d, "raw", PEN_DISK_CREATE | PEN_DISK_DIRECT, &r->f) != 0)
-		pen_fatal("cannot make %s/raw", dir);
-	memset(p, 'x', 1u << 20);
-	for (uint64_t off = 0; off < size; off += 1u << 20)
-		pen_disk_write(r->d, r->f, p, 1u << 20, off);
-	r->d->ops->datasync(r->d, r->f);
-	free(p);
-}
-
-static double raw_rate(struct raw *r, uint64_t total, uint64_t batch)
-{
-	uint64_t size = 64u << 20, off = 0, done = 0;
-	uint8_t *p = pen_disk_alloc(batch);
-
-	memset(p, 'y', batch);
-	pen_time_us start = pen_clock_mono();
-	for (; done < total; done += batch, off += batch) {
-		off = off + batch <= size ? off : 0;
-		if (pen_disk_write(r->d, r->f, p, batch, off) != 0 ||
-			r->d->ops->datasync(r->d, r->f) != 0)
-			pen_fatal("cannot write raw");
-	}
-	free(p);
-	return (double)done / ((double)(pen_clock_mono() - start) / 1e6);
-}
-
-static void raw_close(struct raw *r)
-{
-	r->d->ops->close(r->d, r->f);
-	r->d->ops->remove(r->d, "raw");
-	pen_disk_free(r->d);
-}
-
-static uint64_t per_commit(const struct pen_spool_counters *was, const struct pen_spool_counters *c)
-{
-	uint64_t commits = c->commits - was->commits;
-
-	return pen_disk_align((c->bytes_written - was->bytes_written) / (commits ? commits : 1));
+	return pen_disk_align((c->bytes_written - was->bytes_written) / (syncs ? syncs : 1));
 }
 
 static void report(const struct bench *b, const struct pen_spool_counters *was, double seconds)
@@ -197,16 +212,15 @@ static void report(const struct bench *b, const struct pen_spool_counters *was, 
 	double payload = (double)b->messages * b->bytes;
 	double written = (double)(c->bytes_written - was->bytes_written);
 	double zeros = (double)(c->bytes_prepared - was->bytes_prepared);
-	printf("%llu messages of %u bytes in %.2f s: %.0f messages/s, %llu failed\n",
+	printf("  %llu messages of %u bytes in %.2f s: %.0f messages/s, %llu failed; "
+	       "%.4f flushes/message, %.0f KiB/flush, %u segments, %llu messages moved\n",
 		(unsigned long long)b->messages, b->bytes, seconds, (double)b->messages / seconds,
-		(unsigned long long)b->failed);
-	printf("%.4f flushes/message, %.0f KiB/commit, %.0f MB/s; write amplification %.3f "
-	       "(%.3f without prepared zeros)\n",
+		(unsigned long long)b->failed,
 		(double)(c->syncs - was->syncs) / (double)b->messages,
-		(double)per_commit(was, c) / 1024, written / seconds / 1e6,
-		(written + zeros) / payload, written / payload);
-	printf("%u segments (%u used), %llu messages moved\n", st.segments, st.segments_used,
+		(double)per_flush(was, c) / 1024, st.segments,
 		(unsigned long long)(c->relocated - was->relocated));
+	printf("  write amplification %.3f (%.3f without prepared zeros)\n",
+		(written + zeros) / payload, written / payload);
 }
 
 static double round_of(struct bench *b, struct pen_spool_counters *was)
@@ -218,6 +232,7 @@ static double round_of(struct bench *b, struct pen_spool_counters *was)
 	pen_spool_stats(b->spool, &st);
 	*was = st.counters;
 	b->removed = 0;
+	b->to_put = b->messages;
 	pen_time_us start = pen_clock_mono();
 	for (uint32_t i = 0; i < b->producers; i++) {
 		if (pthread_create(&threads[i], NULL, produce, b) != 0)
@@ -248,31 +263,58 @@ static void open_spool(struct bench *b, struct pen_spool_config *cfg)
 		pen_fatal("%s", error);
 }
 
-static void run_rounds(struct bench *b)
+// A round of the spool and of the plain writer before and behind it, in MB/s.
+struct pair {
+	double spool, plain, ratio;
+};
+
+static void run_pair(struct bench *b, struct plain *disk, struct pair *pair, double *plain)
 {
-	struct pen_spool_config cfg = {0};
 	struct pen_spool_counters was;
 	struct pen_spool_stats st;
-	double ratio[32];
-	struct raw raw;
+	double seconds = round_of(b, &was), before = *plain;
 
+	pen_spool_stats(b->spool, &st);
+	uint64_t bytes = st.counters.bytes_written - was.bytes_written;
+	if (disk->files == 0)
+		plain_open(disk, b->dir, st.segments);
+	*plain = plain_rate(disk, bytes, per_flush(&was, &st.counters)) / 1e6;
+	pair->spool = (double)bytes / seconds / 1e6;
+	pair->plain = before != 0 ? (before + *plain) / 2 : *plain;
+	pair->ratio = pair->spool / pair->plain;
+	report(b, &was, seconds);
+}
+
+static void run_rounds(struct bench *b)
+{
+	struct pen_spool_config cfg = {.ctx = b, .after_commit = after_commit};
+	struct pair pair;
+	double ratio[MAX_ROUNDS], spool[MAX_ROUNDS], plain[MAX_ROUNDS], last = 0;
+	struct plain disk = {0};
+
+	make_messages(b);
 	open_spool(b, &cfg);
-	raw_open(&raw, b->dir);
+	printf("round 0, not counted:\n");
+	run_pair(b, &disk, &pair, &last);
 	for (uint32_t i = 0; i < b->rounds; i++) {
-		double seconds = round_of(b, &was);
-		report(b, &was, seconds);
-		pen_spool_stats(b->spool, &st);
-		double rate = (double)(st.counters.bytes_written - was.bytes_written) / seconds;
-		double plain = raw_rate(&raw, 512u << 20, per_commit(&was, &st.counters));
-		ratio[i] = rate / plain;
-		printf("plain writer of the same batches: %.0f MB/s; the spool reaches %.0f%%\n",
-			plain / 1e6, 100 * ratio[i]);
+		printf("round %u:\n", i + 1);
+		run_pair(b, &disk, &pair, &last);
+		ratio[i] = pair.ratio;
+		spool[i] = pair.spool;
+		plain[i] = pair.plain;
+		printf("  spool %.0f MB/s, plain writer before and behind it %.0f MB/s: %.0f%%\n",
+			pair.spool, pair.plain, 100 * pair.ratio);
 	}
 	qsort(ratio, b->rounds, sizeof(ratio[0]), by_value);
-	printf("median of %u rounds: %.0f%% of the plain writer\n", b->rounds,
-		100 * ratio[b->rounds / 2]);
-	raw_close(&raw);
+	qsort(spool, b->rounds, sizeof(spool[0]), by_value);
+	qsort(plain, b->rounds, sizeof(plain[0]), by_value);
+	printf("medians of %u rounds: spool %.0f MB/s, plain writer of the same batches %.0f MB/s; "
+	       "the spool reaches %.0f%% (%.0f to %.0f%%)\n",
+		b->rounds, spool[b->rounds / 2], plain[b->rounds / 2], 100 * ratio[b->rounds / 2],
+		100 * ratio[0], 100 * ratio[b->rounds - 1]);
+	plain_close(&disk);
 	pen_spool_close(b->spool);
+	free_messages(b);
 }
 
 static void on_lone(void *ctx, struct pen_message *m, int err)
@@ -288,11 +330,11 @@ static void run_lone(struct bench *b)
 	struct pen_spool_config cfg = {0};
 	struct pen_span rcpt = PEN_SPAN_LIT("recipient@example.net");
 	double took[2000], plain[2000];
-	struct raw raw;
+	struct plain disk;
 	const int n = 1000;
 
 	open_spool(b, &cfg);
-	raw_open(&raw, b->dir);
+	plain_open(&disk, b->dir, 1);
 	for (int i = 0; i < n; i++) {
 		uint8_t *content = malloc(b->bytes);
 		bool done = false;
@@ -306,14 +348,14 @@ static void run_lone(struct bench *b)
 			sched_yield();
 		took[i] = (double)(pen_clock_mono() - start);
 		uint64_t batch = pen_disk_align(b->bytes + 400);
-		plain[i] = (double)batch / raw_rate(&raw, batch, batch) * 1e6;
+		plain[i] = (double)batch / plain_rate(&disk, batch, batch) * 1e6;
 	}
 	qsort(took, (size_t)n, sizeof(took[0]), by_value);
 	qsort(plain, (size_t)n, sizeof(plain[0]), by_value);
 	printf("a lone message of %u bytes is durable in %.0f us (median), a write and flush "
 	       "takes %.0f us: %.2f flush times\n",
 		b->bytes, took[n / 2], plain[n / 2], took[n / 2] / plain[n / 2]);
-	raw_close(&raw);
+	plain_close(&disk);
 	pen_spool_close(b->spool);
 }
 
@@ -398,10 +440,11 @@ int main(int argc, char **argv)
 		{"lone", no_argument, NULL, 'l'}, {"recover", required_argument, NULL, 'r'},
 		{"rounds", required_argument, NULL, 'R'}, {"live", required_argument, NULL, 'L'},
 		{NULL, 0, NULL, 0}};
-	struct bench b = {.messages = 400000, .bytes = 4096, .producers = 2, .rounds = 3};
+	struct bench b = {
+		.messages = 100000, .bytes = 4096, .producers = 2, .rounds = 9, .memory = 4096};
 	bool lone = false, recover = false, sized = false;
 
-	for (int o; (o = getopt_long(argc, argv, "n:s:p:", options, NULL)) != -1;) {
+	for (int o; (o = getopt_long(argc, argv, "n:s:p:m:", options, NULL)) != -1;) {
 		switch (o) {
 		case 'n':
 			b.messages = strtoull(optarg, NULL, 0);
@@ -412,6 +455,9 @@ int main(int argc, char **argv)
 			break;
 		case 'p':
 			b.producers = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'm':
+			b.memory = (uint32_t)strtoul(optarg, NULL, 0);
 			break;
 		case 'R':
 			b.rounds = (uint32_t)strtoul(optarg, NULL, 0);
@@ -434,11 +480,10 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind + 1 != argc || b.producers == 0 || b.producers > 64 || b.rounds == 0 ||
-		b.rounds > 32 || b.messages == 0)
-		pen_fatal("usage: bench_spool [-n N] [-s BYTES] [-p PRODUCERS] [--rounds N] "
-			  "[--deferred [--live N] | --lone | --recover N] DIRECTORY");
+		b.rounds > MAX_ROUNDS || b.messages == 0 || b.memory == 0)
+		pen_fatal("usage: bench_spool [-n N] [-s BYTES] [-p PRODUCERS] [-m N] "
+			  "[--rounds N] [--deferred [--live N] | --lone | --recover N] DIRECTORY");
 	b.dir = argv[optind];
-	b.messages -= b.messages % b.producers;
 	if (b.deferred && b.live == 0)
 		b.live = b.messages / 4;
 	b.ring = calloc(b.live + 2, sizeof(*b.ring));

@@ -131,16 +131,20 @@ int pen_spool_core_update(struct pen_spool_core *c, const struct pen_message_upd
 // durable. Otherwise none of it counts, as if it had not been appended.
 int pen_spool_core_commit(struct pen_spool_core *c);
 
-// A commit in three steps, so that the next batch fills while one is written.
+// A commit in four steps, so that the next batch fills while one is written,
+// and is written while the index is brought up to date.
 // begin: 1 when there is a batch to write, 0 when nothing was appended; -errno,
 //        then it was dropped. put and update may follow at once (also with
 //        -EAGAIN until end); commit, step and a second begin may not.
 // write: on any thread, once; its result goes to end.
 // end:   as commit returns. When `*dropped`, what was appended since begin was
 //        taken back, and has to be appended again.
+// apply: what end said is durable can be read, and its space comes back; before
+//        its callers are told. The next end applies what was not.
 int pen_spool_core_begin(struct pen_spool_core *c);
 int pen_spool_core_write(const struct pen_spool_core *c);
 int pen_spool_core_end(struct pen_spool_core *c, int err, bool *dropped);
+void pen_spool_core_apply(struct pen_spool_core *c);
 // Takes back what was appended and is not being written.
 void pen_spool_core_drop(struct pen_spool_core *c);
 bool pen_spool_core_dirty(const struct pen_spool_core *c);

@@ -33,7 +33,7 @@ static bool fits_active(const struct pen_spool_core *c, uint64_t need, uint64_t 
 {
 	if (c->active == NULL)
 		return false;
-	foot += c->open.foot + (c->flying ? c->flight.foot : 0);
+	foot += c->open.foot + (c->flying ? c->flight.foot : 0) + c->landed.foot;
 	return spool_open_base(c) + pen_disk_align(c->open.len + need) + spool_foot_room(c, foot) <=
 	       c->active->size;
 }
@@ -67,6 +67,8 @@ uint8_t *spool_batch_room(
 		c->open.len = SPOOL_BATCH_HEADER;
 		c->open.foot = 0;
 	}
+	if (!may_append(c, who))
+		pen_spool_core_apply(c);
 	if (!may_append(c, who)) {
 		// What flies may free segments; and a refusal must be final.
 		if (c->flying)

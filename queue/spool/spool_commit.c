@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 // A batch becomes durable while the next one fills: begin takes it out of the
-// open place, write puts it on the disk (any thread), end brings the index to
-// what is durable now. When the write failed, what filled meanwhile is dropped
+// open place, write puts it on the disk (any thread), end says whether it is
+// durable, apply brings the index to that. As apply can wait, the disk has the
+// next batch meanwhile. When the write failed, what filled meanwhile is dropped
 // first, so that everything is undone in the opposite order.
 
 #define MOVES_PER_BYTE 32u    // relocation that a byte of changes pays for
@@ -28,7 +29,7 @@ static void op_place(struct pen_spool_core *c, const struct spool_op *op, struct
 		e->upd_slot = 0;
 	}
 	e->slot = s->slot;
-	e->off = (uint32_t)s->end + op->at;
+	e->off = (uint32_t)c->landed.base + op->at;
 	e->len = op->len;
 	e->flags &= ~(uint32_t)SPOOL_ENTRY_PENDING;
 	s->live++;
@@ -39,27 +40,27 @@ static void op_place(struct pen_spool_core *c, const struct spool_op *op, struct
 static void op_removed(struct pen_spool_core *c, const struct spool_op *op, struct spool_entry *e)
 {
 	struct spool_segment *s = e->slot != 0 ? c->slot[e->slot] : NULL;
-	const uint8_t *record = c->flight.p + op->at;
+	const uint8_t *record = c->landed.p + op->at;
 
 	// Only an insert that this very segment's footer will leave out, and that
 	// is nowhere else, can do without its tombstone there.
 	if (s != c->active || (e->flags & SPOOL_ENTRY_MOVED))
-		spool_foot_update(c, record, (uint32_t)c->active->end + op->at);
+		spool_foot_update(c, record, (uint32_t)c->landed.base + op->at);
 	if (s != NULL) {
 		s->live--;
 		s->live_bytes -= e->len;
 		c->live_bytes -= e->len;
 	}
-	spool_index_remove(&c->index, op->id);
+	spool_index_remove_entry(&c->index, e);
 }
 
-static void flight_apply(struct pen_spool_core *c)
+static void landed_apply(struct pen_spool_core *c)
 {
-	for (uint32_t i = 0; i < c->flight.nop; i++) {
-		const struct spool_op *op = &c->flight.op[i];
+	for (uint32_t i = 0; i < c->landed.nop; i++) {
+		const struct spool_op *op = &c->landed.op[i];
 		struct spool_entry *e = spool_index_find(&c->index, op->id);
-		const uint8_t *record = c->flight.p + op->at;
-		uint32_t off = (uint32_t)c->active->end + op->at;
+		const uint8_t *record = c->landed.p + op->at;
+		uint32_t off = (uint32_t)c->landed.base + op->at;
 
 		switch (op->kind) {
 		case OP_PUT:
@@ -80,18 +81,16 @@ static void flight_apply(struct pen_spool_core *c)
 			break;
 		}
 	}
-	c->active->end += pen_disk_align(c->flight.len);
-	c->active->batches++;
 }
 
-static void flight_count(struct pen_spool_core *c)
+static void landed_count(struct pen_spool_core *c)
 {
-	uint64_t allowance = MOVES_PER_BYTE * pen_disk_align(c->flight.len);
+	uint64_t allowance = MOVES_PER_BYTE * pen_disk_align(c->landed.len);
 	bool changed = false;
 
 	PEN_COUNT(c->ctr.commits);
-	for (uint32_t i = 0; i < c->flight.nop; i++) {
-		const struct spool_op *op = &c->flight.op[i];
+	for (uint32_t i = 0; i < c->landed.nop; i++) {
+		const struct spool_op *op = &c->landed.op[i];
 
 		if (op->kind == OP_MOVE) {
 			PEN_COUNT(c->ctr.relocated);
@@ -222,7 +221,7 @@ int pen_spool_core_begin(struct pen_spool_core *c)
 		return 0;
 	spool_aborted_flush(c);
 	// Memory first: after the write nothing may fail.
-	int err = spool_segment_reserve_ids(c->active, c->open.nop);
+	int err = spool_segment_reserve_ids(c->active, c->landed.nop + c->open.nop);
 	if (err != 0) {
 		pen_spool_core_drop(c);
 		return err;
@@ -281,28 +280,49 @@ static int flight_retry(struct pen_spool_core *c, int err)
 	return err;
 }
 
+// The batch is durable: the next one goes behind it.
+static void flight_landed(struct pen_spool_core *c)
+{
+	struct spool_batch free_one = c->landed;
+
+	c->landed = c->flight;
+	c->flight = free_one;
+	c->landed.base = c->active->end;
+	c->active->end += pen_disk_align(c->landed.len);
+	c->active->batches++;
+}
+
+void pen_spool_core_apply(struct pen_spool_core *c)
+{
+	if (c->landed.records == 0)
+		return;
+	pthread_mutex_lock(&c->lock);
+	landed_apply(c);
+	pthread_mutex_unlock(&c->lock);
+	landed_count(c);
+	batch_clear(c, &c->landed);
+	spool_free_heads(c);
+}
+
 int pen_spool_core_end(struct pen_spool_core *c, int err, bool *dropped)
 {
 	PEN_ASSERT(c->flying);
 	*dropped = err != 0 && c->open.records > 0;
+	pen_spool_core_apply(c);
 	if (err != 0) {
 		pen_spool_core_drop(c);
 		err = flight_retry(c, err);
 	}
-	pthread_mutex_lock(&c->lock);
-	if (err == 0)
-		flight_apply(c);
-	else
-		batch_undo(c, &c->flight, true);
-	pthread_mutex_unlock(&c->lock);
-	if (err == 0)
-		flight_count(c);
-	else
-		PEN_COUNT(c->ctr.failed_batches);
-	batch_clear(c, &c->flight);
 	c->flying = false;
-	if (err == 0)
-		spool_free_heads(c);
+	if (err == 0) {
+		flight_landed(c);
+		return 0;
+	}
+	pthread_mutex_lock(&c->lock);
+	batch_undo(c, &c->flight, true);
+	pthread_mutex_unlock(&c->lock);
+	PEN_COUNT(c->ctr.failed_batches);
+	batch_clear(c, &c->flight);
 	return err;
 }
 
@@ -311,5 +331,8 @@ int pen_spool_core_commit(struct pen_spool_core *c)
 	bool dropped;
 	int err = pen_spool_core_begin(c);
 
-	return err <= 0 ? err : pen_spool_core_end(c, pen_spool_core_write(c), &dropped);
+	if (err == 1)
+		err = pen_spool_core_end(c, pen_spool_core_write(c), &dropped);
+	pen_spool_core_apply(c);
+	return err;
 }

@@ -77,6 +77,8 @@ static void core_free(struct pen_spool_core *c)
 	free(c->open.op);
 	free(c->flight.p);
 	free(c->flight.op);
+	free(c->landed.p);
+	free(c->landed.op);
 	free(c->aborted);
 	free(c->scratch);
 	pthread_mutex_destroy(&c->lock);
@@ -143,6 +145,7 @@ int pen_spool_core_open(const struct pen_spool_config *cfg, struct pen_spool_cor
 
 void pen_spool_core_close(struct pen_spool_core *c, bool clean)
 {
+	pen_spool_core_apply(c);
 	if (clean && c->active != NULL)
 		spool_foot_write(c);
 	core_free(c);

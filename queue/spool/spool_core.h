@@ -63,6 +63,7 @@ struct spool_batch {
 	size_t len, cap;
 	uint32_t records, nop, cap_op;
 	uint64_t foot; // bytes it will add to the footer
+	uint64_t base; // once it landed: where it is in the active segment
 	struct spool_op *op;
 };
 
@@ -98,6 +99,7 @@ struct pen_spool_core {
 	struct spool_batch open;   // being filled
 	struct spool_batch flight; // being written, while `flying`
 	bool flying;
+	struct spool_batch landed; // durable, in the active segment, and not in the index yet
 
 	struct pen_buf foot; // of the active segment
 	uint64_t *aborted;   // ids of puts that failed after bytes may have been written

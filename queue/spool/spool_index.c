@@ -108,9 +108,13 @@ void spool_index_remove(struct spool_index *x, uint64_t id)
 {
 	struct spool_entry *e = spool_index_find(x, id);
 
-	if (e == NULL)
-		return;
-	struct spool_shard *s = shard_of(x, mix(id));
+	if (e != NULL)
+		spool_index_remove_entry(x, e);
+}
+
+void spool_index_remove_entry(struct spool_index *x, struct spool_entry *e)
+{
+	struct spool_shard *s = shard_of(x, mix(e->id));
 	uint32_t hole = (uint32_t)(e - s->cells);
 	// Close the hole by moving back what was pushed past it.
 	for (uint32_t i = after(s, hole); s->cells[i].id != 0; i = after(s, i)) {

@@ -41,3 +41,5 @@ struct spool_entry *spool_index_find(struct spool_index *x, uint64_t id);
 // The new, zeroed entry; NULL when out of memory. The id must not be there.
 struct spool_entry *spool_index_add(struct spool_index *x, uint64_t id);
 void spool_index_remove(struct spool_index *x, uint64_t id);
+// Of an entry that was just found.
+void spool_index_remove_entry(struct spool_index *x, struct spool_entry *e);

@@ -66,13 +66,19 @@ int pen_spool_open(
 {
 	struct pen_spool *s = calloc(1, sizeof(*s));
 	struct pen_spool_config own = *cfg;
+	pthread_mutexattr_t spins;
 	pthread_condattr_t mono;
 
 	if (s == NULL) {
 		snprintf(error, error_cap, "out of memory");
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&s->lock, NULL);
+	// Held for fractions of a microsecond, by callers on every core: who sleeps at once for
+	// that wakes too late, and the flusher is between two writes then.
+	pthread_mutexattr_init(&spins);
+	pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&s->lock, &spins);
+	pthread_mutexattr_destroy(&spins);
 	pthread_mutex_init(&s->core_lock, NULL);
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);

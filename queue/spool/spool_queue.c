@@ -7,6 +7,8 @@
 // What callers ask for, on its way to the writer: one buffer, in order.
 
 #define QUEUE_KEEP (16u << 20)
+#define CACHE_LINE 64u
+#define PREFETCH 4096u // of a message's content; what follows, the processor guesses
 
 struct update_copy {
 	struct pen_message_update u;
@@ -44,7 +46,7 @@ static uint8_t *queue_add(struct pen_spool *s, const struct request *r, size_t m
 // costs one switch of threads, not one for each. So does a crowd that gathers.
 void spool_writer_wake(struct pen_spool *s)
 {
-	bool enough = s->gathers ? s->fresh >= SPOOL_CROWD || s->fresh_bytes >= SPOOL_CROWD_BYTES
+	bool enough = s->gathers ? spool_crowd_enough(s->fresh, s->fresh_bytes)
 				 : !s->busy || s->fresh_bytes >= SPOOL_EAGER_BYTES;
 
 	if (s->writer_sleeps && (enough || s->stop))
@@ -170,6 +172,34 @@ void pen_spool_stats(struct pen_spool *s, struct pen_spool_stats *out)
 	pthread_mutex_lock(&s->lock);
 	out->full = s->full;
 	pthread_mutex_unlock(&s->lock);
+}
+
+static const struct request *behind(const struct request *r, uint64_t *left)
+{
+	*left -= r->size;
+	return *left > 0 ? (const struct request *)((const uint8_t *)r + r->size) : NULL;
+}
+
+static void prefetch(const void *p, size_t n)
+{
+	for (size_t at = 0; at < n; at += CACHE_LINE)
+		__builtin_prefetch((const uint8_t *)p + at);
+}
+
+// Mail was written by another core: the content of the next, and where the one after has its own.
+void spool_request_prefetch(const struct request *r, uint64_t left)
+{
+	const struct request *next = behind(r, &left);
+
+	if (next == NULL)
+		return;
+	// Who was answered has his message back.
+	if (next->m != NULL && !next->answered)
+		prefetch(next->m->content,
+			next->m->content_len < PREFETCH ? next->m->content_len : PREFETCH);
+	next = behind(next, &left);
+	if (next != NULL && next->m != NULL && !next->answered)
+		prefetch(next->m, sizeof(*next->m));
 }
 
 int spool_request_append(struct pen_spool *s, struct request *r)

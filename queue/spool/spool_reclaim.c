@@ -216,6 +216,7 @@ static int step(struct pen_spool_core *c)
 {
 	if (pen_spool_core_dirty(c) || c->flying)
 		return -EBUSY;
+	pen_spool_core_apply(c);
 	spool_aborted_flush(c);
 	int err = pen_spool_core_commit(c);
 	if (err != 0)

@@ -440,7 +440,7 @@ static void dues_decode(const struct spool_record *r, const uint8_t *at, struct 
 		struct pen_recipient *to = &m->rcpt[i];
 		if (to->doubts > 0 && at[9] != 0)
 			due_set(m, to, m->next_attempt + (at[9] - 1) * DUE_UNIT);
-		at += SPOOL_RCPT_FIXED_ATTR + to->addr.n + to->orcpt_len;
+		at += SPOOL_RCPT_FIXED_ATTR + to->addr_len + to->orcpt_len;
 	}
 }
 

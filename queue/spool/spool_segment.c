@@ -324,6 +324,7 @@ int spool_rotate(struct pen_spool_core *c, enum spool_class who)
 	int err = -ENOSPC;
 
 	PEN_ASSERT(c->active == NULL || (c->open.records == 0 && !c->flying));
+	pen_spool_core_apply(c);
 	// A disk that fails writes would fail them on every segment: try two.
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct spool_segment *s = take_free(c, who);

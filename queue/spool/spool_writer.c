@@ -17,9 +17,6 @@ PEN_LOG_TYPE("queue.spool");
 // processor time than the mail.
 
 #define TAKEN_KEEP (1u << 20)
-#define GATHER_MIN 4u               // requests of the last batch: fewer came one by one
-#define GATHER_US 2000              // after the last flush, at most
-#define GATHER_LOOK_US 250          // nobody came meanwhile: nobody will
 #define RETRY_US (PEN_US_PER_S / 5) // between attempts at housekeeping that failed
 #define SLOW_US PEN_US_PER_S        // a commit that takes longer is told
 #define STOP_TRIES 10               // at the end changes are not tried for ever
@@ -199,6 +196,11 @@ static void complete_landed(struct pen_spool *s)
 		s->stuck = false;
 	pthread_mutex_unlock(&s->lock);
 	s->blocked = false;
+	if (n > 0) {
+		pthread_mutex_lock(&s->core_lock);
+		pen_spool_core_apply(s->core);
+		pthread_mutex_unlock(&s->core_lock);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (landed[i].err != 0) {
 			take_again(s, landed[i].to, landed[i].err);
@@ -267,6 +269,7 @@ static void append_waiting(struct pen_spool *s)
 	pthread_mutex_lock(&s->core_lock);
 	while (s->open_to < end && !s->rewind) {
 		struct request *r = request_at(s, s->open_to);
+		spool_request_prefetch(r, end - s->open_to);
 		if (!r->answered) {
 			int err = spool_request_append(s, r);
 			if (err == -EAGAIN) {
@@ -403,12 +406,15 @@ static void wait_for_work(struct pen_spool *s)
 	s->writer_sleeps = false;
 }
 
-// The queue is worth waiting for more of.
-static bool wants_company(const struct pen_spool *s)
+// With the lock held: until when what waits is to wait for more; 0: not at all.
+static pen_time_us company_until(const struct pen_spool *s, uint32_t had)
 {
-	return !s->busy && !s->stop && !s->blocked && s->queue.n > 0 && s->crowd >= GATHER_MIN &&
-	       s->fresh < SPOOL_CROWD && s->fresh_bytes < SPOOL_CROWD_BYTES &&
-	       pen_clock_mono() < s->fly_since + GATHER_US;
+	struct spool_crowd c = {.last = s->crowd,
+		.fresh = s->fresh,
+		.fresh_bytes = s->fresh_bytes,
+		.flushed = s->fly_since};
+
+	return s->busy || s->stop ? 0 : spool_crowd_wait(&c, had, pen_clock_mono());
 }
 
 // Takes the queue, with what comes soon. Who was answered just now comes back
@@ -419,13 +425,10 @@ static void gather(struct pen_spool *s)
 
 	if (s->blocked)
 		return;
-	while (wants_company(s)) {
+	for (pen_time_us at; (at = company_until(s, had)) != 0;) {
 		if (s->prep_done != 0 || s->events != s->seen)
 			return; // that first
-		if (s->fresh == had)
-			break;
 		had = s->fresh;
-		pen_time_us at = pen_clock_mono() + GATHER_LOOK_US;
 		struct timespec until = {
 			.tv_sec = at / PEN_US_PER_S, .tv_nsec = at % PEN_US_PER_S * 1000};
 		s->gathers = s->writer_sleeps = true;

@@ -5,13 +5,12 @@
 
 #include "pen_buf.h"
 #include "pen_spool.h"
+#include "spool_crowd.h"
 
 #include <pthread.h>
 
 #define SPOOL_LANDINGS 8u
 #define SPOOL_EAGER_BYTES (128u << 10) // that wait: worth a batch, or to fill the next meanwhile
-#define SPOOL_CROWD 40u                // requests that are worth a batch,
-#define SPOOL_CROWD_BYTES (256u << 10) // or so much of them
 #define SPOOL_SPINS 400                // some microseconds: an append takes about one
 #if defined(__x86_64__)
 #define SPOOL_PAUSE() __builtin_ia32_pause()
@@ -105,6 +104,9 @@ void spool_writer_wake(struct pen_spool *s);
 void spool_queue_take(struct pen_spool *s);
 // Appends a request to the open batch; as pen_spool_core_put returns.
 int spool_request_append(struct pen_spool *s, struct request *r);
+// Has the processor fetch what the requests behind `r` will copy; `left`: bytes of requests from
+// `r` on.
+void spool_request_prefetch(const struct request *r, uint64_t left);
 // Frees what the copy of an update holds.
 void spool_request_fini(struct request *r);
 

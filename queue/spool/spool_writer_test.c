@@ -252,43 +252,6 @@ static void a_sync_ends_after_everything_that_was_asked_before(void **state)
 	pen_spool_close(s);
 }
 
-static void put_some(struct pen_spool *s, struct order *o, unsigned n, pen_time_us apart)
-{
-	unsigned until = get(&o->puts) + n;
-
-	for (unsigned i = 0; i < n; i++) {
-		pen_time_us next = pen_clock_mono() + apart;
-		assert_int_equal(pen_spool_put(s, message(i, 500), on_put, o), 0);
-		while (pen_clock_mono() < next)
-			;
-	}
-	while (get(&o->puts) < until)
-		sched_yield();
-}
-
-// A busy machine may keep this thread from being in time, but not always.
-static void who_comes_soon_after_a_crowd_shares_a_flush(void **state)
-{
-	(void)state;
-	struct pen_spool_config cfg = {.directory = folder, .segment_bytes = 1u << 20};
-	struct pen_spool_stats was, st;
-	struct order o = {0};
-	struct pen_spool *s;
-	char error[256];
-	unsigned shared = 0;
-
-	assert_int_equal(pen_spool_open(&cfg, &s, error, sizeof(error)), 0);
-	for (unsigned tries = 1; shared < 10; tries++) {
-		assert_in_range(tries, 1, 200);
-		put_some(s, &o, 12, 0);
-		pen_spool_stats(s, &was);
-		put_some(s, &o, 12, 100);
-		pen_spool_stats(s, &st);
-		shared += st.counters.commits - was.counters.commits <= 2;
-	}
-	pen_spool_close(s);
-}
-
 static int make_folder(void **state)
 {
 	(void)state;
@@ -316,7 +279,6 @@ int main(void)
 		cmocka_unit_test(many_producers_share_commits_and_lose_nothing),
 		cmocka_unit_test(readers_find_mail_while_it_is_moved),
 		cmocka_unit_test(a_sync_ends_after_everything_that_was_asked_before),
-		cmocka_unit_test(who_comes_soon_after_a_crowd_shares_a_flush),
 	};
 	pen_log_set_sink(quiet, NULL);
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
