@@ -4,14 +4,16 @@
 The same penstock-source, 64 sessions that stay open, 4 KiB, to Penstock, to Postfix and to receivers that only discard.
 Delivery is kept out of the way: Penstock's only source address is suspended, so that each message is stored, routed and
 queued and then waits; Postfix has `defer_transports = smtp`, or holds the mail, and the faster of the two counts.
-A second row of each delivers while it accepts.
+A second row of each delivers while it accepts. A lone message is timed from its content's last byte to the 250, beside
+what the same disk takes for a write and flush of its size.
 """
 
 import penstock_run as run
 import peer_postfix
+import queue_parts
 
-SESSIONS, BYTES = 64, 4096
-TARGETS = {"messages_per_second": 10000, "postfix": 12, "discard": 0.6, "flushes_per_message": 0.05}
+SESSIONS, BYTES, LONE = 64, 4096, 500
+TARGETS = {"messages_per_second": 10000, "postfix": 12, "discard": 0.6, "flushes_per_message": 0.05, "lone": 2}
 
 
 def source(build, folder, port, messages, sessions=SESSIONS):
@@ -27,7 +29,7 @@ def figures(result, **more):
             "p99_ms": result["latency_us"]["p99"] / 1000, **more}
 
 
-def penstock(build, folder, messages, deliver=False, settings=None):
+def penstock(build, folder, messages, deliver=False, settings=None, sessions=SESSIONS):
     memif = folder / "memif.sock"
     sink = run.Sink(build, folder, memif)  # the port wants a peer; without mail it sleeps
     gateway = None
@@ -38,7 +40,7 @@ def penstock(build, folder, messages, deliver=False, settings=None):
             gateway.cli("suspend", "source", "s0", "--reason", "only accepting is measured")
         source(build, folder, gateway.port, 1000)  # processes awake, memory touched
         was, cpu = gateway.json("status")["spool"], gateway.cpu_seconds()
-        result = source(build, folder, gateway.port, messages)
+        result = source(build, folder, gateway.port, messages, sessions)
         status, cpu = gateway.json("status"), gateway.cpu_seconds() - cpu
         if not deliver:  # all of it has to be there, and to wait
             run.wait_until(lambda: gateway.queued() == messages + 1000, 10, "every message in the queue", gateway.alive)
@@ -48,6 +50,17 @@ def penstock(build, folder, messages, deliver=False, settings=None):
         for p in (gateway, sink):
             if p:
                 p.stop()
+
+
+def lone(build, folder):
+    """One session, one message after the other; the disk is measured right before and after."""
+    def flush_us(name):
+        return queue_parts.lone(build, folder / name)["write_and_flush_us"]
+
+    before = flush_us("before")
+    p50 = penstock(build, folder, LONE, sessions=1)["p50_ms"] * 1000
+    plain = (before + flush_us("after")) / 2
+    return {"accepted_us": p50, "write_and_flush_us": plain, "flushes": p50 / plain}
 
 
 def postfix(build, folder, messages, *settings):
@@ -84,6 +97,7 @@ def discard(build, folder, messages):
 def measure(report, build):
     """In turns, so that each round's ratios are of one machine."""
     rate, n = "messages_per_second", report.args.accept
+    report.measure("accept", "accept, a lone message", "flushes", lambda f: lone(build, f))
     report.measure_together(rate, {
         "accept": lambda f: penstock(build, f, n),
         "accept, delivering": lambda f: penstock(build, f, n, deliver=True),
@@ -106,6 +120,9 @@ def print_rows(out):
           f"{row['cpu_us_per_message']:.0f} us CPU each, {row['p50_ms']:.2f} ms (median)")
     for name in ("accept, delivering", "accept, Postfix deferring", "accept, Postfix holding", "accept, Postfix delivering"):
         print(f"{'  ' + name.removeprefix('accept, ') + ':':<28}{out[name][rate]:>10,.0f} messages/s")
+    alone = out["accept, a lone message"]
+    print(f"{'  a lone message:':<28}{alone['accepted_us']:>10,.0f} us from the end of its content to the 250, a write and flush "
+          f"{alone['write_and_flush_us']:,.0f} us: {alone['flushes']:.2f} flush times (target {TARGETS['lone']})")
     rates = out["accept, discarding"]["rates"]
     shares = ", ".join(f"{row[rate] / v:.0%} of {k}" for k, v in rates.items())
     kinds = ", ".join(f"{k} {v:,.0f}" for k, v in rates.items())

@@ -12,7 +12,7 @@
 //          pen_spool_core_stats and pen_spool_core_prepare, which any thread
 //          may call at any time between open and close.
 // Memory:  38 to 43 bytes an indexed message, 8 bytes a
-//          message in each segment it was written to, two batch buffers, and the footer of the open
+//          message in each segment it was written to, three batch buffers, and the footer of the open
 //          segment (at most a quarter of a segment).
 // Errors:  -errno; none is fatal. A failed write or sync is never repeated on
 //          the same segment: that one is abandoned.
