@@ -196,6 +196,21 @@ static void json_lists_one_object_per_line(void **state)
 	stop();
 }
 
+static void no_more_is_asked_for_than_the_limit(void **state)
+{
+	(void)state;
+	char *words[] = {(char[]){"--limit"}, (char[]){"620"}, NULL};
+	pages = 0;
+	start(on_list);
+	const char *text = run(verb_queue_list, true, words, EXIT_OK);
+	unsigned lines = 0;
+	for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	assert_int_equal(lines, 620);
+	assert_int_equal(pages, 2);
+	stop();
+}
+
 // Its rest is asked for on the same connection, before the next page.
 static void on_list_in_parts(
 	void *ctx, struct pen_control *c, const struct pen_control_request *req)
@@ -433,6 +448,7 @@ int main(void)
 		cmocka_unit_test(the_queue_is_listed_like_mailq_in_pages),
 		cmocka_unit_test(json_lists_one_object_per_line),
 		cmocka_unit_test(a_message_in_parts_is_whole_before_the_next_page),
+		cmocka_unit_test(no_more_is_asked_for_than_the_limit),
 		cmocka_unit_test(an_empty_queue_says_so),
 		cmocka_unit_test(refusals_and_missing_messages_give_status_one),
 		cmocka_unit_test(orders_carry_their_conditions_and_go_on_until_the_end),
