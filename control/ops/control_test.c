@@ -240,6 +240,10 @@ static void an_answer_may_come_later_from_another_thread(void **state)
 	hear(a, "{\"ok\":true,\"result\":{\"late\":1}}\n");
 	hear(a, "{\"ok\":true,\"result\":{}}\n");
 	pen_control_done_ok(f.c, ta, json_object()); // twice: nobody waits for it
+	pen_control_done_page(f.c, ta, json_object());
+	say(a, "{\"verb\":\"keep\"}\n");
+	pen_control_done_page(f.c, wait_for_token(&f), json_pack("{s:[i,i]}", "entries", 1, 2));
+	hear(a, "{\"ok\":true,\"result\":{\"entries\":[1,2]}}\n");
 	ask(a, "{\"verb\":\"echo\"}\n", "{\"ok\":true,\"result\":{}}\n");
 	close(a);
 	close(b);

@@ -99,6 +99,11 @@ static void a_refused_recipient_shows_who_said_what(void **state)
 			    "delay=0.52, delays=0.01/0/0.2/0.31, dsn=5.1.1, status=bounced "
 			    "(host mx.example.org[192.0.2.7] said: 550 5.1.1 No such user "
 			    "(in reply to RCPT TO command))");
+	d.klass = "bad-mailbox";
+	expect_delivery(&d, "3ZkWq51Bw0z4: to=<r@example.org>, relay=mx.example.org[192.0.2.7]:25, "
+			    "delay=0.52, delays=0.01/0/0.2/0.31, dsn=5.1.1, status=bounced "
+			    "(host mx.example.org[192.0.2.7] said: 550 5.1.1 No such user "
+			    "(in reply to RCPT TO command)), class=bad-mailbox");
 }
 
 static void a_local_failure_shows_its_own_words_and_no_relay(void **state)

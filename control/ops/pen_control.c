@@ -36,6 +36,7 @@ struct completion {
 	uint64_t token;
 	char *line; // with its newline, malloc'ed; NULL: out of memory
 	size_t n;
+	json_t *result; // instead: the line is still to be made of it
 };
 
 struct pen_control {
@@ -92,16 +93,22 @@ int pen_control_register(struct pen_control *c, const char *verb, pen_control_fn
 
 // Answers, from any thread.
 
-static void post(struct pen_control *c, uint64_t token, char *line, size_t n)
+static void drop(const struct completion *done)
+{
+	free(done->line);
+	json_decref(done->result);
+}
+
+static void post(struct pen_control *c, const struct completion *what)
 {
 	struct completion *done = malloc(sizeof(*done));
 	uint64_t one = 1;
 
 	if (done == NULL) {
-		free(line); // the client's answer time-out tells it
+		drop(what); // the client's answer time-out tells it
 		return;
 	}
-	*done = (struct completion){.token = token, .line = line, .n = n};
+	*done = *what;
 	pthread_mutex_lock(&c->lock);
 	*c->last = done;
 	c->last = &done->next;
@@ -131,34 +138,49 @@ static char *encode_error(const char *text, size_t *n)
 	return line;
 }
 
-void pen_control_done_ok(struct pen_control *c, uint64_t token, json_t *result)
+// The line of an answer; takes the result over.
+static char *encode_ok(json_t *result, size_t *n)
 {
-	size_t n;
 	json_t *root =
 		json_pack("{s:b,s:o}", "ok", 1, "result", result != NULL ? result : json_object());
-	char *line = encode(root, &n);
+	char *line = encode(root, n);
 
 	json_decref(root);
-	if (line != NULL && n > PEN_CONTROL_REPLY_MAX) {
+	if (line != NULL && *n > PEN_CONTROL_REPLY_MAX) {
 		free(line);
-		line = encode_error("the answer is too long: ask for a smaller page", &n);
+		line = encode_error("the answer is too long: ask for a smaller page", n);
 	}
-	post(c, token, line, n);
+	return line;
+}
+
+void pen_control_done_ok(struct pen_control *c, uint64_t token, json_t *result)
+{
+	struct completion done = {.token = token};
+
+	done.line = encode_ok(result, &done.n);
+	post(c, &done);
+}
+
+void pen_control_done_page(struct pen_control *c, uint64_t token, json_t *result)
+{
+	const struct completion done = {.token = token, .result = result};
+
+	post(c, &done);
 }
 
 void pen_control_done_error(struct pen_control *c, uint64_t token, const char *fmt, ...)
 {
 	char text[1024];
-	size_t n;
+	struct completion done = {.token = token};
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	char *line = encode_error(text, &n);
-	if (line == NULL)
-		line = encode_error("the request failed", &n); // text was not UTF-8
-	post(c, token, line, n);
+	done.line = encode_error(text, &done.n);
+	if (done.line == NULL)
+		done.line = encode_error("the request failed", &done.n); // text was not UTF-8
+	post(c, &done);
 }
 
 // The server's thread.
@@ -270,9 +292,11 @@ static void deliver(struct pen_control *c, struct completion *done)
 	struct control_client *cl = slot < PEN_CONTROL_CLIENTS_MAX ? &c->client[slot] : NULL;
 
 	if (cl == NULL || !control_client_waits_for(cl, done->token)) {
-		free(done->line);
+		drop(done);
 		return;
 	}
+	if (done->result != NULL)
+		done->line = encode_ok(done->result, &done->n);
 	control_client_answer(cl, done->line, done->n, pen_clock_mono());
 	advance(c, cl);
 }
@@ -433,7 +457,7 @@ void pen_control_free(struct pen_control *c)
 	while (c->first != NULL) {
 		struct completion *done = c->first;
 		c->first = done->next;
-		free(done->line);
+		drop(done);
 		free(done);
 	}
 	free_event(c->ev_listen);

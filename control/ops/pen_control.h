@@ -15,7 +15,7 @@
 // an answer without a bound. The shapes of the results are in README.md here.
 //
 // Threads: one of its own (pen_control_start). Handlers run on it; they must
-//          not block. pen_control_done_ok and _error: any thread.
+//          not block. pen_control_done_ok, _page and _error: any thread.
 // Memory:  at most 16 clients, 64 KiB of request each, one answer of at most
 //          8 MiB in flight each.
 // Limits:  a request must be complete 30 s after its first byte, an idle
@@ -69,6 +69,9 @@ void pen_control_free(struct pen_control *c);
 // The answer to a request, exactly once. `result` is taken over and must not be
 // used by the caller afterwards. A token whose client is gone is harmless.
 void pen_control_done_ok(struct pen_control *c, uint64_t token, json_t *result);
+// The same for a long answer (not NULL): its text is made on the server's thread. Nobody else may
+// hold a reference to any part of it.
+void pen_control_done_page(struct pen_control *c, uint64_t token, json_t *result);
 void pen_control_done_error(struct pen_control *c, uint64_t token, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -80,6 +80,9 @@ struct pen_maillog_delivery {
 	const char *tls; // "may", "may:none"..., NULL: no field
 	enum pen_maillog_status status;
 	const struct pen_dsn *dsn;
+	// The class of a failure, written last so that readers of Postfix's lines find all
+	// else where it was. NULL: no field.
+	const char *klass;
 };
 
 void pen_maillog_delivery(struct pen_maillog *l, const struct pen_maillog_delivery *d);

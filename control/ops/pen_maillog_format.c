@@ -180,6 +180,10 @@ void pen_logline_delivery(struct pen_logline *b, const struct pen_maillog_delive
 	pen_logline_cstr(b, " (");
 	pen_logline_reason(b, d);
 	pen_logline_cstr(b, ")");
+	if (d->klass != NULL) {
+		pen_logline_cstr(b, ", class=");
+		pen_logline_foreign(b, pen_span_cstr(d->klass));
+	}
 }
 
 void pen_logline_reject(struct pen_logline *b, const struct pen_maillog_reject *r)

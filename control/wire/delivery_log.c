@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// One maillog line per recipient and attempt, from the scheduler's results.
-
+// One maillog line per recipient and attempt, from the scheduler's results. A failure's
+// class is in the line, in the event and counted.
 #include "pen_gateway.h"
 #include "pen_trouble.h"
 
@@ -65,6 +65,7 @@ void pen_delivery_log(struct pen_gateway *g, const struct pen_sched_log *line)
 		.tls = field[0] != '\0' ? field : NULL,
 		.status = status_of(line->status),
 		.dsn = &shown,
+		.klass = klass,
 	};
 	if (line->relay_addr != NULL)
 		d.relay_addr = *line->relay_addr;

@@ -55,7 +55,7 @@ static void run_list(struct verb_call *v)
 	st->entries = NULL;
 	if (v->after != 0)
 		set_next(result, v->after);
-	verb_answer(v, result);
+	verb_answer_page(v, result);
 }
 
 static void on_list(void *ctx, struct pen_control *c, const struct pen_control_request *req)

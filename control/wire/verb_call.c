@@ -116,6 +116,11 @@ void verb_answer(struct verb_call *v, json_t *result)
 	pen_control_done_ok(v->control, v->token, result);
 }
 
+void verb_answer_page(struct verb_call *v, json_t *result)
+{
+	pen_control_done_page(v->control, v->token, result);
+}
+
 void verb_error(struct verb_call *v, const char *fmt, ...)
 {
 	va_list ap;

@@ -54,6 +54,8 @@ void verb_post_with_id(struct pen_gateway *g, struct pen_control *c,
 
 // From run, once, without `again`.
 void verb_answer(struct verb_call *v, json_t *result);
+// The same for a long answer, of which nothing is shared: the control thread writes its text.
+void verb_answer_page(struct verb_call *v, json_t *result);
 void verb_error(struct verb_call *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void verb_missing(struct verb_call *v); // the message v->id
 // True when this request has used its turn.

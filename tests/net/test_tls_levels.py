@@ -379,6 +379,6 @@ def test_delivery_lines_have_the_shape_that_log_readers_know(matrix):
     shape = re.compile(
         r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ penstock/smtp\[\d+\]: \w+: to=<[^>]+>, relay=[\w.-]+\[[\d.]+\]:25, "
         r"(conn_use=\d+, )?delay=\d+(\.\d+)?, delays=(\d+(\.\d+)?/){3}\d+(\.\d+)?, "
-        r"tls=!?[a-z]+(:[a-z]+)?\??, dsn=[245]\.\d\.\d+, status=(sent|deferred|bounced) \(.+\)$")
+        r"tls=!?[a-z]+(:[a-z]+)?\??, dsn=[245]\.\d\.\d+, status=(sent \(.+\)|(deferred|bounced) \(.+\), class=[\w-]+)$")
     for line in matrix.values():
         assert shape.match(line["line"]), line["line"]

@@ -137,7 +137,7 @@ def parse(content):
 
 LINE = re.compile(r"(?P<id>\w+): to=<(?P<to>[^>]*)>, relay=(?P<relay>[^,]*)(?:, conn_use=(?P<conn_use>\d+))?, "
                   r"delay=(?P<delay>[^,]*), delays=(?P<delays>[^,]*)(?:, tls=(?P<tls>[^,]*))?, dsn=(?P<dsn>[^,]*), "
-                  r"status=(?P<status>\w+) \((?P<text>.*)\)$")
+                  r"status=(?P<status>\w+) \((?P<text>.*)\)(?:, class=(?P<klass>[\w-]+))?$")
 
 
 def deliveries(log):

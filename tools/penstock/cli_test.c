@@ -196,6 +196,53 @@ static void json_lists_one_object_per_line(void **state)
 	stop();
 }
 
+static void no_more_is_asked_for_than_the_limit(void **state)
+{
+	(void)state;
+	char *words[] = {(char[]){"--limit"}, (char[]){"620"}, NULL};
+	pages = 0;
+	start(on_list);
+	const char *text = run(verb_queue_list, true, words, EXIT_OK);
+	unsigned lines = 0;
+	for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	assert_int_equal(lines, 620);
+	assert_int_equal(pages, 2);
+	stop();
+}
+
+// Its rest is asked for on the same connection, before the next page.
+static void on_list_in_parts(
+	void *ctx, struct pen_control *c, const struct pen_control_request *req)
+{
+	const char *cursor = json_string_value(json_object_get(req->args, "cursor"));
+	bool first = cursor == NULL || *cursor == '\0';
+	json_t *e = entry(first ? 1 : 2);
+
+	(void)ctx;
+	if (first)
+		json_object_set_new(e, "more_recipients", json_integer(2));
+	pen_control_done_ok(
+		c, req->token, json_pack("{s:[o],s:s?}", "entries", e, "next", first ? "1" : NULL));
+}
+
+static void a_message_in_parts_is_whole_before_the_next_page(void **state)
+{
+	(void)state;
+	start(on_list_in_parts);
+	const char *text = run(verb_queue_list, true, NULL, EXIT_OK);
+	const char *nl = strchr(text, '\n');
+	json_t *a = json_loadb(text, (size_t)(nl - text), 0, NULL);
+	json_t *b = json_loads(nl + 1, JSON_DISABLE_EOF_CHECK, NULL);
+	assert_string_equal(json_string_value(json_object_get(a, "queue_id")), "3Zk0001");
+	assert_int_equal(json_array_size(json_object_get(a, "recipients")), 4);
+	assert_string_equal(json_string_value(json_object_get(b, "queue_id")), "3Zk0002");
+	assert_int_equal(json_array_size(json_object_get(b, "recipients")), 2);
+	json_decref(a);
+	json_decref(b);
+	stop();
+}
+
 static void an_empty_queue_says_so(void **state)
 {
 	(void)state;
@@ -400,6 +447,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_queue_is_listed_like_mailq_in_pages),
 		cmocka_unit_test(json_lists_one_object_per_line),
+		cmocka_unit_test(a_message_in_parts_is_whole_before_the_next_page),
+		cmocka_unit_test(no_more_is_asked_for_than_the_limit),
 		cmocka_unit_test(an_empty_queue_says_so),
 		cmocka_unit_test(refusals_and_missing_messages_give_status_one),
 		cmocka_unit_test(orders_carry_their_conditions_and_go_on_until_the_end),

@@ -109,20 +109,27 @@ static char *read_answer(size_t *len)
 	return NULL;
 }
 
-static int ask(const struct cli *cli, const char *verb, json_t *args, json_t **result, bool quiet)
+// Connects when there is no connection yet. Takes args over.
+static int begin(const struct cli *cli, const char *verb, json_t *args)
+{
+	int status = fd < 0 ? connect_daemon(cli) : EXIT_OK;
+
+	if (status != EXIT_OK) {
+		json_decref(args);
+		return status;
+	}
+	if (!send_request(verb, args))
+		client_close(); // the answer will be missing
+	return EXIT_OK;
+}
+
+static int end(const struct cli *cli, json_t **result, bool quiet)
 {
 	size_t n;
+	char *text = fd >= 0 ? read_answer(&n) : NULL;
+	json_t *root = text != NULL ? json_loadb(text, n, 0, NULL) : NULL;
 
 	*result = NULL;
-	if (fd < 0) {
-		int status = connect_daemon(cli);
-		if (status != EXIT_OK) {
-			json_decref(args);
-			return status;
-		}
-	}
-	char *text = send_request(verb, args) ? read_answer(&n) : NULL;
-	json_t *root = text != NULL ? json_loadb(text, n, 0, NULL) : NULL;
 	free(text);
 	if (!json_is_object(root)) {
 		fprintf(stderr, "penstock: the daemon did not answer\n");
@@ -146,6 +153,24 @@ static int ask(const struct cli *cli, const char *verb, json_t *args, json_t **r
 	if (*result == NULL)
 		*result = json_object();
 	return EXIT_OK;
+}
+
+static int ask(const struct cli *cli, const char *verb, json_t *args, json_t **result, bool quiet)
+{
+	int status = begin(cli, verb, args);
+
+	*result = NULL;
+	return status == EXIT_OK ? end(cli, result, quiet) : status;
+}
+
+int client_begin(const struct cli *cli, const char *verb, json_t *args)
+{
+	return begin(cli, verb, args);
+}
+
+int client_end(const struct cli *cli, json_t **result)
+{
+	return end(cli, result, false);
 }
 
 int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **result)

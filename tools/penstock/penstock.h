@@ -30,6 +30,10 @@ struct cli {
 // (owned by the caller), or another exit status after a message on stderr.
 // The connection stays open for the next request.
 int client_ask(const struct cli *cli, const char *verb, json_t *args, json_t **result);
+// The same in two steps: the daemon works on the answer meanwhile. Each begin that was EXIT_OK
+// needs its end before anything else is asked.
+int client_begin(const struct cli *cli, const char *verb, json_t *args);
+int client_end(const struct cli *cli, json_t **result);
 // The same, and says nothing when the daemon refuses.
 int client_try(const struct cli *cli, const char *verb, json_t *args, json_t **result);
 void client_close(void);

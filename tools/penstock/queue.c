@@ -10,10 +10,14 @@
 #define PAGE 500
 #define SORTED_MAX 10000
 
+// In one piece: json_dumpf writes each bracket by itself.
 static void put_json(json_t *v)
 {
-	json_dumpf(v, stdout, JSON_COMPACT);
-	putchar('\n');
+	char *text = json_dumps(v, JSON_COMPACT);
+
+	if (text != NULL)
+		puts(text);
+	free(text);
 }
 
 static long long number(json_t *o, const char *key)
@@ -123,32 +127,64 @@ static int take_page(struct cli *cli, struct listing *l, json_t *result)
 	return EXIT_OK;
 }
 
-static int list_pages(struct cli *cli, json_t *selector, struct listing *l)
+static int begin_page(struct cli *cli, json_t *selector, const struct listing *l, uint64_t seen,
+	const char *cursor)
 {
-	char *cursor = strdup("");
+	uint64_t left = l->limit - seen;
+	json_t *args = json_pack("{s:i,s:s}", "limit",
+		l->sort != UNSORTED || left > PAGE ? PAGE : (int)left, "cursor", cursor);
+
+	if (selector != NULL)
+		json_object_set(args, "selector", selector);
+	return client_begin(cli, "queue.list", args);
+}
+
+// What is shown of it is asked for on this connection, so the next page has to wait.
+static bool in_parts(json_t *page)
+{
+	json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(page, "entries"), i, e)
+	{
+		if (number(e, "more_recipients") > 0)
+			return true;
+	}
+	return false;
+}
+
+// Shows the page while the daemon makes the next one. *more: it was asked for.
+static int show_page(struct cli *cli, json_t *selector, struct listing *l, json_t *page, bool *more)
+{
+	const char *next = json_string_value(json_object_get(page, "next"));
+	size_t n = json_array_size(json_object_get(page, "entries"));
+	bool parts = in_parts(page), sorted = l->sort != UNSORTED;
+	uint64_t seen = l->messages + (sorted ? 0 : n);
 	int status = EXIT_OK;
 
-	while (cursor != NULL && status == EXIT_OK && l->messages < l->limit) {
-		uint64_t left = l->limit - l->messages;
-		json_t *result, *args = json_pack("{s:i,s:s}", "limit",
-					l->sort != UNSORTED || left > PAGE ? PAGE : (int)left,
-					"cursor", cursor);
-		if (selector != NULL)
-			json_object_set(args, "selector", selector);
-		free(cursor);
-		cursor = NULL;
-		status = client_ask(cli, "queue.list", args, &result);
+	*more = next != NULL && *next != '\0' && seen < l->limit;
+	if (*more && !parts)
+		status = begin_page(cli, selector, l, seen, next);
+	take_page(cli, l, page);
+	if (*more && parts)
+		status = begin_page(cli, selector, l, seen, next);
+	fflush(stdout); // a pipe reads on meanwhile
+	return status;
+}
+
+static int list_pages(struct cli *cli, json_t *selector, struct listing *l)
+{
+	bool more = l->limit > 0;
+	int status = more ? begin_page(cli, selector, l, 0, "") : EXIT_OK;
+
+	while (more && status == EXIT_OK) {
+		json_t *page;
+		status = client_end(cli, &page);
 		if (status != EXIT_OK)
 			break;
-		take_page(cli, l, result);
-		const char *next = json_string_value(json_object_get(result, "next"));
-		if (next != NULL && *next != '\0')
-			cursor = strdup(next);
-		json_decref(result);
-		// A pipe reads on while the next page is made.
-		fflush(stdout);
+		status = show_page(cli, selector, l, page, &more);
+		json_decref(page);
 	}
-	free(cursor);
 	return status;
 }
 
