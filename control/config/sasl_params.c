@@ -80,8 +80,10 @@ void pen_sasl_check(const struct pen_params *p, const char *file, struct pen_rep
 	struct pen_sasl_server server;
 
 	check_options(p, file, "smtpd_sasl_security_options", p->smtpd_sasl_security_options, r);
-	check_options(
-		p, file, "smtpd_sasl_tls_security_options", p->smtpd_sasl_tls_security_options, r);
+	// The default repeats the other, and would repeat its fault.
+	if (pen_params_line(p, "smtpd_sasl_tls_security_options") != 0)
+		check_options(p, file, "smtpd_sasl_tls_security_options",
+			p->smtpd_sasl_tls_security_options, r);
 	unsigned line = pen_params_line(p, "smtpd_sasl_path");
 	if ((p->smtpd_sasl_auth_enable || line != 0) && !pen_sasl_server_parse(p, &server))
 		pen_report_error(r, file, line,

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct world {
 	struct pen_smtp_server server;
 	struct pen_smtp_server_counters ctr;
-	bool mail, closed, tls, tls_up, auth, authed;
+	bool mail, utf8, closed, tls, tls_up, auth, authed;
 	uint64_t content;
 };
 
@@ -17,6 +17,13 @@ static void check_text(struct pen_span s, bool quoted_space)
 {
 	for (size_t i = 0; i < s.n; i++)
 		PEN_ASSERT(s.p[i] <= '~' && s.p[i] >= (quoted_space ? ' ' : '!'));
+}
+
+// With SMTPUTF8 there may be more than ASCII, and no controls either.
+static void check_addr(struct pen_span s, bool utf8)
+{
+	for (size_t i = 0; i < s.n; i++)
+		PEN_ASSERT(s.p[i] >= ' ' && s.p[i] != 0x7f && (utf8 || s.p[i] <= '~'));
 }
 
 // Decodes to printable text, whatever was sent.
@@ -56,7 +63,8 @@ static enum pen_smtp_verdict on_mail(void *ctx, const struct pen_smtp_mail *m)
 	struct world *w = ctx;
 
 	PEN_ASSERT(!w->closed && !w->mail && m->sender.n <= 1024);
-	check_text(m->sender, true);
+	w->utf8 = (m->flags & PEN_SMTP_MAIL_SMTPUTF8) != 0;
+	check_addr(m->sender, w->utf8);
 	PEN_ASSERT(m->envid.n <= PEN_SMTP_ENVID_MAX);
 	check_xtext(m->envid);
 	PEN_ASSERT((m->flags & PEN_SMTP_MAIL_REQUIRETLS) == 0 || w->tls_up);
@@ -71,14 +79,18 @@ static enum pen_smtp_verdict on_rcpt(void *ctx, const struct pen_smtp_rcpt *r)
 	struct world *w = ctx;
 
 	PEN_ASSERT(!w->closed && w->mail && r->addr.n > 0 && r->addr.n <= 1024);
-	check_text(r->addr, true);
+	check_addr(r->addr, w->utf8);
 	PEN_ASSERT((r->notify & PEN_NOTIFY_NEVER) == 0 || r->notify == PEN_NOTIFY_NEVER);
 	PEN_ASSERT(r->orcpt.n <= PEN_SMTP_ORCPT_MAX);
 	if (r->orcpt.n > 0) {
 		ptrdiff_t semicolon = pen_span_find(r->orcpt, ';');
 		PEN_ASSERT(semicolon > 0);
 		check_text(pen_span(r->orcpt.p, (size_t)semicolon), false);
-		check_xtext(pen_span_from(r->orcpt, (size_t)semicolon + 1));
+		struct pen_span text = pen_span_from(r->orcpt, (size_t)semicolon + 1);
+		if (w->utf8)
+			check_addr(text, true);
+		else
+			check_xtext(text);
 	}
 	return r->addr.p[0] == 'p' ? PEN_SMTP_PENDING : PEN_SMTP_OK;
 }

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """AUTH at submission with Dovecot as the authentication server and Python's SMTP client."""
 
+import base64
 import json
 import smtplib
+import socket
 import ssl
 
 import peers
 import penstock_run as run
 import pytest
 
-USERS = {"alice": "right", "bob@globex.test": "also right"}
+USERS = {"alice": "right", "carol": "a password that stands nowhere else", "bob@globex.test": "also right"}
 
 
 @pytest.fixture
@@ -77,6 +79,41 @@ def test_plain_and_login_over_tls_let_a_client_relay(world, folder):
     assert {(e["sasl_username"], e["tenant"]) for e in received} == {("alice", "alice")}
     said = gateway.log.read_text() + events.read_text() + gateway.said()
     assert "cmlnaH" not in said and "AGFsaWNl" not in said  # the password and the response, in base64
+
+
+def in_memory(pid, *needles):
+    """Which of the needles stand in what the process can write to."""
+    found = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            bounds, rights = line.split()[:2]
+            start, end = (int(x, 16) for x in bounds.split("-"))
+            if not rights.startswith("rw") or end - start > 1 << 32:  # the shadow of ASan
+                continue
+            for at in range(start, end, 1 << 24):
+                try:
+                    mem.seek(at)
+                    piece = mem.read(min((1 << 24) + 200, end - at))
+                except OSError:  # pages that cannot be read
+                    break
+                found |= {n for n in needles if n in piece}
+    return found
+
+
+def test_what_a_client_said_in_auth_is_not_kept_in_memory(world, dovecot):
+    _sink, gateway = world(smtpd_tls_auth_only="no")
+    word = USERS["carol"].encode()
+    response, second = base64.b64encode(b"\0carol\0" + word), base64.b64encode(word)
+    sessions = [log_in(gateway, m, user="carol", password=word.decode()) for m in ("plain", "login")]
+    plain = client(gateway, tls=False)
+    plain.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.send(b"AUTH PLAIN " + response[:20])
+    plain.send(response[20:] + b"\r\n")
+    assert plain.getreply()[0] == 235
+    known = str(dovecot.socket).encode()
+    assert in_memory(gateway.process.pid, known, word, response, second, response[20:]) == {known}
+    for c in (*sessions, plain):
+        c.close()
 
 
 def test_wrong_passwords_and_plaintext_get_nowhere(world):
