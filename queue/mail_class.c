@@ -2,6 +2,7 @@
 #include "pen_mail_class.h"
 
 #include "pen_err.h"
+#include "pen_rand.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,12 +19,14 @@ struct interned {
 	char text[];
 };
 
+static struct pen_siphash_key key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct interned *bucket[BUCKETS];
 static size_t count;
 
 const struct pen_mail_class pen_mail_class_none = {
-	{(const uint8_t *)"", 0}, {(const uint8_t *)"", 0}, {(const uint8_t *)"", 0}, 0};
+	{(const uint8_t *)"", 0}, {(const uint8_t *)"", 0}, {(const uint8_t *)"", 0}, 0, 0};
 
 bool pen_class_name_valid(struct pen_span name)
 {
@@ -67,6 +70,11 @@ static struct interned *find(uint32_t hash, struct pen_span tenant, struct pen_s
 	return NULL;
 }
 
+static void make_key(void)
+{
+	pen_rand_secret(&key, sizeof(key));
+}
+
 static struct interned *make(uint32_t hash, struct pen_span tenant, struct pen_span campaign,
 	struct pen_span pool, unsigned priority)
 {
@@ -78,6 +86,8 @@ static struct interned *make(uint32_t hash, struct pen_span tenant, struct pen_s
 	at = put_text(at, &k->pub.campaign, campaign);
 	put_text(at, &k->pub.pool, pool);
 	k->pub.priority = (uint8_t)priority;
+	// Both names with their ends: a campaign is its tenant's own.
+	k->pub.owner_hash = pen_siphash(&key, k->text, tenant.n + campaign.n + 2);
 	k->hash = hash;
 	k->refs = 0;
 	k->next = bucket[hash % BUCKETS];
@@ -95,6 +105,7 @@ const struct pen_mail_class *pen_mail_class_get(struct pen_span tenant, struct p
 		(campaign.n > 0 && !pen_class_name_valid(campaign)) ||
 		(pool.n > 0 && !pen_class_name_valid(pool)) || priority >= PEN_PRIORITIES)
 		return NULL;
+	pthread_once(&once, make_key);
 	uint32_t hash = mix(mix(mix(2166136261u + priority, tenant), campaign), pool);
 	pthread_mutex_lock(&lock);
 	struct interned *k = find(hash, tenant, campaign, pool, priority);

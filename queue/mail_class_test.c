@@ -24,6 +24,12 @@ static void equal_classes_are_the_same_pointer(void **state)
 	assert_string_equal((const char *)a->tenant.p, "acme");
 	assert_string_equal((const char *)a->pool.p, "");
 	assert_int_equal(pen_mail_class_count(), 1);
+	const struct pen_mail_class *pooled = get("acme", "xmas", "fast");
+	const struct pen_mail_class *other = get("acmex", "mas", "");
+	assert_true(pooled->owner_hash == a->owner_hash);
+	assert_false(other->owner_hash == a->owner_hash);
+	pen_mail_class_put(pooled);
+	pen_mail_class_put(other);
 	pen_mail_class_put(a);
 	assert_int_equal(pen_mail_class_count(), 1);
 	assert_ptr_equal(pen_mail_class_ref(b), b);

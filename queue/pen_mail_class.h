@@ -26,6 +26,9 @@ enum pen_priority { // the order of the values is the order on disk
 struct pen_mail_class {
 	struct pen_span tenant, campaign, pool; // empty: none; NUL-terminated
 	uint8_t priority;                       // enum pen_priority
+	// Of tenant and campaign, for tables; with a key of this process's own, so that
+	// nobody can choose names that collide. 0 of the empty class.
+	uint64_t owner_hash;
 };
 
 // A name that a header, a map or a file may give.

@@ -79,16 +79,18 @@ static enum pen_smtp_verdict no_memory(struct conn *c)
 	return message_refuse(c, "END-OF-MESSAGE", "451 4.3.0 Error: queue file write error");
 }
 
-// What they name has to be there.
-static void check_names(const struct pen_submission *s, struct x_headers *x)
+// What they name has to be there; a pool counts from mynetworks only.
+static void check_names(const struct conn *c, struct x_headers *x)
 {
+	const struct pen_submission *s = c->loop->sub;
 	const char *zone = x->extra.window.zone;
 
 	if (x->scheduled && zone[0] != '\0' && s->ops.zone_known != NULL &&
 		!s->ops.zone_known(s->ctx, zone))
 		snprintf(x->why, sizeof(x->why),
 			"X-Penstock-Schedule: zone=%s: there is no such time zone", zone);
-	else if (x->pool.n > 0 && s->ops.pool_known != NULL && !s->ops.pool_known(s->ctx, x->pool))
+	else if (c->trusted && x->pool.n > 0 && s->ops.pool_known != NULL &&
+		 !s->ops.pool_known(s->ctx, x->pool))
 		snprintf(x->why, sizeof(x->why),
 			"X-Penstock-Pool: %.*s: egress.conf has no such pool",
 			PEN_SPAN_ARG(x->pool));
@@ -116,14 +118,13 @@ static enum pen_smtp_verdict refuse_tenant(struct conn *c, const struct x_header
 // users with a tenant.
 static bool take_fields(struct conn *c, struct x_headers *x, enum pen_smtp_verdict *verdict)
 {
-	const struct pen_submission *s = c->loop->sub;
 	char reply[X_HEADERS_WHY_MAX + 32];
 
 	x_headers_scan(content_header(&c->content), pen_clock_wall(), x);
 	if (!c->trusted && !c->tenant_bound)
 		return true;
 	if (x->why[0] == '\0')
-		check_names(s, x);
+		check_names(c, x);
 	if (x->why[0] == '\0' && !leaves_tenant(c, x))
 		return true;
 	if (x->why[0] == '\0') {

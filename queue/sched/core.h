@@ -622,6 +622,10 @@ void flow_take(struct pen_sched *s, struct flow *f, struct ware *w);
 void flow_replace(struct pen_sched *s, struct entry *e, struct job *j);
 // The one whose turn it is; NULL: nothing may be sent.
 struct flow *flow_next(const struct site *site);
+// Its memory is on its way to the cache while something else is done; the second
+// one: what stands at its head, when the flow itself has come.
+void flow_prefetch(const struct site *site);
+void flow_prefetch_head(const struct site *site);
 void flow_charge(struct pen_sched *s, struct flow *f, uint32_t nrcpt);
 // Any flow that has mail; NULL: there is none.
 struct flow *flow_any(const struct site *site);

@@ -177,8 +177,10 @@ enum delivery_send_result delivery_send(struct pen_sched *s, struct lease *l, st
 	}
 	if (j->pile != NULL)
 		j->pile->work.slots++;
-	flow_charge(s, f, j->nrcpt);
+	struct site *site = j->site;
 	flow_take(s, f, &j->ware);
+	flow_charge(s, f, j->nrcpt); // then: a flow that has nothing left is not filed again
+	flow_prefetch(site);
 	j->state = JOB_FLYING;
 	j->site->in_flight++;
 	s->in_flight++;
@@ -301,13 +303,16 @@ static uint32_t busy_leases(const struct site *site)
 
 // The end of a message touches its neighbours everywhere: they are on their way
 // to the cache while its result is judged.
-static void prefetch_end(const struct pen_sched *s, const struct entry *e)
+static void prefetch_end(const struct pen_sched *s, const struct job *j)
 {
+	const struct entry *e = j->entry;
+
 	__builtin_prefetch(e->all.next, 1);
 	__builtin_prefetch(e->all.prev, 1);
 	__builtin_prefetch(e->timer.next, 1);
 	__builtin_prefetch(e->timer.prev, 1);
 	id_table_prefetch(&s->entries, e->m->id);
+	flow_prefetch_head(j->site);
 }
 
 void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
@@ -317,7 +322,7 @@ void delivery_on_done(struct pen_sched *s, struct pen_delivery *d)
 	struct site *site = l->pub.site;
 
 	PEN_ASSERT(j->state == JOB_FLYING && l->in_flight > 0);
-	prefetch_end(s, j->entry);
+	prefetch_end(s, j);
 	uint32_t busy = busy_leases(site);
 	j->state = JOB_NEW;
 	site->in_flight--;

@@ -261,6 +261,18 @@ struct flow *flow_find(struct pen_sched *s, struct site *site, const struct pen_
 	return f != NULL ? f : &site->plain;
 }
 
+// What the end of an idle flow will touch, and where the one behind it is.
+static void prefetch_end(const struct pen_sched *s, const struct link *i)
+{
+	const struct flow *f = LINK_OF(i, struct flow, all);
+
+	if (i == &s->idle_flows)
+		return;
+	table_prefetch(f->lone ? &s->stalls : &s->flows, f->node.hash);
+	__builtin_prefetch(i->next);
+	__builtin_prefetch(&LINK_OF(i->next, struct flow, all)->node);
+}
+
 // Flows that had no mail since the last poll: those of busy sites stay a while.
 uint32_t flow_reap(struct pen_sched *s)
 {
@@ -269,6 +281,7 @@ uint32_t flow_reap(struct pen_sched *s)
 
 	for (struct link *i = s->idle_flows.next; i != &s->idle_flows; i = next, n++) {
 		next = i->next;
+		prefetch_end(s, next);
 		struct flow *f = LINK_OF(i, struct flow, all);
 		struct site *site = f->site;
 		flow_free(s, f);
@@ -413,6 +426,28 @@ struct flow *flow_next(const struct site *site)
 	}
 	const struct flow *f = &site->plain;
 	return f->n > 0 && !f->blocked ? (struct flow *)f : NULL;
+}
+
+void flow_prefetch(const struct site *site)
+{
+	const struct flow *f = flow_next(site);
+
+	if (f == NULL)
+		return;
+	__builtin_prefetch(f);
+	__builtin_prefetch(&f->site);
+	__builtin_prefetch(&f->node);
+}
+
+void flow_prefetch_head(const struct site *site)
+{
+	const struct flow *f = flow_next(site);
+
+	if (f == NULL)
+		return;
+	const struct ware *w = flow_head(f);
+	__builtin_prefetch(w, 1);
+	__builtin_prefetch((const char *)w + 64, 1);
 }
 
 void flow_charge(struct pen_sched *s, struct flow *f, uint32_t nrcpt)

@@ -48,12 +48,12 @@ void tenant_put(struct pen_sched *s, struct tenant *t)
 	free(t);
 }
 
-static struct owner *owner_find(struct pen_sched *s, const struct pen_mail_class *k, uint64_t *hash)
+static struct owner *owner_find(struct pen_sched *s, const struct pen_mail_class *k)
 {
-	*hash = hash_name(s, k->tenant) + 3 * hash_name(s, k->campaign);
-	for (struct table_node *n = table_chain(&s->owners, *hash); n != NULL; n = n->next) {
+	for (struct table_node *n = table_chain(&s->owners, k->owner_hash); n != NULL;
+		n = n->next) {
 		struct owner *o = LINK_OF(n, struct owner, node);
-		if (n->hash == *hash &&
+		if (n->hash == k->owner_hash &&
 			pen_span_eq(pen_span(o->tenant->name, o->tenant->len), k->tenant) &&
 			pen_span_eq(pen_span(o->name, o->len), k->campaign))
 			return o;
@@ -61,7 +61,7 @@ static struct owner *owner_find(struct pen_sched *s, const struct pen_mail_class
 	return NULL;
 }
 
-static struct owner *owner_new(struct pen_sched *s, const struct pen_mail_class *k, uint64_t hash)
+static struct owner *owner_new(struct pen_sched *s, const struct pen_mail_class *k)
 {
 	struct owner *o = calloc(1, sizeof(*o) + k->campaign.n);
 
@@ -81,20 +81,19 @@ static struct owner *owner_new(struct pen_sched *s, const struct pen_mail_class 
 		memcpy(o->name, k->campaign.p, k->campaign.n);
 	o->len = (uint32_t)k->campaign.n;
 	o->refs = 1;
-	o->node.hash = hash;
+	o->node.hash = k->owner_hash;
 	table_put(&s->owners, &o->node);
 	return o;
 }
 
 struct owner *owner_get(struct pen_sched *s, const struct pen_mail_class *k)
 {
-	uint64_t hash;
 	struct owner *o = s->nobody;
 
 	if (o == NULL || k->tenant.n + k->campaign.n > 0) {
-		o = owner_find(s, k, &hash);
+		o = owner_find(s, k);
 		if (o == NULL) {
-			o = owner_new(s, k, hash);
+			o = owner_new(s, k);
 			if (o != NULL)
 				return o;
 			o = s->nobody;

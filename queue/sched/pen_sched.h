@@ -113,7 +113,7 @@ struct pen_sched_config {
 
 	uint32_t message_limit; // pen_sched_accepting says no above these
 	uint32_t recipient_total_limit;
-	uint64_t content_memory_limit; // bytes of content kept while waiting for a turn
+	uint64_t content_memory_limit; // of content kept while waiting for a turn, as allocated
 
 	pen_time_us resolve_timeout; // a resolver that has not answered by then
 	pen_time_us route_keep;      // an unused next hop or site is forgotten after

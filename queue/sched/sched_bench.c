@@ -29,6 +29,7 @@ struct bench {
 	uint64_t head[2], tail[2], mask;
 	uint64_t removed, sites, tenants, opened, handed;
 	struct pen_message *spare;
+	uint8_t *content;
 	const struct pen_mail_class **klass;
 };
 
@@ -139,7 +140,7 @@ static void add(struct bench *b, uint64_t id)
 	m->arrival = 1;
 	char *addr = (char *)&m->rcpt[1];
 	m->nrcpt = 1;
-	m->content = (uint8_t *)addr; // never read here
+	m->content = b->content; // never read here
 	m->content_len = 1;
 	int n = snprintf(addr, 64, "r@d%llu.test", (unsigned long long)(id % b->sites));
 	m->rcpt[0].addr_off = (uint32_t)(addr - (char *)&m->rcpt[0]);
@@ -262,6 +263,7 @@ int main(int argc, char **argv)
 	cfg.seed = 1;
 	for (int q = 0; q < 2; q++)
 		b.event[q] = malloc((b.mask + 1) * sizeof(*b.event[q]));
+	b.content = malloc(1);
 	make_classes(&b);
 	pen_time_us now = pen_clock_mono();
 	bool limits = argc > 5 && atoi(argv[5]) > 0;
@@ -323,6 +325,7 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < 2 * b.tenants; i++)
 		pen_mail_class_put(b.klass[i]);
 	free(b.klass);
+	free(b.content);
 	free(b.event[0]);
 	free(b.event[1]);
 	return 0;

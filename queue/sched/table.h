@@ -49,6 +49,12 @@ static inline void id_table_prefetch(const struct id_table *t, uint64_t id)
 }
 void *id_table_find(const struct id_table *t, uint64_t id);
 
+// What has this hash will be looked for, or taken out, soon.
+static inline void table_prefetch(const struct table *t, uint64_t hash)
+{
+	__builtin_prefetch(&t->bucket[hash & t->mask], 1);
+}
+
 // The chain that may hold the hash; walk `next`.
 static inline struct table_node *table_chain(const struct table *t, uint64_t hash)
 {
