@@ -272,8 +272,6 @@ static bool copy_config(struct pen_submission *s, const struct pen_submission_co
 	if (!s->listen || !s->mynetworks || !s->hostname || !s->banner || !s->mail_name ||
 		!s->verp_clients || !s->verp_filter || (origin && !s->myorigin))
 		return false;
-	if (cfg->auth_server != NULL)
-		s->auth_server = *cfg->auth_server;
 	if (s->cfg.max_connections == 0)
 		s->cfg.max_connections = 1000;
 	if (s->cfg.recipient_limit == 0)
@@ -323,6 +321,8 @@ int pen_submission_new(const struct pen_submission_config *cfg,
 	pthread_mutex_init(&s->clients_lock, NULL);
 	s->ops = *ops;
 	s->ctx = ctx;
+	if (cfg->auth_server != NULL)
+		s->auth_server = *cfg->auth_server;
 	if (cfg->nlisten > LISTENERS_MAX || loops > 255) {
 		*what = "too many listening addresses or loops";
 		err = -EINVAL;
