@@ -206,5 +206,5 @@ struct pen_message_update {
 	// When those of `change` that are in doubt are tried again; kept to the second,
 	// rounded up. 0: not known.
 	pen_wall_us doubt_due;
-	bool removed;                     // no recipient is left: the message's space can be reused
+	bool removed; // no recipient is left: the message's space can be reused
 };

@@ -246,13 +246,13 @@ static bool show_dead_host(void *ctx, const struct pen_dead_host_view *h)
 {
 	char source[PEN_ADDR_STR_MAX], host[PEN_ADDR_STR_MAX];
 
-	json_array_append_new(ctx,
-		json_pack("{s:s,s:s,s:i,s:s,s:I,s:i,s:b,s:o}", "host", h->name, "address",
-			pen_addr_str(h->host, host), "port", (int)h->port, "source",
-			pen_addr_str(h->source, source), "dead_for",
-			(json_int_t)((h->dead_for + PEN_US_PER_S - 1) / PEN_US_PER_S), "failures",
-			(int)h->failures, "probed", (int)h->probed, "reason",
-			bytes_json(h->reason)));
+	json_array_append_new(
+		ctx, json_pack("{s:s,s:s,s:i,s:s,s:I,s:i,s:b,s:o}", "host", h->name, "address",
+			     pen_addr_str(h->host, host), "port", (int)h->port, "source",
+			     pen_addr_str(h->source, source), "dead_for",
+			     (json_int_t)((h->dead_for + PEN_US_PER_S - 1) / PEN_US_PER_S),
+			     "failures", (int)h->failures, "probed", (int)h->probed, "reason",
+			     bytes_json(h->reason)));
 	return json_array_size(ctx) < DEAD_HOSTS_MAX;
 }
 

@@ -152,9 +152,10 @@ static void run_status(struct verb_call *v)
 
 	pen_sched_stats(g->sched, &st);
 	pen_spool_stats(g->spool, &spool);
-	json_t *sites = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "sites", (json_int_t)st.sites, "dead",
-		(json_int_t)st.sites_dead, "dead_hosts", (json_int_t)st.hosts_dead, "next_hops", (json_int_t)st.nexthops, "connections",
-		(json_int_t)st.leases, "connections_ready", (json_int_t)st.leases_ready);
+	json_t *sites = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "sites", (json_int_t)st.sites,
+		"dead", (json_int_t)st.sites_dead, "dead_hosts", (json_int_t)st.hosts_dead,
+		"next_hops", (json_int_t)st.nexthops, "connections", (json_int_t)st.leases,
+		"connections_ready", (json_int_t)st.leases_ready);
 	json_t *o = json_pack("{s:s,s:i,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "version",
 		PENSTOCK_VERSION, "pid", (int)getpid(), "uptime",
 		(json_int_t)((pen_clock_mono() - g->started_at) / PEN_US_PER_S), "accepting",

@@ -219,8 +219,8 @@ void dead_hosts_unprobe(struct dead_hosts *t, const struct dead_host_key *key, u
 		d->probe = 0;
 }
 
-void dead_hosts_each(const struct dead_hosts *t,
-	bool (*fn)(void *ctx, const struct dead_host *d), void *ctx)
+void dead_hosts_each(
+	const struct dead_hosts *t, bool (*fn)(void *ctx, const struct dead_host *d), void *ctx)
 {
 	uint32_t left = t->n;
 

@@ -73,5 +73,5 @@ void dead_hosts_unprobe(struct dead_hosts *t, const struct dead_host_key *key, u
 void dead_hosts_clear(struct dead_hosts *t);
 
 // In no order; false from fn stops.
-void dead_hosts_each(const struct dead_hosts *t,
-	bool (*fn)(void *ctx, const struct dead_host *d), void *ctx);
+void dead_hosts_each(
+	const struct dead_hosts *t, bool (*fn)(void *ctx, const struct dead_host *d), void *ctx);

@@ -106,7 +106,7 @@ struct pen_sched_config {
 	// fifth of retry.minimal_backoff_time), and at most (0: hosts are not remembered).
 	pen_time_us minimal_host_backoff_time, maximal_host_backoff_time;
 	uint32_t dead_host_limit; // pairs of source and host that are remembered; at the start
-	uint32_t ready_limit; // transactions made ready per site; the rest wait as messages
+	uint32_t ready_limit;     // transactions made ready per site; the rest wait as messages
 	// per transport: Postfix's transport_destination_recipient_limit and the like
 	const struct pen_sched_transport *transport;
 	uint32_t ntransports;

@@ -84,8 +84,8 @@ static bool choose_source(struct pen_sched *s, const struct site *site, const st
 	return false;
 }
 
-static void add_host(struct pen_sched *s, struct site *site, struct lease *lease,
-	const struct site_host *h)
+static void add_host(
+	struct pen_sched *s, struct site *site, struct lease *lease, const struct site_host *h)
 {
 	struct pen_lease *l = &lease->pub;
 	bool due;

@@ -58,6 +58,9 @@ static void small_limits(struct pen_sched_config *cfg)
 	cfg->in_doubt_delay = (pen_time_us)pen_rand_below(r, 4000) * S;
 	cfg->delay_warning_time = (pen_time_us)pen_rand_below(r, 3) * 3600 * S;
 	cfg->confirm_delay_cleared = pen_rand_below(r, 2) == 0;
+	cfg->minimal_host_backoff_time = (pen_time_us)pen_rand_below(r, 300) * S;
+	cfg->maximal_host_backoff_time = (pen_time_us)pen_rand_below(r, 4) * 900 * S;
+	cfg->dead_host_limit = 1; // one bucket: some are forgotten too soon
 	cfg->ready_limit = 1 + (uint32_t)pen_rand_below(r, 20);
 	cfg->seed = pen_rand_u64(r);
 	if (pen_rand_below(r, 3) == 0)
@@ -240,6 +243,16 @@ static void random_policy(struct sim *sim, uint32_t lease)
 		final ? PEN_STAGE_NONE : PEN_STAGE_TLS);
 }
 
+// Some of its hosts do not answer, or all.
+static void random_silence(struct sim *sim, uint32_t lease)
+{
+	uint32_t nhosts = sim->w->lease[lease].l->nhosts;
+	uint32_t how = below(sim, PEN_HOST_ANSWERS - PEN_HOST_TIMEOUT);
+
+	world_no_answer(sim->w, lease, (uint8_t)below(sim, nhosts),
+		(enum pen_host_answer)(PEN_HOST_TIMEOUT + how));
+}
+
 static void random_worker(struct sim *sim)
 {
 	struct world *w = sim->w;
@@ -256,8 +269,10 @@ static void random_worker(struct sim *sim)
 	} else if (!w->lease[i].ready) {
 		if (w->lease[i].closing) {
 			world_refuse(w, i);
-		} else if (below(sim, 5) == 0) {
+		} else if (below(sim, 6) == 0) {
 			world_refuse(w, i);
+		} else if (below(sim, 6) == 0) {
+			random_silence(sim, i);
 		} else if (below(sim, 12) == 0) {
 			random_policy(sim, i);
 		} else {

@@ -176,9 +176,8 @@ static bool see(void *ctx, const struct pen_dead_host_view *v)
 	size_t n = strlen(seen->text);
 
 	seen->n++;
-	snprintf(seen->text + n, sizeof(seen->text) - n, "%s %s %lld ",
-		pen_addr_str(v->host, a), pen_addr_str(v->source, b),
-		(long long)(v->dead_for / S));
+	snprintf(seen->text + n, sizeof(seen->text) - n, "%s %s %lld ", pen_addr_str(v->host, a),
+		pen_addr_str(v->source, b), (long long)(v->dead_for / S));
 	assert_non_null(strstr((const char *)v->reason.p, "connect to "));
 	return true;
 }

@@ -156,8 +156,7 @@ void world_end(struct world *w, uint32_t lease, const struct pen_dsn *why);
 void world_refuse(struct world *w, uint32_t lease); // connection refused
 // Its hosts up to `last` do not answer; with hosts behind that the next one takes it:
 // READY. Otherwise it ends.
-void world_no_answer(
-	struct world *w, uint32_t lease, uint8_t last, enum pen_host_answer answer);
+void world_no_answer(struct world *w, uint32_t lease, uint8_t last, enum pen_host_answer answer);
 // The same as world_refuse with "may?" or the like in the log, and any status.
 void world_fail(struct world *w, uint32_t lease, enum pen_tls_level level, unsigned klass,
 	unsigned detail, enum pen_dsn_scope scope, enum pen_dsn_origin origin,

@@ -287,8 +287,8 @@ static struct pen_dead_host_view view_of(const struct pen_sched *s, const struct
 		.failures = d->failures,
 		.probed = d->probe != 0,
 		.dead_for = d->until > s->now ? d->until - s->now : 0,
-		.reason = d->why != NULL ? pen_span(d->why->text, d->why->text_len)
-					 : pen_span("", 0),
+		.reason =
+			d->why != NULL ? pen_span(d->why->text, d->why->text_len) : pen_span("", 0),
 	};
 }
 

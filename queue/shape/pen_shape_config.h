@@ -36,7 +36,7 @@ struct pen_retry_schedule {
 	uint8_t nsteps;
 	pen_time_us step[PEN_RETRY_STEPS_MAX]; // after the 1st, 2nd... attempt; the last repeats
 	uint8_t jitter;                        // percent, both ways
-	pen_time_us lifetime; // 0: maximal_queue_lifetime, and at most that
+	pen_time_us lifetime;                  // 0: maximal_queue_lifetime, and at most that
 	uint32_t lifetime_line;
 	pen_time_us greylisted; // the retry after a greylisting reply; 0: as any other
 };

@@ -306,8 +306,8 @@ static void due_set(const struct pen_message *m, struct pen_recipient *r, pen_wa
 	r->due = (uint32_t)(seconds < DUE_END ? seconds : DUE_END - 1) & PEN_DUE_NEVER;
 }
 
-static uint8_t *rcpt_encode(uint8_t *at, const struct pen_message *m,
-	const struct pen_recipient *r, uint8_t version)
+static uint8_t *rcpt_encode(
+	uint8_t *at, const struct pen_message *m, const struct pen_recipient *r, uint8_t version)
 {
 	put16(at, r->addr_len);
 	at[2] = r->fate;

@@ -49,6 +49,10 @@
 	X(windows_closed)                                                                          \
 	X(operator_acts)                                                                           \
 	X(reloads)                                                                                 \
+	/* what the scheduler made of hosts that do not answer */                                  \
+	X(hosts_dead)                                                                              \
+	X(hosts_left_out)                                                                          \
+	X(hosts_asked_again)                                                                       \
 	/* what receivers got again, and why they may */                                           \
 	X(repeated_doubt)                                                                          \
 	X(repeated_unacked)                                                                        \

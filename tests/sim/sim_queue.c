@@ -183,6 +183,11 @@ void sim_queue_new(struct sim *s)
 void sim_queue_free(struct sim *s)
 {
 	SIM_CHECK(s, pen_sched_idle(s->sched), "the scheduler is not idle at its end");
+	struct pen_counter_set dead = pen_sched_dead_hosts_counters(s->sched);
+	const struct pen_dead_hosts_counters *c = (const void *)dead.value;
+	s->faults.hosts_dead += c->noted + c->again;
+	s->faults.hosts_left_out += c->skipped;
+	s->faults.hosts_asked_again += c->probes;
 	pen_sched_free(s->sched);
 	s->sched = NULL;
 	while (s->questions != NULL) {

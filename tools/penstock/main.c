@@ -104,7 +104,8 @@ static const struct verb verbs[] = {
 		"  --limit N      at most so many (50)\n"},
 	{"site", "show", "NAME", "show a site and its limits", verb_site_show,
 		"Shows each limit that holds for a site: who set it, what is used of it, and when\n"
-		"the next connection or message may begin; suspensions; and the site's parts.\n"},
+		"the next connection or message may begin; suspensions; and the site's parts,\n"
+		"with the hosts that do not answer: from which source, and until when.\n"},
 	{"suspend", "list", "", "list what is suspended", verb_suspend_list,
 		"Lists what operators and rules hold back, until when and why.\n"},
 	{NULL, "suspend", "SCOPE NAME --reason TEXT [--for TIME] [--at SITE]",
