@@ -20,7 +20,8 @@
 //
 // The fields X-Penstock-Tenant, -Campaign, -Pool, -Priority and -Schedule are taken
 // out; from clients in mynetworks they are believed (x_headers.h), and a bad one, or one
-// that names a pool or time zone that is not there, is refused with 554 5.6.0. They go before what sender_class says.
+// that names a pool or time zone that is not there, is refused with 554 5.6.0. They go before what
+// sender_class says.
 //
 // Suppressed recipients (`suppressed`) are refused at RCPT, or accepted and given the
 // fate PEN_FATE_DELETED, as suppression_drop says. At RCPT the tenant is what
