@@ -20,7 +20,8 @@
 //
 // The fields X-Penstock-Tenant, -Campaign, -Pool, -Priority and -Schedule are taken
 // out; from clients in mynetworks they are believed (x_headers.h), and a bad one, or one
-// that names a pool or time zone that is not there, is refused with 554 5.6.0. They go before what sender_class says.
+// that names a pool or time zone that is not there, is refused with 554 5.6.0. They go before what
+// sender_class says.
 //
 // A client that has authenticated (AUTH, RFC 4954) may relay from anywhere. When its user
 // has a tenant (user_class), that is the tenant of its mail: neither the sender's address
