@@ -40,7 +40,7 @@ def test_mail_flows_over_a_veth_and_the_gateway_answers_ping(build, folder, clos
     gateway = closing(run.Gateway(build, folder / "gateway", device, source="10.77.0.2", netns=mine.name,
                                   settings={"relayhost": "[10.77.0.1]:25"}))
     deliver(build, folder, gateway, mine)
-    assert " 0% packet loss" in theirs.run("ping", "-c", "3", "-i", "0.2", "-W", "2", "10.77.0.2")
+    assert " 0% packet loss" in theirs.run("ping", "-c", "3", "-i", "0.2", "-W", "20", "10.77.0.2")
 
 
 def test_mail_flows_over_a_tap(build, folder, closing):
@@ -85,7 +85,7 @@ def wired6(folder, closing):
 
 
 def ping6(ns, address):
-    return ns.run("ping", "-6", "-c", "3", "-i", "0.2", "-W", "2", address)
+    return ns.run("ping", "-6", "-c", "3", "-i", "0.2", "-W", "20", address)
 
 
 @pytest.mark.parametrize("device", ["net_af_packet0,iface=bypass0", "net_af_xdp0,iface=bypass0"])
@@ -98,7 +98,7 @@ def test_mail_flows_over_ipv6_and_the_gateway_answers_ping(build, folder, closin
     deliver(build, folder, gateway, mine)
     assert "lladdr" in theirs.run("ip", "-6", "neigh", "show", "fd00:77::2")
     # Packets that are as long as the link takes.
-    assert " 0% packet loss" in theirs.run("ping", "-6", "-c", "2", "-i", "0.2", "-W", "2", "-s", "1452", "fd00:77::2")
+    assert " 0% packet loss" in theirs.run("ping", "-6", "-c", "2", "-i", "0.2", "-W", "20", "-s", "1452", "fd00:77::2")
 
 
 def test_an_ipv6_host_beyond_the_prefix_is_reached_through_a_link_local_gateway(build, folder, closing, wired6):
@@ -127,4 +127,4 @@ def test_two_workers_and_sources_of_both_families_share_one_port(build, folder, 
     assert all(w["busy_loops"] > 0 for w in gateway.json("status")["workers"])
     for n in (2, 3, 4, 5):
         assert " 0% packet loss" in ping6(theirs, f"fd00:77::{n}")
-    assert " 0% packet loss" in theirs.run("ping", "-c", "3", "-i", "0.2", "-W", "2", "10.77.0.2")
+    assert " 0% packet loss" in theirs.run("ping", "-c", "3", "-i", "0.2", "-W", "20", "10.77.0.2")

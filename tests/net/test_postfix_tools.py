@@ -55,7 +55,7 @@ def theirs(folder, closing):
         "smtpd_relay_restrictions =", "smtpd_recipient_restrictions = permit_mynetworks, reject"]))
     for sender, recipients in MAIL:
         script = f"import smtplib; smtplib.SMTP('127.0.0.1', 25).sendmail({sender!r}, {recipients!r}, 'Subject: x\\n\\nx\\n')"
-        subprocess.run(["ip", "netns", "exec", ns.name, "/usr/bin/python3", "-c", script], check=True, timeout=30)
+        subprocess.run(["ip", "netns", "exec", ns.name, "/usr/bin/python3", "-c", script], check=True, timeout=120)
     there = Theirs(postfix)
     peers.wait_until(lambda: there.run("postqueue", "-j").stdout.count('"deferred"') == 3, 20, "three deferred messages")
     return there
