@@ -71,7 +71,7 @@ struct pen_sched_stats {
 	uint64_t active, deferred, bouncing, held, waiting, scheduled; // messages now
 	uint64_t jobs_ready, jobs_resolving, in_flight;
 	uint64_t leases, leases_ready, sites, nexthops, sites_dead;
-	uint64_t hosts_dead; // pairs of a source and a host that does not answer it
+	uint64_t hosts_dead;    // pairs of a source and a host that does not answer it
 	uint64_t content_bytes; // in memory, as allocated
 	uint64_t accepted, delivered, bounced, expired, deleted; // since the start
 	uint64_t deferrals;                                      // results that were temporary
