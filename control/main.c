@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <jemalloc/jemalloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -405,11 +406,29 @@ static void stop(struct pen_gateway *g)
 	pen_match_free(g->match);
 }
 
+// The allocator gives freed memory back to the system while its arena is used. One whose
+// burst is over would keep it: this looks at all of them.
+static void give_memory_back(void)
+{
+	size_t mib[3], n = 3;
+
+	if (mallctlnametomib("arena.0.decay", mib, &n) != 0)
+		return;
+	mib[1] = MALLCTL_ARENAS_ALL;
+	mallctlbymib(mib, n, NULL, NULL, NULL, 0);
+}
+
 static void serve(struct pen_gateway *g, const sigset_t *signals)
 {
-	for (int sig;;) {
-		if (sigwait(signals, &sig) != 0)
+	static const struct timespec period = {.tv_sec = 5};
+
+	for (;;) {
+		int sig = sigtimedwait(signals, NULL, &period);
+		if (sig < 0) {
+			if (errno == EAGAIN)
+				give_memory_back();
 			continue;
+		}
 		if (sig != SIGHUP && sig != PEN_RELOAD_SIGNAL)
 			return;
 		if (sig == SIGHUP) {
