@@ -109,6 +109,7 @@ def test_a_lower_limit_holds_from_the_reload_on(build, folder, closing):
     gateway.cli("reload")
     left = gateway.queued()
     gateway.wait_empty(60)
+    gateway.stop()  # before its receiver, or it waits for the answer to QUIT
     ledger = sink_ledger(closing, folder)
     last = [(at, what, conn) for at, what, conn in ledger.events if what == "message"][-(left - RATE // 4):]
     ledger.events = last
