@@ -100,3 +100,8 @@ bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t)
 	t->foot_crc = get32(block + 56);
 	return t->epoch != 0;
 }
+
+bool spool_blocks_zero(const uint8_t *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}

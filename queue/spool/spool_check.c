@@ -10,13 +10,9 @@
 static void on_name(void *ctx, const char *name)
 {
 	struct check *k = ctx;
-	unsigned slot;
-	char again[SPOOL_NAME_MAX];
+	uint32_t slot = spool_segment_slot(name);
 
-	if (sscanf(name, "seg-%8x", &slot) != 1 || slot == 0 || slot > 1u << 24)
-		return;
-	spool_segment_name(slot, again);
-	if (strcmp(name, again) != 0)
+	if (slot == 0)
 		return;
 	if (k->nseg == k->cap_seg) {
 		uint32_t cap = k->cap_seg != 0 ? k->cap_seg * 2 : 64;

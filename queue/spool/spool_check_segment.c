@@ -32,11 +32,6 @@ static int64_t size_of(struct check *k, const struct seg *s)
 	return size;
 }
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 void spool_check_head(struct check *k, struct seg *s)
 {
 	uint8_t *head = pen_disk_alloc((size_t)2 * SPOOL_BLOCK);
@@ -62,7 +57,7 @@ void spool_check_head(struct check *k, struct seg *s)
 	s->size = (uint64_t)size & ~(uint64_t)(SPOOL_BLOCK - 1);
 	s->have_header = spool_segment_header_decode(head, &s->header);
 	s->newer = !s->have_header && spool_segment_header_newer(head) != 0;
-	s->zero = all_zero(head, (size_t)2 * SPOOL_BLOCK);
+	s->zero = spool_blocks_zero(head, (size_t)2 * SPOOL_BLOCK);
 	struct spool_batch_header first;
 	s->has_batch = got == (ssize_t)2 * SPOOL_BLOCK &&
 		       spool_batch_header_decode(head + SPOOL_BLOCK, &first) &&
@@ -106,16 +101,12 @@ static void on_batch(void *ctx, const struct spool_batch_header *h)
 static void on_bad(void *ctx, uint64_t offset, uint64_t length, bool torn)
 {
 	struct check *k = ctx;
-	const uint8_t *p = k->bytes + offset;
-	uint64_t id = 0;
 
 	if (torn) {
 		k->torn++;
 		return;
 	}
-	if (length >= SPOOL_RECORD_HEADER && get32(p) == SPOOL_RECORD_MAGIC &&
-		get64(p + 16) == k->at->epoch)
-		id = get64(p + 24);
+	uint64_t id = spool_record_guess(k->bytes + offset, length, k->at->epoch);
 	spool_check_fault(k, offset, length, id, "damaged bytes");
 }
 

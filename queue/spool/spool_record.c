@@ -43,6 +43,14 @@ bool spool_record_newer(const uint8_t *p, size_t room, uint64_t epoch, struct sp
 	       get32(p + 4) == pen_crc32c(0, p + 8, out->length - 8);
 }
 
+uint64_t spool_record_guess(const uint8_t *p, size_t n, uint64_t epoch)
+{
+	bool header = n >= SPOOL_RECORD_HEADER && get32(p) == SPOOL_RECORD_MAGIC &&
+		      get64(p + 16) == epoch;
+
+	return header ? get64(p + 24) : 0;
+}
+
 void spool_record_header(uint8_t *p, uint8_t type, uint64_t length, uint64_t id)
 {
 	memset(p, 0, SPOOL_RECORD_HEADER);

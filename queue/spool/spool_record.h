@@ -110,6 +110,7 @@ void spool_trailer_encode(uint8_t block[SPOOL_BLOCK], const struct spool_trailer
 bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t);
 // The version of a segment's header when it is whole and newer than ours, or 0.
 uint32_t spool_segment_header_newer(const uint8_t *block);
+bool spool_blocks_zero(const uint8_t *p, size_t n);
 
 struct spool_record {
 	const uint8_t *p;
@@ -138,6 +139,9 @@ bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record 
 // know; `out` has its length and epoch, and type and id as far as they are meant
 // as now.
 bool spool_record_newer(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
+// The id of what may be a damaged record of that epoch, as a help to the operator:
+// the header often survives. 0: unknown.
+uint64_t spool_record_guess(const uint8_t *p, size_t n, uint64_t epoch);
 // spool_record_header writes the header of a record of version 1, unsealed.
 void spool_record_header(uint8_t *p, uint8_t type, uint64_t length, uint64_t id);
 // spool_record_seal sets the epoch and the checksum of an encoded record.

@@ -4,7 +4,6 @@
 #include "pen_log.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 PEN_LOG_TYPE("queue.spool");
@@ -22,14 +21,10 @@ struct found {
 static void on_name(void *ctx, const char *name)
 {
 	struct recovery *r = ctx;
-	unsigned slot;
-	char again[SPOOL_NAME_MAX];
+	uint32_t slot = spool_segment_slot(name);
 	int err;
 
-	if (r->err != 0 || sscanf(name, "seg-%8x", &slot) != 1 || slot == 0 || slot > 1u << 24)
-		return;
-	spool_segment_name(slot, again);
-	if (strcmp(name, again) != 0)
+	if (r->err != 0 || slot == 0)
 		return;
 	if (r->nfound == r->cap_found) {
 		uint32_t cap = r->cap_found != 0 ? r->cap_found * 2 : 64;
@@ -49,11 +44,6 @@ static void on_name(void *ctx, const char *name)
 		return;
 	}
 	r->found[r->nfound++] = (struct found){.segment = s};
-}
-
-static bool all_zero(const uint8_t *p, size_t n)
-{
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
 // A segment whose header is lost is known by its batches.
@@ -105,7 +95,7 @@ static void read_head(struct recovery *r, struct found *f)
 			r->high_id = f->header.high_id;
 	} else if (got >= (ssize_t)SPOOL_BLOCK && spool_segment_header_newer(head) != 0) {
 		f->junk = f->newer = true;
-	} else if (!all_zero(head, (size_t)2 * SPOOL_BLOCK) || got < 0) {
+	} else if (!spool_blocks_zero(head, (size_t)2 * SPOOL_BLOCK) || got < 0) {
 		salvage_epoch(r, f, head);
 	}
 	free(head);

@@ -132,7 +132,6 @@ static void on_bad(void *ctx, uint64_t offset, uint64_t length, bool torn)
 {
 	struct recovery *r = ctx;
 	const uint8_t *p = r->bytes + offset;
-	uint64_t id = 0;
 
 	if (torn) {
 		spool_problem(r->c, &(struct pen_spool_problem){.kind = PEN_SPOOL_TORN,
@@ -141,10 +140,7 @@ static void on_bad(void *ctx, uint64_t offset, uint64_t length, bool torn)
 					    .length = length});
 		return;
 	}
-	// A guess that helps the operator: the header often survives.
-	if (length >= SPOOL_RECORD_HEADER && get32(p) == SPOOL_RECORD_MAGIC &&
-		get64(p + 16) == r->at->epoch)
-		id = get64(p + 24);
+	uint64_t id = spool_record_guess(p, length, r->at->epoch);
 	if (!spool_set_aside(
 		    r->c, PEN_SPOOL_CORRUPT, r->at->name, r->at->epoch, offset, p, length, id))
 		r->at->keep = true;
@@ -164,25 +160,22 @@ static void on_newer(void *ctx, const struct spool_record *record, uint32_t off)
 // Every entry of a footer, whose checksum holds, can be read by this program.
 static bool footer_known(const uint8_t *p, uint32_t n)
 {
-	struct spool_record record;
+	struct spool_foot_entry e;
+	size_t at = 0;
+	int more;
 
-	for (size_t at = 0; at + SPOOL_FOOT_ENTRY < n;) {
-		size_t room = n - at - SPOOL_FOOT_ENTRY;
-		if (!spool_record_parse_meta(p + at + SPOOL_FOOT_ENTRY, room, &record))
-			return false;
-		at += SPOOL_FOOT_ENTRY + align8(record.length);
-	}
-	return true;
+	while ((more = spool_foot_next(p, n, &at, &e)) > 0)
+		continue;
+	return more == 0;
 }
 
 static bool replay_footer(struct recovery *r, const struct spool_trailer *t)
 {
 	struct spool_segment *s = r->at;
 	uint64_t room = pen_disk_align(t->foot_len);
-	struct spool_record record;
+	struct spool_foot_entry e;
 
-	if (t->foot_off == 0 || t->foot_off % SPOOL_BLOCK != 0 || t->foot_off < t->end ||
-		t->foot_off + room + SPOOL_BLOCK != s->size)
+	if (!spool_foot_in_place(t, s->size))
 		return false;
 	uint8_t *p = pen_disk_alloc(room > 0 ? room : SPOOL_BLOCK);
 	if (p == NULL)
@@ -190,12 +183,8 @@ static bool replay_footer(struct recovery *r, const struct spool_trailer *t)
 	bool good = room == 0 ||
 		    pen_disk_read(r->c->disk, s->file, p, room, t->foot_off) == (ssize_t)room;
 	good = good && pen_crc32c(0, p, t->foot_len) == t->foot_crc && footer_known(p, t->foot_len);
-	for (size_t at = 0; good && at + SPOOL_FOOT_ENTRY < t->foot_len;) {
-		const uint8_t *q = p + at + SPOOL_FOOT_ENTRY;
-		spool_record_parse_meta(q, t->foot_len - at - SPOOL_FOOT_ENTRY, &record);
-		replay_record(r, &record, get32(p + at), get32(p + at + 4));
-		at += SPOOL_FOOT_ENTRY + align8(record.length);
-	}
+	for (size_t at = 0; good && spool_foot_next(p, t->foot_len, &at, &e) > 0;)
+		replay_record(r, &e.record, e.off, e.len);
 	free(p);
 	return good;
 }
