@@ -7,16 +7,18 @@
 static bool entry_matches(struct check *k, const struct spool_foot_entry *entry)
 {
 	const struct spool_record *e = &entry->record;
-	const uint8_t *at = k->bytes + entry->off;
 	struct spool_record r;
 
+	if (entry->off >= k->trailer.end)
+		return false;
+	const uint8_t *at = k->bytes + entry->off;
 	// A damaged record is told once, with the data.
-	if (entry->off + SPOOL_RECORD_HEADER <= k->trailer.end && get32(at) == SPOOL_RECORD_MAGIC &&
-		get64(at + 24) == e->id && get32(at + 8) == entry->len &&
+	if ((uint64_t)entry->off + SPOOL_RECORD_HEADER <= k->trailer.end &&
+		get32(at) == SPOOL_RECORD_MAGIC && get64(at + 24) == e->id &&
+		get32(at + 8) == entry->len &&
 		!spool_record_parse(at, k->trailer.end - entry->off, k->at->epoch, &r))
 		return true;
-	if (entry->off >= k->trailer.end ||
-		!spool_record_parse(at, k->trailer.end - entry->off, k->at->epoch, &r) ||
+	if (!spool_record_parse(at, k->trailer.end - entry->off, k->at->epoch, &r) ||
 		r.length != entry->len || r.id != e->id)
 		return false;
 	if (e->type == SPOOL_UPDATE)
