@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The last error at the end of a MESSAGE, META or UPDATE: SPOOL_ERROR_FIXED bytes
-// and the text. The table is in README.md.
+// The last error in a MESSAGE, META or UPDATE: SPOOL_ERROR_FIXED bytes and the
+// text. The table is in README.md.
 
 #include "pen_message.h"
 

@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+// Zero-fills segments ahead of need, off the commit path: overwriting written
+// blocks is several times faster than extending a file.
+
 #define PACE_US 3000
 
 // Between the megabytes of a segment that nobody waits for, commits go first.
@@ -19,8 +22,6 @@ void spool_prepare_pace(void *spool)
 	}
 }
 
-// Zero-fills segments ahead of need, off the commit path: overwriting written
-// blocks is several times faster than extending a file.
 void *spool_preparer_main(void *arg)
 {
 	struct pen_spool *s = arg;
