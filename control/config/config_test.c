@@ -97,6 +97,33 @@ static void faults_of_all_files_are_found_in_one_run(void **state)
 	assert_int_equal(lines.report.errors, 6);
 }
 
+static void a_lifetime_beyond_maximal_queue_lifetime_is_refused_at_load(void **state)
+{
+	static const char *const sections[] = {"default {", "site s { mx = [mx.example.org]",
+		"provider p { mx = [mx.example.org]"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		char conf[300];
+		snprintf(conf, sizeof(conf), "%s%s\n  retry { lifetime = 2d }\n}\n", egress_conf,
+			sections[i]);
+		put("egress.conf", conf);
+		put("main.cf", "myhostname = gw.test\nmaximal_queue_lifetime = 36h\n");
+		assert_null(pen_config_load(dir, &lines.report));
+		assert_non_null(strstr(report_lines_text(&lines),
+			"egress.conf:4: error: lifetime (172800s) is larger than "
+			"maximal_queue_lifetime (129600s) of main.cf: accepted is at most that"));
+		assert_int_equal(lines.report.errors, 1);
+		report_lines_fini(&lines);
+		report_lines_init(&lines);
+		put("main.cf", "myhostname = gw.test\nmaximal_queue_lifetime = 2d\n");
+		struct pen_config *c = pen_config_load(dir, &lines.report);
+		assert_string_equal(report_lines_text(&lines), "");
+		assert_non_null(c);
+		pen_config_free(c);
+	}
+}
+
 static void parameters_of_auth_are_checked_and_tables_of_users_are_read(void **state)
 {
 	(void)state;
@@ -202,6 +229,7 @@ int main(void)
 	const struct CMUnitTest all[] = {
 		TEST(a_good_directory_loads_with_its_tables),
 		TEST(faults_of_all_files_are_found_in_one_run),
+		TEST(a_lifetime_beyond_maximal_queue_lifetime_is_refused_at_load),
 		TEST(parameters_of_auth_are_checked_and_tables_of_users_are_read),
 		TEST(the_authentication_server_is_a_socket_or_an_address),
 		TEST(classes_of_notices_without_effect_are_named),

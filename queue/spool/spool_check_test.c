@@ -342,6 +342,29 @@ static void a_footer_that_would_mislead_a_recovery_is_found(void **state)
 	rig_fini(&r);
 }
 
+static void an_entry_of_a_footer_that_points_beyond_the_data_is_found(void **state)
+{
+	(void)state;
+	static const uint32_t beyond[] = {SEGMENT, UINT32_MAX & ~7u, UINT32_MAX - 31, 1u << 31};
+
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		struct rig r;
+		struct spool_trailer trailer;
+		uint64_t id = some_spool(&r);
+		uint8_t *p = segment_copy(&r, "seg-00000001");
+		assert_true(spool_trailer_decode(p + SEGMENT - 4096, &trailer));
+		put32(p + trailer.foot_off, beyond[i]);
+		trailer.foot_crc = pen_crc32c(0, p + trailer.foot_off, trailer.foot_len);
+		spool_trailer_encode(p + SEGMENT - 4096, &trailer);
+		pen_disk_sim_put(r.disk, "seg-00000001", p, SEGMENT);
+		free(p);
+		check(&r);
+		assert_int_equal(r.faults, 2); // with what a recovery would believe
+		assert_int_equal(r.id, id);
+		rig_fini(&r);
+	}
+}
+
 static void what_is_being_written_is_never_taken_for_damage(void **state)
 {
 	(void)state;
@@ -421,6 +444,7 @@ int main(void)
 		cmocka_unit_test(each_kind_of_damage_is_found_where_it_is),
 		cmocka_unit_test(bytes_with_good_checksums_that_contradict_each_other_are_found),
 		cmocka_unit_test(a_footer_that_would_mislead_a_recovery_is_found),
+		cmocka_unit_test(an_entry_of_a_footer_that_points_beyond_the_data_is_found),
 		cmocka_unit_test(what_is_being_written_is_never_taken_for_damage),
 		cmocka_unit_test(damage_in_a_closed_segment_is_found_while_the_spool_is_in_use),
 		cmocka_unit_test(a_folder_that_is_none_is_an_error_and_not_made),

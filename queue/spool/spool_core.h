@@ -118,6 +118,8 @@ struct pen_spool_core {
 void spool_segments_push(struct spool_segments *l, struct spool_segment *s);
 struct spool_segment *spool_segments_pop(struct spool_segments *l);
 void spool_segment_name(uint32_t slot, char out[SPOOL_NAME_MAX]);
+// The slot in a segment's name; 0: it is no such name.
+uint32_t spool_segment_slot(const char *name);
 // A new segment struct with an open file; NULL and *err.
 struct spool_segment *spool_segment_attach(
 	struct pen_spool_core *c, uint32_t slot, const char *name, int *err);
@@ -165,6 +167,16 @@ void spool_foot_update(struct pen_spool_core *c, const uint8_t *record, uint32_t
 uint64_t spool_foot_room(const struct pen_spool_core *c, uint64_t more);
 // Writes the active segment's footer and syncs it.
 void spool_foot_write(struct pen_spool_core *c);
+// Whether the trailer's footer is where one is written, in a segment of `size` bytes.
+bool spool_foot_in_place(const struct spool_trailer *t, uint64_t size);
+// What a footer says of one record: itself, and where it was and how long.
+struct spool_foot_entry {
+	struct spool_record record;
+	uint32_t off, len;
+};
+// Reads the entry at *at of the n bytes of a footer, from 0 on, and moves on. 1, 0
+// at the end, -EBADMSG.
+int spool_foot_next(const uint8_t *p, uint32_t n, size_t *at, struct spool_foot_entry *e);
 
 // spool_read.c
 // Reads the record at a place into c->scratch (the writer's) and checks it.

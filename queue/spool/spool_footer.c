@@ -3,6 +3,7 @@
 
 #include "pen_crc32c.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 // The footer repeats what recovery needs of a closed segment: the envelopes of
@@ -129,4 +130,23 @@ void spool_foot_write(struct pen_spool_core *c)
 	}
 	free(p);
 	pen_buf_fini(&c->foot);
+}
+
+bool spool_foot_in_place(const struct spool_trailer *t, uint64_t size)
+{
+	return t->foot_off != 0 && t->foot_off % SPOOL_BLOCK == 0 && t->foot_off >= t->end &&
+	       t->foot_off + pen_disk_align(t->foot_len) + SPOOL_BLOCK == size;
+}
+
+int spool_foot_next(const uint8_t *p, uint32_t n, size_t *at, struct spool_foot_entry *e)
+{
+	if (*at + SPOOL_FOOT_ENTRY >= n)
+		return 0;
+	p += *at;
+	if (!spool_record_parse_meta(p + SPOOL_FOOT_ENTRY, n - *at - SPOOL_FOOT_ENTRY, &e->record))
+		return -EBADMSG;
+	e->off = get32(p);
+	e->len = get32(p + 4);
+	*at += SPOOL_FOOT_ENTRY + align8(e->record.length);
+	return 1;
 }

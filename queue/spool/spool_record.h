@@ -101,13 +101,16 @@ struct spool_trailer {
 	uint32_t foot_off, foot_len, foot_crc;
 };
 
-// Each encodes into one zeroed block or header, each decodes with its checksum.
+// spool_block.c. Each encodes into one zeroed block or header, each decodes with its checksum.
 void spool_segment_header_encode(uint8_t block[SPOOL_BLOCK], const struct spool_segment_header *h);
 bool spool_segment_header_decode(const uint8_t *block, struct spool_segment_header *h);
 void spool_batch_header_encode(uint8_t *p, const struct spool_batch_header *h);
 bool spool_batch_header_decode(const uint8_t *p, struct spool_batch_header *h);
 void spool_trailer_encode(uint8_t block[SPOOL_BLOCK], const struct spool_trailer *t);
 bool spool_trailer_decode(const uint8_t *block, struct spool_trailer *t);
+// The version of a segment's header when it is whole and newer than ours, or 0.
+uint32_t spool_segment_header_newer(const uint8_t *block);
+bool spool_blocks_zero(const uint8_t *p, size_t n);
 
 struct spool_record {
 	const uint8_t *p;
@@ -115,6 +118,11 @@ struct spool_record {
 	uint8_t type;
 	uint64_t epoch, id;
 };
+
+static inline uint8_t spool_record_version(const struct spool_record *r)
+{
+	return r->p[13];
+}
 
 // Where a record is: the segment's slot (0: nowhere) and the offset in it.
 struct spool_place {
@@ -131,8 +139,11 @@ bool spool_record_parse_meta(const uint8_t *p, size_t room, struct spool_record 
 // know; `out` has its length and epoch, and type and id as far as they are meant
 // as now.
 bool spool_record_newer(const uint8_t *p, size_t room, uint64_t epoch, struct spool_record *out);
-// The version of a segment's header when it is whole and newer than ours, or 0.
-uint32_t spool_segment_header_newer(const uint8_t *block);
+// The id of what may be a damaged record of that epoch, as a help to the operator:
+// the header often survives. 0: unknown.
+uint64_t spool_record_guess(const uint8_t *p, size_t n, uint64_t epoch);
+// spool_record_header writes the header of a record of version 1, unsealed.
+void spool_record_header(uint8_t *p, uint8_t type, uint64_t length, uint64_t id);
 // spool_record_seal sets the epoch and the checksum of an encoded record.
 void spool_record_seal(uint8_t *p, uint64_t epoch);
 
@@ -152,11 +163,15 @@ void spool_meta_encode(uint8_t *p, const uint8_t *message);
 // spool_message_decode makes the message of a MESSAGE or META record, without
 // its content. NULL: the record makes no sense (*err -EBADMSG) or -ENOMEM.
 struct pen_message *spool_message_decode(const struct spool_record *r, int *err);
+// Sets when a recipient of m in doubt is tried again, rounded up to seconds. m has
+// its arrival and extra.
+void spool_due_set(const struct pen_message *m, struct pen_recipient *r, pen_wall_us at);
 // The content within a MESSAGE record, or an empty span.
 struct pen_span spool_message_content(const struct spool_record *r);
 
 // False when the lengths of a MESSAGE, META or UPDATE do not add up.
 bool spool_record_sane(const struct spool_record *r);
+bool spool_message_sane(const struct spool_record *r); // not for an UPDATE
 bool spool_update_sane(const struct spool_record *r);
 bool spool_update_removed(const struct spool_record *r);
 struct spool_place spool_update_prev(const struct spool_record *r);

@@ -42,6 +42,17 @@ void spool_segment_name(uint32_t slot, char out[SPOOL_NAME_MAX])
 	snprintf(out, SPOOL_NAME_MAX, "seg-%08x", (unsigned)slot);
 }
 
+uint32_t spool_segment_slot(const char *name)
+{
+	unsigned slot;
+	char again[SPOOL_NAME_MAX];
+
+	if (sscanf(name, "seg-%8x", &slot) != 1 || slot == 0 || slot > 1u << 24)
+		return 0;
+	spool_segment_name(slot, again);
+	return strcmp(name, again) == 0 ? slot : 0;
+}
+
 static int slots_grow(struct pen_spool_core *c, uint32_t slot)
 {
 	if (slot < c->nslots)

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "spool_writer.h"
 
-#include "pen_log.h"
-
 #include <errno.h>
 #include <string.h>
 #include <time.h>
-
-PEN_LOG_TYPE("queue.spool");
 
 // Three threads: the writer fills a batch while the flusher has the one before
 // written and synced, and the preparer makes segments ahead of need. When the
@@ -17,40 +13,14 @@ PEN_LOG_TYPE("queue.spool");
 // processor time than the mail.
 
 #define TAKEN_KEEP (1u << 20)
-#define RETRY_US (PEN_US_PER_S / 5) // between attempts at housekeeping that failed
-#define SLOW_US PEN_US_PER_S        // a commit that takes longer is told
-#define STOP_TRIES 10               // at the end changes are not tried for ever
+#define SLOW_US PEN_US_PER_S // a commit that takes longer is told
 
-static struct request *request_at(struct pen_spool *s, uint64_t at)
-{
-	return (struct request *)(s->taken.p + (at - s->base));
-}
-
-static uint64_t taken_end(const struct pen_spool *s)
-{
-	return s->base + s->taken.n;
-}
-
-// A change that the disk refuses is not given up: what it says has happened already, and a restart
-// that does not know of it sends the mail again.
-static bool is_change(const struct request *r)
-{
-	return r->m == NULL && !r->sync;
-}
-
-static bool may_pass(int err)
-{
-	return err != 0 && err != -EAGAIN && err != -ENOENT && err != -EMSGSIZE && err != -EINVAL;
-}
-
-// Answers the requests before `to`. What a put that had waited too long left on
-// the disk is taken back.
-static void complete(struct pen_spool *s, uint64_t to, int err)
+void spool_answer(struct pen_spool *s, uint64_t to, int err)
 {
 	uint64_t released = 0;
 
 	while (s->done_to < to) {
-		struct request *r = request_at(s, s->done_to);
+		struct request *r = spool_request_at(s, s->done_to);
 		s->done_to += r->size;
 		released += r->bytes;
 		if (r->answered && r->err == 0 && err == 0) {
@@ -59,7 +29,7 @@ static void complete(struct pen_spool *s, uint64_t to, int err)
 			pthread_mutex_unlock(&s->core_lock);
 		}
 		int result = r->err != 0 ? r->err : err;
-		s->lost |= is_change(r) && may_pass(result);
+		s->lost |= spool_change_refused(r, result);
 		if (r->sync)
 			result = s->lost ? -EIO : 0;
 		if (r->done != NULL && !r->answered)
@@ -77,109 +47,6 @@ static void complete(struct pen_spool *s, uint64_t to, int err)
 	pthread_mutex_lock(&s->lock);
 	s->queued_bytes -= released;
 	pthread_mutex_unlock(&s->lock);
-}
-
-static bool has_change(struct pen_spool *s, uint64_t to)
-{
-	for (uint64_t at = s->done_to; at < to; at += request_at(s, at)->size) {
-		const struct request *r = request_at(s, at);
-		if (is_change(r) && r->err == 0)
-			return true;
-	}
-	return false;
-}
-
-// Mail behind a change that has to wait is told no.
-static void refuse_mail(struct pen_spool *s, uint64_t to, int err)
-{
-	uint64_t released = 0;
-	bool told = false;
-
-	for (uint64_t at = s->done_to; at < to; at += request_at(s, at)->size) {
-		struct request *r = request_at(s, at);
-		if (r->m == NULL)
-			continue;
-		// Of those that were answered before, none is to be taken back now.
-		if (r->err == 0)
-			r->err = err;
-		released += r->bytes;
-		r->bytes = 0;
-		if (r->answered)
-			continue;
-		r->answered = true;
-		if (r->done != NULL)
-			r->done(r->ctx, r->m, r->err);
-		r->done = NULL;
-		told = true;
-	}
-	if (told && s->after_commit != NULL)
-		s->after_commit(s->hook_ctx);
-	pthread_mutex_lock(&s->lock);
-	s->queued_bytes -= released;
-	pthread_mutex_unlock(&s->lock);
-}
-
-// With those that came before no mail was taken any more.
-static void refuse_all_mail(struct pen_spool *s, int err)
-{
-	pthread_mutex_lock(&s->lock);
-	spool_queue_take(s);
-	pthread_mutex_unlock(&s->lock);
-	refuse_mail(s, taken_end(s), err);
-}
-
-static void set_held(struct pen_spool *s, bool held)
-{
-	pthread_mutex_lock(&s->lock);
-	s->held = held;
-	pthread_mutex_unlock(&s->lock);
-}
-
-// The first changes in `taken` could not be stored: once more at once, then every now and then,
-// and no mail is taken meanwhile. Updates of a message stay in their order, as all that follows
-// is appended behind them again. False: it is the end, and they were tried often enough.
-static bool hold(struct pen_spool *s, int err)
-{
-	pthread_mutex_lock(&s->lock);
-	bool stop = s->stop;
-	pthread_mutex_unlock(&s->lock);
-	if (stop && s->tries >= STOP_TRIES)
-		return false;
-	s->hold_at = s->tries++ > 0 ? pen_clock_mono() + RETRY_US : 0;
-	if (s->tries == 2) {
-		pen_warning("changes of queued mail wait for the disk, and no mail is taken: %s",
-			strerror(-err));
-		set_held(s, true);
-	}
-	return true;
-}
-
-static void held_no_more(struct pen_spool *s)
-{
-	if (s->tries >= 2) {
-		pen_notice("the changes of queued mail that waited are stored");
-		set_held(s, false);
-	}
-	s->tries = 0;
-	s->hold_at = 0;
-}
-
-// A batch failed. The core has forgotten all of it, and all that was behind.
-static void take_again(struct pen_spool *s, uint64_t to, int err)
-{
-	bool again = has_change(s, to) && hold(s, err);
-
-	if (again && s->tries >= 2)
-		refuse_all_mail(s, err);
-	else if (again)
-		refuse_mail(s, to, err);
-	pthread_mutex_lock(&s->core_lock);
-	if (again)
-		s->flight_from = s->flight_to = s->open_to = s->done_to;
-	s->rewind = false;
-	pthread_mutex_unlock(&s->core_lock);
-	if (!again)
-		complete(s, to, err);
 }
 
 // What the flusher has done since the last look.
@@ -203,12 +70,11 @@ static void complete_landed(struct pen_spool *s)
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (landed[i].err != 0) {
-			take_again(s, landed[i].to, landed[i].err);
+			spool_hold_batch(s, landed[i].to, landed[i].err);
 			continue;
 		}
-		if (s->tries > 0 && has_change(s, landed[i].to))
-			held_no_more(s);
-		complete(s, landed[i].to, 0);
+		spool_hold_over(s, landed[i].to);
+		spool_answer(s, landed[i].to, 0);
 	}
 	if (n > 0 && s->after_commit != NULL)
 		s->after_commit(s->hook_ctx);
@@ -240,27 +106,9 @@ static void let_flusher(struct pen_spool *s)
 	pthread_mutex_lock(&s->core_lock);
 }
 
-// With core_lock held: a change that no segment has room for waits for the batches under way, then
-// for better times.
-static bool wait_for_room(struct pen_spool *s, int err)
-{
-	s->blocked = true;
-	if (s->flying || s->open_to > s->flight_to || s->open_to > s->done_to)
-		return true;
-	pthread_mutex_unlock(&s->core_lock);
-	bool wait = hold(s, err);
-	if (wait && s->hold_at == 0)
-		s->hold_at = pen_clock_mono() + RETRY_US;
-	if (wait && s->tries >= 2)
-		refuse_all_mail(s, err);
-	pthread_mutex_lock(&s->core_lock);
-	s->blocked = wait;
-	return wait;
-}
-
 static void append_waiting(struct pen_spool *s)
 {
-	uint64_t end = taken_end(s);
+	uint64_t end = spool_taken_end(s);
 
 	if (s->hold_at != 0 && pen_clock_mono() < s->hold_at) {
 		s->blocked = true;
@@ -268,7 +116,7 @@ static void append_waiting(struct pen_spool *s)
 	}
 	pthread_mutex_lock(&s->core_lock);
 	while (s->open_to < end && !s->rewind) {
-		struct request *r = request_at(s, s->open_to);
+		struct request *r = spool_request_at(s, s->open_to);
 		spool_request_prefetch(r, end - s->open_to);
 		if (!r->answered) {
 			int err = spool_request_append(s, r);
@@ -276,7 +124,7 @@ static void append_waiting(struct pen_spool *s)
 				s->blocked = true;
 				break;
 			}
-			if (is_change(r) && may_pass(err) && wait_for_room(s, err))
+			if (spool_change_refused(r, err) && spool_hold_room(s, err))
 				break;
 			r->err = err;
 		}
@@ -314,8 +162,9 @@ static void give_up_waiting(struct pen_spool *s)
 	s->blocked = true;
 	uint64_t flight_to = s->flight_to;
 	// Answered ones are looked at again under the lock only.
-	for (uint64_t at = s->done_to; at < taken_end(s); at += request_at(s, at)->size) {
-		struct request *r = request_at(s, at);
+	for (uint64_t at = s->done_to; at < spool_taken_end(s);
+		at += spool_request_at(s, at)->size) {
+		struct request *r = spool_request_at(s, at);
 		if (r->m == NULL || r->answered || (at < flight_to && r->err != 0))
 			continue;
 		r->answered = true;
@@ -324,8 +173,9 @@ static void give_up_waiting(struct pen_spool *s)
 		r->bytes = 0;
 	}
 	pthread_mutex_unlock(&s->core_lock);
-	for (uint64_t at = s->done_to; at < taken_end(s); at += request_at(s, at)->size) {
-		struct request *r = request_at(s, at);
+	for (uint64_t at = s->done_to; at < spool_taken_end(s);
+		at += spool_request_at(s, at)->size) {
+		struct request *r = spool_request_at(s, at);
 		if (r->answered && r->done != NULL)
 			r->done(r->ctx, r->m, -ETIMEDOUT);
 		r->done = r->answered ? NULL : r->done;
@@ -451,7 +301,7 @@ static void prepare(struct pen_spool *s, uint32_t prep_done, int prep_err)
 		s->preparing = false;
 		if (prep_err != 0) {
 			s->failed = true;
-			s->retry_at = pen_clock_mono() + RETRY_US;
+			s->retry_at = pen_clock_mono() + SPOOL_RETRY_US;
 		}
 	}
 	if (s->preparing && pen_spool_core_short(s->core)) {
@@ -484,7 +334,7 @@ static void housekeep(struct pen_spool *s)
 	bool full = pen_spool_core_full(s->core);
 	// Full, it looks for room every now and then; only an error makes it pause.
 	s->failed = err < 0;
-	s->retry_at = err < 0 || (full && err == 0) ? pen_clock_mono() + RETRY_US : 0;
+	s->retry_at = err < 0 || (full && err == 0) ? pen_clock_mono() + SPOOL_RETRY_US : 0;
 	if (full == s->full)
 		return;
 	pthread_mutex_lock(&s->lock);
@@ -538,47 +388,4 @@ void *spool_writer_main(void *arg)
 		else
 			s->blocked = true;
 	}
-}
-
-#define PACE_US 3000
-
-// Between the megabytes of a segment that nobody waits for, commits go first.
-void spool_prepare_pace(void *spool)
-{
-	struct pen_spool *s = spool;
-
-	pthread_mutex_lock(&s->lock);
-	bool wait = s->busy && !s->prep_hurry && !s->stop;
-	pthread_mutex_unlock(&s->lock);
-	if (wait) {
-		struct timespec t = {.tv_nsec = PACE_US * 1000};
-		nanosleep(&t, NULL);
-	}
-}
-
-// Zero-fills segments ahead of need, off the commit path: overwriting written
-// blocks is several times faster than extending a file.
-void *spool_preparer_main(void *arg)
-{
-	struct pen_spool *s = arg;
-
-	pthread_setname_np(pthread_self(), "spool-prepare");
-	pthread_mutex_lock(&s->lock);
-	while (!s->ended) {
-		if (s->prep_slot == 0) {
-			pthread_cond_wait(&s->prep_wake, &s->lock);
-			continue;
-		}
-		uint32_t slot = s->prep_slot;
-		pthread_mutex_unlock(&s->lock);
-		int err = pen_spool_core_prepare(s->core, slot);
-		pthread_mutex_lock(&s->lock);
-		s->prep_slot = 0;
-		s->prep_done = slot;
-		s->prep_err = err;
-		if (s->writer_sleeps)
-			pthread_cond_signal(&s->wake);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
 }

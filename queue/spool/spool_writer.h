@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The writer's inside, shared by spool_queue.c, spool_writer.c and spool_open.c.
+// The inside of the three threads, shared by spool_queue.c, spool_open.c, spool_writer.c,
+// spool_hold.c, spool_flusher.c and spool_preparer.c.
 
 #include "pen_buf.h"
 #include "pen_spool.h"
@@ -10,8 +11,9 @@
 #include <pthread.h>
 
 #define SPOOL_LANDINGS 8u
-#define SPOOL_EAGER_BYTES (128u << 10) // that wait: worth a batch, or to fill the next meanwhile
-#define SPOOL_SPINS 400                // some microseconds: an append takes about one
+#define SPOOL_EAGER_BYTES (128u << 10)    // that wait: worth a batch, or to fill the next meanwhile
+#define SPOOL_RETRY_US (PEN_US_PER_S / 5) // between attempts at what failed
+#define SPOOL_SPINS 400                   // some microseconds: an append takes about one
 #if defined(__x86_64__)
 #define SPOOL_PAUSE() __builtin_ia32_pause()
 #else
@@ -98,6 +100,17 @@ struct pen_spool {
 	bool lost;            // changes were given up, as it is the end
 };
 
+// A taken request by its place, and the place behind the last one.
+static inline struct request *spool_request_at(struct pen_spool *s, uint64_t at)
+{
+	return (struct request *)(s->taken.p + (at - s->base));
+}
+
+static inline uint64_t spool_taken_end(const struct pen_spool *s)
+{
+	return s->base + s->taken.n;
+}
+
 // spool_queue.c, with the lock held
 void spool_writer_wake(struct pen_spool *s);
 // Moves what waits behind what was taken.
@@ -110,8 +123,26 @@ void spool_request_prefetch(const struct request *r, uint64_t left);
 // Frees what the copy of an update holds.
 void spool_request_fini(struct request *r);
 
+// spool_hold.c, on the writer's thread: changes that wait for a disk that refuses them.
+// Whether err is the disk's answer to a change, and not the change's own fault.
+bool spool_change_refused(const struct request *r, int err);
+// The batch up to `to` failed; the core has forgotten all of it, and all that was behind.
+void spool_hold_batch(struct pen_spool *s, uint64_t to, int err);
+// With core_lock held, which it may let go meanwhile: a change that no segment has room for
+// waits for the batches under way, then for better times. False: it is given up.
+bool spool_hold_room(struct pen_spool *s, int err);
+// What is before `to` is stored.
+void spool_hold_over(struct pen_spool *s, uint64_t to);
+
 // spool_writer.c
 void *spool_writer_main(void *arg);
+// Answers the requests before `to`. What a put that had waited too long left on
+// the disk is taken back.
+void spool_answer(struct pen_spool *s, uint64_t to, int err);
+
+// spool_flusher.c
 void *spool_flusher_main(void *arg);
+
+// spool_preparer.c
 void *spool_preparer_main(void *arg);
 void spool_prepare_pace(void *spool);
