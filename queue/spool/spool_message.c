@@ -63,19 +63,37 @@ static uint8_t *span_encode(uint8_t *at, struct pen_span s)
 }
 
 // When a recipient in doubt is tried again, in a byte: 0 not known, otherwise one more
-// than the units after the message's next attempt, rounded up.
-#define DUE_UNIT (300 * PEN_US_PER_S)
+// than the code of the seconds after the message's next attempt. Codes below 32 are the
+// seconds; above them the low four bits are the four behind the leading one, and the
+// others say how far up they stand: at most a sixteenth too late, up to five days.
+#define DUE_CODES 255
 #define DUE_END (PEN_DUE_NEVER - 1) // of what can be said in seconds
 
+static uint32_t code_seconds(unsigned code)
+{
+	return code < 32 ? code : (16 + code % 16) << (code / 16 - 1);
+}
+
+// The first code that says at least so many; DUE_CODES: none does.
+static unsigned seconds_code(uint64_t seconds)
+{
+	unsigned code = 0;
+
+	while (code < DUE_CODES && code_seconds(code) < seconds)
+		code++;
+	return code;
+}
+
+// In whole seconds, as spool_due_set made them: what is written again and again must
+// not move.
 static uint8_t due_encode(const struct pen_message *m, const struct pen_recipient *r)
 {
 	if (r->doubts == 0 || r->due == 0 || r->due >= DUE_END)
 		return 0;
 	pen_wall_us wait = pen_message_birth(m) + (pen_wall_us)r->due * PEN_US_PER_S;
 	wait -= m->next_attempt;
-	if (wait <= 0)
-		return 1;
-	return wait < 254 * DUE_UNIT ? (uint8_t)(1 + (wait + DUE_UNIT - 1) / DUE_UNIT) : 0;
+	unsigned code = wait > 0 ? seconds_code((uint64_t)(wait / PEN_US_PER_S)) : 0;
+	return code < DUE_CODES ? (uint8_t)(code + 1) : 0;
 }
 
 void spool_due_set(const struct pen_message *m, struct pen_recipient *r, pen_wall_us at)
@@ -215,7 +233,8 @@ static void dues_decode(const struct spool_record *r, const uint8_t *at, struct 
 	for (uint32_t i = 0; i < m->nrcpt && spool_record_version(r) == SPOOL_VERSION_ATTR; i++) {
 		struct pen_recipient *to = &m->rcpt[i];
 		if (to->doubts > 0 && at[9] != 0)
-			spool_due_set(m, to, m->next_attempt + (at[9] - 1) * DUE_UNIT);
+			spool_due_set(
+				m, to, m->next_attempt + code_seconds(at[9] - 1u) * PEN_US_PER_S);
 		at += SPOOL_RCPT_FIXED_ATTR + to->addr_len + to->orcpt_len;
 	}
 }

@@ -317,46 +317,71 @@ static void an_update_moves_class_and_extra_and_sets_doubts(void **state)
 	assert_int_equal(pen_mail_class_count(), 0);
 }
 
-// Through an UPDATE, and then through the MESSAGE that a relocation writes.
-static void a_recipient_in_doubt_keeps_its_time(void **state)
+static struct pen_message *written_again(const struct pen_message *m)
 {
-	(void)state;
-	struct pen_rcpt_change change = {.index = 0, .doubts = 1, .attempts = 4};
-	struct pen_message *m = attr_message();
-	pen_wall_us birth = pen_message_birth(m);
-	struct pen_message_update u = {.id = 5,
-		.nchanges = 1,
-		.change = &change,
-		.next_attempt = birth + 60 * PEN_US_PER_S,
-		.doubt_due = birth + 899 * PEN_US_PER_S + 1};
 	struct spool_record r;
 	uint8_t p[4096];
 	int err;
 
-	spool_update_encode(p, &u, &(struct spool_place){0});
-	spool_record_seal(p, 77);
-	assert_true(spool_record_parse(p, sizeof(p), 77, &r) && spool_update_sane(&r));
-	assert_int_equal(spool_update_apply(&r, m), 0);
-	assert_in_range(m->rcpt[0].due, 900, 901); // never before
-	uint32_t due = m->rcpt[0].due;
 	spool_message_encode(p, m, (const uint8_t *)"hi\r\n");
 	spool_record_seal(p, 77);
 	assert_true(spool_record_parse(p, sizeof(p), 77, &r) && spool_record_sane(&r));
 	struct pen_message *again = spool_message_decode(&r, &err);
 	assert_non_null(again);
-	assert_in_range(again->rcpt[0].due, due, due + 300);
-	// Again and again, it does not move.
-	uint32_t moved = again->rcpt[0].due;
-	spool_message_encode(p, again, (const uint8_t *)"hi\r\n");
+	return again;
+}
+
+// Through an UPDATE, and then through the MESSAGEs that relocations write: never
+// earlier, little later, and however often it is written it does not move further.
+static void keeps_its_time(pen_wall_us arrival, pen_wall_us next, uint32_t after)
+{
+	struct pen_rcpt_change change = {.index = 0, .doubts = 1, .attempts = 4};
+	struct pen_message *m = attr_message();
+	m->arrival = arrival;
+	pen_wall_us due = next + (pen_wall_us)after * PEN_US_PER_S;
+	struct pen_message_update u = {
+		.id = 5, .nchanges = 1, .change = &change, .next_attempt = next, .doubt_due = due};
+	struct spool_record r;
+	uint8_t p[4096];
+
+	spool_update_encode(p, &u, &(struct spool_place){0});
 	spool_record_seal(p, 77);
-	assert_true(spool_record_parse(p, sizeof(p), 77, &r));
-	pen_message_free(again);
-	again = spool_message_decode(&r, &err);
+	assert_true(spool_record_parse(p, sizeof(p), 77, &r) && spool_update_sane(&r));
+	assert_int_equal(spool_update_apply(&r, m), 0);
+	uint32_t was = m->rcpt[0].due;
+	pen_wall_us at = pen_message_birth(m) + was * PEN_US_PER_S;
+	assert_in_range(at, due, due + 2 * PEN_US_PER_S);
+	struct pen_message *again = written_again(m);
+	uint32_t moved = again->rcpt[0].due;
+	assert_in_range(moved, was - 1, was + 1 + after / 16);
+	for (int i = 0; i < 20; i++) {
+		struct pen_message *once_more = written_again(again);
+		pen_message_free(again);
+		again = once_more;
+	}
 	assert_int_equal(again->rcpt[0].due, moved);
 	pen_message_free(again);
+	pen_message_free(m);
+}
+
+static void a_recipient_in_doubt_keeps_its_time(void **state)
+{
+	(void)state;
+	static const uint32_t after[] = {
+		0, 1, 2, 5, 31, 32, 33, 100, 899, 900, 4000, 86400, 432000};
+
+	for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+		keeps_its_time(1790000000000000, 1790000060000000, after[i]);
+		keeps_its_time(1790000000123457, 1790000060654321, after[i]);
+		keeps_its_time(1790000000999999, 1790000060000001, after[i]);
+	}
 	// An older program's record, and one of a recipient without a time.
+	struct pen_rcpt_change change = {.index = 0, .doubts = 1, .attempts = 4};
+	struct pen_message *m = attr_message();
+	struct pen_message_update u = {.id = 5, .nchanges = 1, .change = &change};
+	struct spool_record r;
+	uint8_t p[4096];
 	m->rcpt[0].due = 0;
-	u.doubt_due = 0;
 	spool_update_encode(p, &u, &(struct spool_place){0});
 	spool_record_seal(p, 77);
 	assert_true(spool_record_parse(p, sizeof(p), 77, &r));
