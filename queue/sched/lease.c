@@ -2,6 +2,10 @@
 
 // Leases: one connection each, from OPEN to ENDED.
 #include "core.h"
+#include "delivery.h"
+#include "rules.h"
+#include "turn.h"
+#include "ways.h"
 
 #include <stdlib.h>
 

@@ -8,6 +8,7 @@
 // A site that refuses its mail for good is not dead: what waits bounces, in
 // bounded steps too, and later mail asks again.
 #include "core.h"
+#include "turn.h"
 
 #include <stdlib.h>
 
