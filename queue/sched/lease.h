@@ -31,6 +31,7 @@ struct lease {
 	bool blamed;                     // a host does not answer its source
 };
 
+// lease.c
 enum lease_open_result {
 	LEASE_OPENED,
 	LEASE_NOTHING, // nothing to open it for, or it may not be opened now
@@ -44,11 +45,16 @@ void lease_unblock(struct pen_sched *s, struct lease *l);
 void lease_timer(struct pen_sched *s, struct lease *l);
 void lease_touch(struct pen_sched *s, struct lease *l);
 void lease_on_ready(struct pen_sched *s, struct lease *l);
-void lease_on_ended(struct pen_sched *s, struct lease *l);
-void lease_bury(struct pen_sched *s, struct lease *l);
 void lease_free(struct pen_sched *s, struct lease *l);
 void lease_free_spare(struct pen_sched *s);
 bool lease_is_idle(const struct lease *l);
+
+// lease_end.c
+void lease_on_ended(struct pen_sched *s, struct lease *l);
+// Frees an ended lease once nothing can refer to it any more.
+void lease_bury(struct pen_sched *s, struct lease *l);
+// Shaping no longer counts the connection; `tried` as pen_shape_close takes it.
+void lease_uncount(struct pen_sched *s, struct lease *l, bool tried);
 
 // plan.c
 // Fills sources, HELO and hosts; false when no source fits, or no host may be asked.
