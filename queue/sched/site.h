@@ -73,6 +73,7 @@ struct site {
 	char key[]; // NUL-terminated
 };
 
+// site.c
 struct site *site_find(
 	struct pen_sched *s, const struct nexthop *nh, const struct pen_route_result *r);
 void site_ref(struct site *site);
@@ -89,28 +90,37 @@ uint32_t site_ready(const struct site *site);
 void site_kick(struct pen_sched *s, struct site *site);
 // The limits that hold now.
 void site_limits(struct pen_sched *s, struct site *site);
+bool site_unused(const struct site *site);
+void site_maybe_reap(struct pen_sched *s, struct site *site);
+void site_free(struct pen_sched *s, struct site *site);
+
+// site_health.c
 // How many connections it may have now.
 uint32_t site_window(const struct pen_sched *s, const struct site *site);
+// The rules that its window follows, with its own limits.
+struct pen_feedback_rules site_feedback_rules(const struct pen_sched *s, const struct site *site);
 void site_success(struct pen_sched *s, struct site *site, uint32_t busy);
 void site_failure(struct pen_sched *s, struct site *site, const struct result *r);
 void site_die(struct pen_sched *s, struct site *site, const struct result *r);
 // The same, until then.
 void site_die_until(
 	struct pen_sched *s, struct site *site, const struct result *r, pen_time_us until);
+// While it is dead only so many are deferred for that; the rest stays where it is.
+bool site_may_suspend(const struct pen_sched *s, struct site *site);
 // No connection is opened before then, or before a lease's event.
 void site_rest(struct pen_sched *s, struct site *site, pen_time_us until);
 void site_revive(struct pen_sched *s, struct site *site, uint32_t busy);
+void site_widen(struct pen_sched *s, struct site *site);
+void site_hold_off(struct pen_sched *s, struct site *site);
+void site_timer(struct pen_sched *s, struct site *site);
+
+// site_drain.c
+// What waits ends; nothing is sent meanwhile.
+bool site_ending(const struct site *site);
 // What waits bounces with the result of this lease, which the site takes over.
 void site_refuse(struct pen_sched *s, struct site *site, struct lease *l);
 void site_end_refusal(struct pen_sched *s, struct site *site);
 // What waits ends with this reply: a rule says so.
 void site_condemn(struct pen_sched *s, struct site *site, const struct pen_dsn *d);
-void site_timer(struct pen_sched *s, struct site *site);
+// At most `budget` of them. Returns how many it was.
 uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget);
-void site_widen(struct pen_sched *s, struct site *site);
-void site_hold_off(struct pen_sched *s, struct site *site);
-// What waits ends; nothing is sent meanwhile.
-bool site_ending(const struct site *site);
-bool site_unused(const struct site *site);
-void site_maybe_reap(struct pen_sched *s, struct site *site);
-void site_free(struct pen_sched *s, struct site *site);
