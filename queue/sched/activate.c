@@ -5,6 +5,7 @@
 // A message that needs one transaction only (nearly all do) has no job while it
 // waits, for the resolver or behind others at its site: it stands in the queue
 // itself, and gets its job when there is room (entry_promote).
+#include "backlog.h"
 #include "core.h"
 
 static struct pen_span domain_of(struct pen_span addr)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "core.h"
+#include "order.h"
+#include "why.h"
 
 #include <errno.h>
 

@@ -3,6 +3,7 @@
 // Mail whose next hop has to be asked for while the resolver has enough to do:
 // a queue for each tenant, which take turns by weight. Mail for next hops that
 // are known never stands here.
+#include "backlog.h"
 #include "core.h"
 
 void backlog_push(struct pen_sched *s, struct entry *e)

@@ -7,6 +7,7 @@
 //
 // One notification at a time: failures, then successes. Failures of VERP mail are told
 // one by one, each to the sender that its recipient saw, and recorded one by one.
+#include "bounce.h"
 #include "core.h"
 #include "pen_dsn_message.h"
 #include "pen_notify.h"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Deliveries: a job on its way through a worker.
+#include "delivery.h"
 #include "core.h"
 #include "pen_verp.h"
+#include "rules.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 // A pass begins with entry_activate and ends with entry_settle, when no job is
 // left. Deliveries become durable as they happen; failures of a pass become
 // durable together, after the one notification that tells the sender.
+#include "bounce.h"
 #include "core.h"
 
 #include <errno.h>

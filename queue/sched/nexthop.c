@@ -10,6 +10,7 @@
 //
 // While a domain is suspended, mail whose recipients are of it has a next hop that
 // leads nowhere, whatever route it would take. It is routed when that is over.
+#include "backlog.h"
 #include "core.h"
 
 #include <ctype.h>

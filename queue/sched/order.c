@@ -2,6 +2,8 @@
 
 // Operators' hands on one message. What is with a worker is left there: its
 // delivery may still succeed. The entry may be gone after any of these.
+#include "order.h"
+#include "bounce.h"
 #include "core.h"
 
 #include <stdlib.h>

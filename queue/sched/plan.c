@@ -9,6 +9,7 @@
 // each family take turns; hosts of a family that we have no source of are left out,
 // and so are those that do not answer the source (ways.c).
 #include "core.h"
+#include "ways.h"
 
 static unsigned family_index(const struct pen_addr *a)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // What replies and TCP tell the automation of egress.conf, and what it orders.
+#include "rules.h"
 #include "core.h"
 
 #define SEGMENTS_MIN 50 // before a share of retransmissions says something

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "backlog.h"
 #include "core.h"
+#include "delivery.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "core.h"
 #include "pen_test.h"
 #include "sched_ledger.h"
+#include "why.h"
 
 #define S PEN_US_PER_S
 

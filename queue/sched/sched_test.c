@@ -445,27 +445,6 @@ static void a_delivery_that_crosses_the_end_comes_back(void **state)
 	world_free(w);
 }
 
-static void little_memory(struct pen_sched_config *cfg)
-{
-	one_connection(cfg);
-	cfg->content_memory_limit = 200;
-}
-
-static void contents_beyond_the_limit_are_read_back(void **state)
-{
-	struct world *w = world_new(little_memory);
-
-	(void)state;
-	for (int i = 0; i < 50; i++)
-		world_add(w, "s@x", "r@a.test");
-	assert_true(world_stats(w).content_bytes <= 200);
-	world_run_ok(w);
-	assert_int_equal(world_stats(w).delivered, 50);
-	assert_true(w->content_reads >= 40);
-	assert_int_equal(world_stats(w).content_bytes, 0);
-	world_free(w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,7 +465,6 @@ int main(void)
 		cmocka_unit_test(a_route_that_changed_takes_waiting_mail_along),
 		cmocka_unit_test(a_silent_worker_is_told_to_abort),
 		cmocka_unit_test(a_delivery_that_crosses_the_end_comes_back),
-		cmocka_unit_test(contents_beyond_the_limit_are_read_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

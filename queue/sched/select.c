@@ -3,6 +3,7 @@
 // Operators' hands on many messages: the choice, and a walk that can stop at any
 // message and go on later although messages came and went.
 #include "core.h"
+#include "order.h"
 
 static bool domain_is(struct pen_span addr, struct pen_span domain)
 {

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A site: the queue of ready jobs, its connections, and whether it is dead.
-//
-// A dead site is not tried before dead_until. Its jobs are deferred, in bounded
-// steps, with the reason; so is whatever arrives meanwhile.
-//
-// A site that refuses its mail for good is not dead: what waits bounces, in
-// bounded steps too, and later mail asks again.
+// A site: its hosts and limits, the queue of ready jobs, and its connections. Whether it is
+// dead: site_health.c; how what waits at it ends: site_drain.c.
 #include "core.h"
+#include "turn.h"
 
 #include <stdlib.h>
 
-#define HOLD_OFF_FIRST (5 * PEN_US_PER_S)
 #define READY_TOTAL 262144 // jobs that wait at all sites, before each has only its next one
 #define REFILL_AT_ONCE 64
 
@@ -20,15 +15,6 @@ static void site_drop_hosts(struct site *site)
 	for (uint16_t i = 0; i < site->nhosts; i++)
 		pen_tls_policy_unref(site->host[i].tls);
 	free(site->host);
-}
-
-static struct pen_feedback_rules site_rules(const struct pen_sched *s, const struct site *site)
-{
-	struct pen_feedback_rules r = s->feedback;
-
-	r.limit = site->limit;
-	r.initial = site->initial < site->limit ? site->initial : site->limit;
-	return r;
 }
 
 void site_limits(struct pen_sched *s, struct site *site)
@@ -46,12 +32,6 @@ void site_limits(struct pen_sched *s, struct site *site)
 		site->limit = 1; // shaping knows that there is none
 	if (site->recipients > UINT16_MAX)
 		site->recipients = UINT16_MAX;
-}
-
-// What waits ends; nothing is sent meanwhile.
-bool site_ending(const struct site *site)
-{
-	return site->refused != NULL || site->sentence != NULL;
 }
 
 static bool site_set_hosts(struct site *site, const struct pen_route_result *r)
@@ -132,7 +112,7 @@ static struct site *site_new(struct pen_sched *s, const struct nexthop *nh,
 	site->timer.kind = TIMER_SITE;
 	pen_wheel_node_init(&site->timer.node);
 	site_limits(s, site);
-	struct pen_feedback_rules rules = site_rules(s, site);
+	struct pen_feedback_rules rules = site_feedback_rules(s, site);
 	pen_feedback_init(&site->feedback, &rules);
 	table_put(&s->sites, &site->node);
 	link_push_back(&s->all_sites, &site->all);
@@ -226,12 +206,6 @@ struct ware *site_first(struct site *site)
 	return f != NULL ? flow_head(f) : NULL;
 }
 
-// While it is dead only so many are deferred for that; the rest stays where it is.
-static bool may_suspend(const struct pen_sched *s, struct site *site)
-{
-	return site->suspended < s->cfg.ready_limit;
-}
-
 static void enqueue(struct pen_sched *s, struct site *site, struct job *j, struct flow *f)
 {
 	flow_add_job(s, f, j);
@@ -241,7 +215,7 @@ static void enqueue(struct pen_sched *s, struct site *site, struct job *j, struc
 
 void site_push(struct pen_sched *s, struct site *site, struct job *j)
 {
-	if (site->dead && may_suspend(s, site)) {
+	if (site->dead && site_may_suspend(s, site)) {
 		site->suspended++;
 		job_suspend(s, j, site);
 		return;
@@ -257,7 +231,7 @@ static bool has_room(const struct pen_sched *s, const struct site *site)
 void site_offer(struct pen_sched *s, struct site *site, struct nexthop *nh, struct entry *e)
 {
 	struct flow *f = flow_find(s, site, e->m->klass);
-	bool room = site->dead ? may_suspend(s, site) : f->nwaiting == 0 && has_room(s, site);
+	bool room = site->dead ? site_may_suspend(s, site) : f->nwaiting == 0 && has_room(s, site);
 	struct job *j = room ? entry_job(s, e, nh) : NULL;
 
 	if (j != NULL && site->dead) {
@@ -308,264 +282,4 @@ void site_kick(struct pen_sched *s, struct site *site)
 	}
 	turn_request(s, site);
 	site->kicking = false;
-}
-
-uint32_t site_window(const struct pen_sched *s, const struct site *site)
-{
-	uint32_t n = site->feedback.window;
-
-	(void)s;
-	if (n > site->limit)
-		n = site->limit;
-	return site->cap != 0 && site->cap < n ? site->cap : n;
-}
-
-// The server judged a message, whatever it said.
-void site_success(struct pen_sched *s, struct site *site, uint32_t busy)
-{
-	struct pen_feedback_rules rules = site_rules(s, site);
-
-	if (site->dead)
-		site_revive(s, site, busy);
-	else
-		pen_feedback_success(&site->feedback, &rules, busy);
-}
-
-// Sessions that are up speak against a verdict of death: they count as what is
-// busy, and would bring it back with their next success.
-void site_failure(struct pen_sched *s, struct site *site, const struct result *r)
-{
-	struct pen_feedback_rules rules = site_rules(s, site);
-
-	if (site->dead || !pen_feedback_failure(&site->feedback, &rules))
-		return;
-	if (site->nready > 0)
-		pen_feedback_revive(&site->feedback, &rules, site->nready);
-	else
-		site_die(s, site, r);
-}
-
-// For the first of what it waits for.
-static void site_arm(struct pen_sched *s, struct site *site)
-{
-	pen_time_us at = PEN_TIME_NEVER;
-
-	if (site->dead)
-		at = site->dead_until;
-	else if (site->cap != 0 && site->grow_after > s->now)
-		at = site->grow_after;
-	if (!site->dead && site->rest_until > s->now)
-		at = pen_time_min(at, site->rest_until);
-	if (at != PEN_TIME_NEVER)
-		pen_wheel_arm(&s->wheel, &site->timer.node, at);
-}
-
-static void lift_cap(struct site *site)
-{
-	if (site->cap != 0 && ++site->cap >= site->feedback.window)
-		site->cap = 0;
-}
-
-// A connection proved useful: there may be one more beside it.
-void site_widen(struct pen_sched *s, struct site *site)
-{
-	if (site->dead || s->now < site->grow_after)
-		return;
-	site->cold = 0;
-	lift_cap(site);
-}
-
-// Some connections are refused beside good ones: the server has a limit of its
-// own. Stay with what it takes, replace what ends, and try one more later.
-void site_hold_off(struct pen_sched *s, struct site *site)
-{
-	pen_time_us wait = HOLD_OFF_FIRST << (site->cold < 16 ? site->cold : 16);
-
-	if (wait > s->cfg.retry.minimal_backoff_time)
-		wait = s->cfg.retry.minimal_backoff_time;
-	site->cold += site->cold < 16;
-	site->cap = site->nready > 0 ? site->nready : 1;
-	site->grow_after = s->now + wait;
-	site_arm(s, site);
-}
-
-void site_rest(struct pen_sched *s, struct site *site, pen_time_us until)
-{
-	site->rest_until = until;
-	turn_leave(s, site);
-	site_arm(s, site);
-}
-
-void site_die(struct pen_sched *s, struct site *site, const struct result *r)
-{
-	site_die_until(s, site, r, s->now + s->cfg.retry.minimal_backoff_time);
-}
-
-void site_die_until(
-	struct pen_sched *s, struct site *site, const struct result *r, pen_time_us until)
-{
-	if (site->dead)
-		return;
-	site->dead = true;
-	site->suspended = 0;
-	s->ndead++;
-	site->dead_until = until;
-	pen_note_put(site->why);
-	site->why = pen_note_get(r->dsn, r->relay, r->mta_len);
-	site->feedback.window = 0;
-	site->cap = 0;
-	site->cold = 0;
-	turn_leave(s, site);
-	struct link *next;
-	for (struct link *i = site->leases.next; i != &site->leases; i = next) {
-		next = i->next;
-		lease_close(s, LINK_OF(i, struct lease, in_site));
-	}
-	site_arm(s, site);
-	if (site->queued > 0 && !link_in(&site->drain))
-		link_push_back(&s->draining, &site->drain);
-}
-
-void site_revive(struct pen_sched *s, struct site *site, uint32_t busy)
-{
-	struct pen_feedback_rules rules = site_rules(s, site);
-
-	if (!site->dead)
-		return;
-	site->dead = false;
-	s->ndead--;
-	pen_note_put(site->why);
-	site->why = NULL;
-	pen_feedback_revive(&site->feedback, &rules, busy);
-	site->grow_after = s->now;
-	site->rest_until = 0;
-	if (!site_ending(site))
-		link_remove(&site->drain);
-	site_maybe_reap(s, site);
-	site_kick(s, site);
-}
-
-void site_refuse(struct pen_sched *s, struct site *site, struct lease *l)
-{
-	site_end_refusal(s, site);
-	site->refused = l;
-	turn_leave(s, site);
-	if (!link_in(&site->drain))
-		link_push_back(&s->draining, &site->drain);
-}
-
-void site_end_refusal(struct pen_sched *s, struct site *site)
-{
-	if (site->refused == NULL)
-		return;
-	lease_bury(s, site->refused);
-	site->refused = NULL;
-	if (!site->dead)
-		link_remove(&site->drain);
-	site_maybe_reap(s, site);
-}
-
-void site_condemn(struct pen_sched *s, struct site *site, const struct pen_dsn *d)
-{
-	struct pen_dsn end = *d;
-
-	if (site->queued == 0)
-		return;
-	end.klass = 5; // whatever it was, the rule makes it final
-	pen_note_put(site->sentence);
-	site->sentence = pen_note_get(&end, "", 0);
-	if (site->sentence == NULL)
-		return;
-	site->ending = site->queued;
-	turn_leave(s, site);
-	if (!link_in(&site->drain))
-		link_push_back(&s->draining, &site->drain);
-}
-
-static void end_sentence(struct pen_sched *s, struct site *site)
-{
-	if (site->sentence == NULL)
-		return;
-	pen_note_put(site->sentence);
-	site->sentence = NULL;
-	if (!site->dead)
-		link_remove(&site->drain);
-	site_kick(s, site);
-}
-
-// The next one that is to go: all, or of a dead site those that were made ready.
-static struct ware *next_to_drain(const struct pen_sched *s, struct site *site)
-{
-	bool all = site_ending(site);
-	struct flow *f;
-
-	if (!all && (!site->dead || site->made == 0 || !may_suspend(s, site)))
-		return NULL;
-	for (uint32_t n = 0; n <= site->nflows + 1 && (f = flow_any(site)) != NULL; n++) {
-		struct ware *w = flow_head(f);
-		if (all || ware_is_job(w))
-			return w;
-		link_remove(&f->all); // of site->refill
-		link_push_back(&site->refill, &f->all);
-	}
-	return NULL;
-}
-
-static void drain_one(struct pen_sched *s, struct site *site, struct ware *w)
-{
-	struct pen_dsn d;
-	struct result r = {.dsn = &d, .source = PEN_TROUBLE_LEASE, .site = site};
-	struct job *j = ware_is_job(w) ? LINK_OF(w, struct job, ware) : NULL;
-	struct entry *e = j == NULL ? LINK_OF(w, struct entry, ware) : NULL;
-
-	if (j != NULL)
-		flow_take(s, ware_flow(w), w);
-	else
-		entry_unwait(s, e);
-	if (site->refused != NULL) {
-		r.dsn = &site->refused->pub.result;
-		r.lease = site->refused;
-	} else if (site->sentence != NULL) {
-		pen_note_to_dsn(site->sentence, &d);
-		r.source = PEN_TROUBLE_DELIVERY;
-		if (--site->ending == 0)
-			end_sentence(s, site);
-	} else {
-		site->suspended++;
-		job_suspend(s, j, site);
-		return;
-	}
-	if (j != NULL)
-		job_finish(s, j, &r);
-	else
-		entry_fail(s, e, &r);
-}
-
-uint32_t site_drain(struct pen_sched *s, struct site *site, uint32_t budget)
-{
-	uint32_t n = 0;
-	struct ware *w;
-
-	for (; n < budget && (w = next_to_drain(s, site)) != NULL; n++)
-		drain_one(s, site, w);
-	if (n < budget) {
-		site_end_refusal(s, site);
-		end_sentence(s, site);
-		link_remove(&site->drain);
-		site_maybe_reap(s, site);
-	}
-	return n;
-}
-
-void site_timer(struct pen_sched *s, struct site *site)
-{
-	if (site->dead && s->now >= site->dead_until) {
-		site_revive(s, site, 0);
-	} else if (!site->dead) {
-		if (s->now >= site->grow_after)
-			lift_cap(site);
-		site_kick(s, site);
-	}
-	if (!pen_wheel_armed(&site->timer.node))
-		site_arm(s, site);
 }

@@ -2,6 +2,8 @@
 
 // What holds mail that is due, in a sentence; and how a site is shown.
 #include "core.h"
+#include "ways.h"
+#include "why.h"
 
 #include <stdarg.h>
 #include <stdio.h>

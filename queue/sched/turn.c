@@ -6,6 +6,7 @@
 // both in the order they asked, one connection at a time. When all leases are
 // out, idle ones are closed first; then a site with more than its equal share,
 // or a connection that has served its quantum, gives way to a hungry site.
+#include "turn.h"
 #include "core.h"
 
 #define QUANTUM 100 // messages after which a connection may be taken from its site

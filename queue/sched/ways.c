@@ -7,6 +7,7 @@
 // failed for it; a source that reaches no host of the site is not chosen. When none
 // reaches any, the site is dead until the first of them is due. Then one connection
 // of the site asks, and the others wait for what it finds.
+#include "ways.h"
 #include "core.h"
 
 #include <stdio.h>

@@ -9,6 +9,7 @@
 //
 // Own times of a message with many recipients are rounded up to whole minutes:
 // its passes are at most one a minute then, however many recipients it has.
+#include "bounce.h"
 #include "core.h"
 
 #include "pen_send_window.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Why a message does not move, in one sentence.
+#include "why.h"
 #include "core.h"
 #include "pen_send_window.h"
 
