@@ -32,9 +32,8 @@
 
 // Where a listing or an order that is done in pieces goes on.
 struct scan {
-	uint64_t after; // what the caller comes back with; 0: free
-	uint64_t last;  // what came later than this message does not belong to it
-	struct link *at;
+	uint64_t after;        // what the caller comes back with; 0: free
+	struct link *at, *end; // from the end on messages came later and do not belong to it
 };
 #define SCANS 8
 

@@ -173,16 +173,31 @@ void entry_pardon(struct entry *e, uint32_t rcpt)
 	e->m->rcpt[rcpt].due = 0;
 }
 
-// Scans that would go on here go on behind it.
+// What stands at `from`, where scans go on or end, stands at `to` now.
+static void move_scans(struct pen_sched *s, struct link *from, struct link *to)
+{
+	for (uint32_t i = 0; i < SCANS; i++) {
+		struct scan *scan = &s->scan[i];
+		if (scan->at != from && scan->end != from)
+			continue;
+		scan->at = scan->at == from ? to : scan->at;
+		scan->end = scan->end == from ? to : scan->end;
+		if (to != &s->all_entries)
+			LINK_OF(to, struct entry, all)->marked = true;
+	}
+}
+
+// Scans that would go on or end here do so behind it.
 static void leave_scans(struct pen_sched *s, struct entry *e)
 {
-	for (uint32_t i = 0; i < SCANS && e->marked; i++) {
-		if (s->scan[i].at != &e->all)
-			continue;
-		s->scan[i].at = e->all.next;
-		if (e->all.next != &s->all_entries)
-			LINK_OF(e->all.next, struct entry, all)->marked = true;
-	}
+	if (e->marked)
+		move_scans(s, &e->all, e->all.next);
+}
+
+// The last one came after all scans that are under way.
+static void join_scans(struct pen_sched *s, struct entry *e)
+{
+	move_scans(s, &s->all_entries, &e->all);
 }
 
 // Forgets the entry; the message stays whole.
@@ -401,6 +416,7 @@ static struct entry *entry_new(struct pen_sched *s, struct pen_message *m)
 		return NULL;
 	}
 	link_push_back(&s->all_entries, &e->all);
+	join_scans(s, e);
 	e->state = ENTRY_DEFERRED;
 	s->nstate[ENTRY_DEFERRED]++;
 	s->total.accepted += e->live;

@@ -71,7 +71,7 @@ struct entry {
 	bool again : 1;      // what was withdrawn is routed anew when the pass ends
 	bool moved : 1;      // its class or route changed since the last record
 	bool warned : 1;     // the delay notification was tried in this pass
-	bool marked : 1;     // a scan goes on here
+	bool marked : 1;     // a scan goes on or ends here
 };
 
 // entry.c

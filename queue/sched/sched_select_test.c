@@ -394,6 +394,32 @@ static void a_walk_goes_on_although_its_place_is_gone(void **state)
 	world_free(w);
 }
 
+// Messages become durable, and come here, in nearly the order of their ids.
+static void a_walk_misses_nobody_when_ids_came_out_of_order(void **state)
+{
+	(void)state;
+	static const uint64_t ids[] = {1000, 1003, 1005, 1002, 1007, 1006, 1001, 1004};
+	struct world *w = world_new(NULL);
+	const struct pen_sched_selector all = {.everything = true};
+	const struct pen_sched_order look = {.action = PEN_ACTION_COUNT};
+	struct pen_sched_tally t = {0};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		w->next_id = ids[i];
+		world_add(w, "s@x", "a@b.test");
+	}
+	uint64_t at = pen_sched_apply(w->s, &all, &look, 0, 2, &t, NULL, NULL);
+	// What comes meanwhile does not belong to it, and its end does not run away.
+	for (uint64_t i = 0; i < 10; i++) {
+		w->next_id = 1010 + i;
+		world_add(w, "s@x", "a@b.test");
+	}
+	while (at != 0)
+		at = pen_sched_apply(w->s, &all, &look, at, 2, &t, NULL, NULL);
+	assert_int_equal(t.examined, 8);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +437,7 @@ int main(void)
 		cmocka_unit_test(requeue_routes_anew_and_leaves_what_is_in_flight),
 		cmocka_unit_test(move_takes_mail_to_another_pool_and_route_durably),
 		cmocka_unit_test(a_walk_goes_on_although_its_place_is_gone),
+		cmocka_unit_test(a_walk_misses_nobody_when_ids_came_out_of_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,12 +160,6 @@ static bool apply_one(struct pen_sched *s, struct entry *e, const struct pen_sch
 
 // ---- the walk
 
-static uint64_t newest(const struct pen_sched *s)
-{
-	return link_empty(&s->all_entries) ? 0
-					   : LINK_OF(s->all_entries.prev, struct entry, all)->m->id;
-}
-
 static void scan_set(struct pen_sched *s, struct scan *scan, struct link *at)
 {
 	scan->at = at;
@@ -191,7 +185,7 @@ static struct scan *scan_resume(struct pen_sched *s, uint64_t after)
 	while (e == NULL && after != 0 && i != &s->all_entries &&
 		LINK_OF(i, struct entry, all)->m->id <= after)
 		i = i->next;
-	scan->last = newest(s);
+	scan->end = &s->all_entries;
 	scan_set(s, scan, i);
 	return scan;
 }
@@ -215,18 +209,16 @@ uint64_t pen_sched_apply(struct pen_sched *s, const struct pen_sched_selector *w
 		return 0;
 	}
 	struct scan *scan = scan_resume(s, after);
-	while (more && most > 0 && scan->at != &s->all_entries) {
+	while (more && most > 0 && scan->at != scan->end) {
 		struct entry *e = LINK_OF(scan->at, struct entry, all);
 		// The next one before this one ends; it may itself end meanwhile.
 		scan_set(s, scan, e->all.next);
 		after = e->m->id;
-		if (after > scan->last)
-			continue;
 		most--;
 		more = apply_one(s, e, which, order, tally, fn, ctx);
 	}
 	scan->after = after;
-	if (scan->at != &s->all_entries)
+	if (scan->at != scan->end)
 		return after;
 	*scan = (struct scan){0};
 	return 0;
