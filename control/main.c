@@ -16,6 +16,7 @@
 #include "pen_gateway.h"
 #include "pen_log.h"
 #include "pen_pattern_image.h"
+#include "pen_rand.h"
 #include "pen_reply_rules.h"
 #include "pen_sasl_params.h"
 #include "pen_shipped_image.h"
@@ -182,6 +183,7 @@ static void make_shape(struct pen_gateway *g)
 {
 	struct pen_shape_config *cfg = pen_egress_take_shape(&g->live->config->egress);
 
+	pen_rand_secret(&cfg->hash_seed, sizeof(cfg->hash_seed));
 	g->pools = pen_pools_new(cfg);
 	g->shape = pen_shape_new(cfg, pen_clock_mono(), pen_clock_wall());
 	if (g->pools == NULL || g->shape == NULL ||

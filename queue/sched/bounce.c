@@ -384,8 +384,8 @@ static bool submit_late(
 	struct pen_span to = addressee(s, e, kind, &list, NULL);
 	int err = build(s, e, kind, &list, to, &content, &flags);
 	free(list.late);
-	if (read && e->state == ENTRY_DEFERRED)
-		entry_drop_content(s, e);
+	if (read && e->state != ENTRY_ACTIVE && e->state != ENTRY_WAITING)
+		entry_drop_content(s, e); // it may rest for long
 	if (err != 0 || content.n > UINT32_MAX) {
 		pen_buf_fini(&content);
 		s->total.notification_errors++;

@@ -151,7 +151,8 @@ struct pen_shape_config {
 	struct pen_shape_owner *tenant, *campaign;
 	struct pen_shape_rule *rule;
 	struct pen_shape_warmup *warmup;
-	void *arena; // what all pointers point into
+	uint64_t hash_seed; // of tables whose names strangers choose: secret but in tests
+	void *arena;        // what all pointers point into
 };
 
 void pen_shape_config_free(struct pen_shape_config *c);

@@ -279,7 +279,7 @@ struct pen_shape *pen_shape_new(struct pen_shape_config *cfg, pen_time_us now, p
 	sh->cfg = cfg;
 	sh->now = now;
 	sh->offset = wall - now;
-	sh->seed = shape_hash_mix((uint64_t)wall ^ (uintptr_t)sh);
+	sh->seed = shape_hash_mix((uint64_t)wall ^ cfg->hash_seed);
 	sh->loaded_at = PEN_TIME_NEVER;
 	sh->lost_at = PEN_TIME_NEVER;
 	sh->saved_at = now;
