@@ -38,7 +38,8 @@ struct sim_disk {
 	struct inode *inodes;
 	struct entry *entries;
 	struct pen_disk_file *files;
-	uint64_t ops, syncs, syncs_failed, crash_at;
+	struct pen_disk_sim_counts count;
+	uint64_t ops, crash_at;
 	bool crashed, locked;
 };
 
@@ -203,17 +204,18 @@ static ssize_t sim_pwrite(
 			inode_store(f->inode, p, n, off);
 		return err;
 	}
-	if (faults->fail_writes > 0) {
-		faults->fail_writes--;
+	if (faults->fail_writes > 0 || chance(d, faults->write_eio_ppm)) {
+		faults->fail_writes -= faults->fail_writes > 0;
+		d->count.writes_failed++;
 		return -EIO;
 	}
-	if (chance(d, faults->write_eio_ppm))
-		return -EIO;
 	if (faults->capacity != 0 && off + n > f->inode->size &&
 		sim_used(d) + (off + n - f->inode->size) > faults->capacity)
 		return -ENOSPC;
-	if (n > PEN_DISK_BLOCK && chance(d, faults->short_write_ppm))
+	if (n > PEN_DISK_BLOCK && chance(d, faults->short_write_ppm)) {
+		d->count.writes_short++;
 		n = (1 + pen_rand_below(&d->rand, n / PEN_DISK_BLOCK - 1)) * PEN_DISK_BLOCK;
+	}
 	inode_store(f->inode, p, n, off);
 	return (ssize_t)n;
 }
@@ -250,16 +252,16 @@ static int sim_datasync(struct pen_disk *base, struct pen_disk_file *f)
 
 	if (err != 0)
 		return err;
-	d->syncs++;
+	d->count.syncs++;
 	size_t sectors = (i->size + PEN_DISK_SECTOR - 1) / PEN_DISK_SECTOR;
 	if (d->faults.before_sync != NULL) {
-		uint64_t n = d->syncs;
+		uint64_t n = d->count.syncs;
 		pthread_mutex_unlock(&d->lock);
 		d->faults.before_sync(d->faults.ctx, n);
 		pthread_mutex_lock(&d->lock);
 	}
 	if (d->faults.fail_syncs > 0 || chance(d, d->faults.sync_eio_ppm)) {
-		d->syncs_failed++;
+		d->count.syncs_failed++;
 		if (d->faults.fail_syncs > 0)
 			d->faults.fail_syncs--;
 		for (size_t s = 0; s < sectors; s++) {
@@ -511,14 +513,9 @@ uint64_t pen_disk_sim_ops(const struct pen_disk *d)
 	return ((const struct sim_disk *)d)->ops;
 }
 
-uint64_t pen_disk_sim_syncs_failed(const struct pen_disk *d)
+const struct pen_disk_sim_counts *pen_disk_sim_counts(const struct pen_disk *d)
 {
-	return ((const struct sim_disk *)d)->syncs_failed;
-}
-
-uint64_t pen_disk_sim_syncs(const struct pen_disk *d)
-{
-	return ((const struct sim_disk *)d)->syncs;
+	return &((const struct sim_disk *)d)->count;
 }
 
 // What of a file's unsynced sectors the medium kept. The style is drawn once a
@@ -534,6 +531,8 @@ static void inode_crash(struct sim_disk *d, struct inode *i)
 			    (style == 3 && pen_rand_below(&d->rand, 2) == 0);
 		if (i->dirty[s] && keep)
 			inode_settle(i, s);
+		else
+			d->count.sectors_lost += i->dirty[s];
 		i->dirty[s] = 0;
 	}
 	if (i->size > i->medium_size && pen_rand_below(&d->rand, 2) == 0)

@@ -34,6 +34,12 @@ struct pen_disk_sim_faults {
 	void *ctx;
 };
 
+// What happened so far.
+struct pen_disk_sim_counts {
+	uint64_t syncs, syncs_failed, writes_failed, writes_short;
+	uint64_t sectors_lost; // that were written and not synced when the power failed
+};
+
 struct pen_disk *pen_disk_sim_new(uint64_t seed);
 struct pen_disk_sim_faults *pen_disk_sim_faults(struct pen_disk *d);
 
@@ -43,8 +49,7 @@ struct pen_disk_sim_faults *pen_disk_sim_faults(struct pen_disk *d);
 void pen_disk_sim_crash_after(struct pen_disk *d, uint64_t ops);
 bool pen_disk_sim_crashed(const struct pen_disk *d);
 uint64_t pen_disk_sim_ops(const struct pen_disk *d);
-uint64_t pen_disk_sim_syncs(const struct pen_disk *d);
-uint64_t pen_disk_sim_syncs_failed(const struct pen_disk *d);
+const struct pen_disk_sim_counts *pen_disk_sim_counts(const struct pen_disk *d);
 
 // pen_disk_sim_restart resolves what the crash left on the medium and switches
 // the power on. Handles opened before are invalid. The lock is free again.

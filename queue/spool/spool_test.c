@@ -744,12 +744,12 @@ static void one_commit_is_one_sync(void **state)
 	rig_init(&r, 20);
 	put(&r, 100);
 	commit(&r);
-	uint64_t before = pen_disk_sim_syncs(r.disk);
+	uint64_t before = pen_disk_sim_counts(r.disk)->syncs;
 	for (int i = 0; i < 20; i++)
 		put(&r, 100);
 	commit(&r);
 	commit(&r); // nothing to write
-	assert_int_equal(pen_disk_sim_syncs(r.disk) - before, 1);
+	assert_int_equal(pen_disk_sim_counts(r.disk)->syncs - before, 1);
 	rig_fini(&r);
 }
 

@@ -65,6 +65,7 @@ static void draw_disk(struct sim *s)
 	s->disk = pen_disk_sim_new(pen_rand_u64(&s->rand));
 	if (sim_below(s, 3) != 0)
 		return;
+	s->disk_fails = true;
 	struct pen_disk_sim_faults *f = pen_disk_sim_faults(s->disk);
 	f->sync_eio_ppm = sim_below(s, 20000);
 	f->write_eio_ppm = sim_below(s, 5000);
@@ -244,5 +245,10 @@ void sim_run(uint64_t seed, enum sim_plant plant, struct sim_faults *faults, boo
 	SIM_FAULTS(ADD)
 #undef ADD
 	faults->frames_lost += s->net->lost;
+	const struct pen_disk_sim_counts *disk = pen_disk_sim_counts(s->disk);
+	faults->writes_failed += disk->writes_failed;
+	faults->writes_short += disk->writes_short;
+	faults->syncs_failed += disk->syncs_failed;
+	faults->sectors_lost += disk->sectors_lost;
 	sim_free(s);
 }

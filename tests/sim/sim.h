@@ -34,6 +34,10 @@
 #define SIM_FAULTS(X)                                                                              \
 	X(frames_lost)                                                                             \
 	X(crashes)                                                                                 \
+	X(writes_failed)                                                                           \
+	X(writes_short)                                                                            \
+	X(syncs_failed)                                                                            \
+	X(sectors_lost)                                                                            \
 	X(commits_failed)                                                                          \
 	X(commits_slow)                                                                            \
 	X(mail_refused)                                                                            \
@@ -136,6 +140,7 @@ struct sim {
 	struct pen_tcp_callbacks tcp_callbacks[2];
 
 	struct pen_disk *disk;
+	bool disk_fails; // now and then
 	struct pen_spool_core *spool;
 	struct pen_spool_config spool_cfg;
 	struct pen_message *found, **found_last; // by recovery, linked by `sched`
@@ -173,6 +178,7 @@ struct sim {
 	pen_time_us next_mail, next_act, next_crash;
 	uint32_t epoch; // crashes so far
 	uint32_t sessions_at_crash[64], repeated_by_crash[64];
+	uint32_t ended_unstored; // sessions that ended while results waited for the disk
 };
 
 // Prints the seed and what is wrong, and aborts.

@@ -212,7 +212,8 @@ static void flying_at_crash(struct sim *s, const struct pen_delivery *d)
 void sim_ledger_crash(struct sim *s)
 {
 	if (s->epoch < 64)
-		s->sessions_at_crash[s->epoch] = sim_worker_sessions(s);
+		s->sessions_at_crash[s->epoch] = sim_worker_sessions(s) + s->ended_unstored;
+	s->ended_unstored = 0;
 	sim_worker_each_flying(s, flying_at_crash);
 	for (uint32_t i = 0; i < s->nmails; i++) {
 		for (uint32_t k = 0; k < s->mail[i].nrcpt; k++) {
@@ -348,8 +349,8 @@ void sim_ledger_check(struct sim *s)
 		for (uint32_t k = 0; k < m->nrcpt; k++)
 			check_rcpt(s, i, k);
 	}
-	// With results on disk before the next end of a message, a crash repeats one message for
-	// each connection at most.
+	// With results on disk before the next end of a message, a crash repeats one message at
+	// most for each connection that is open, or ended while the disk refused its result.
 	for (uint32_t i = 0; s->sched_cfg.hold_dots && i < s->epoch && i < 64; i++)
 		SIM_CHECK(s, s->repeated_by_crash[i] <= s->sessions_at_crash[i] * SIM_RCPTS,
 			"crash %u repeated %u recipients, with %u connections open", i,

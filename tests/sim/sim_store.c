@@ -86,11 +86,8 @@ void sim_store_close(struct sim *s, bool clean)
 	s->spool = NULL;
 }
 
-static void enqueue(struct sim *s, struct sim_request *r)
+static void arm_commit(struct sim *s)
 {
-	r->next = NULL;
-	*s->last = r;
-	s->last = &r->next;
 	if (s->commit_at != PEN_TIME_NEVER)
 		return;
 	pen_time_us wait = 50 + sim_below(s, 400);
@@ -99,6 +96,17 @@ static void enqueue(struct sim *s, struct sim_request *r)
 		wait = PEN_US_PER_MS * (20 + sim_below(s, 3000));
 	}
 	s->commit_at = sim_now(s) + wait;
+	// A disk that refuses for a while: more writes than a commit tries.
+	if (s->disk_fails && sim_trouble(s, 60))
+		pen_disk_sim_faults(s->disk)->fail_writes = 1 + sim_below(s, 12);
+}
+
+static void enqueue(struct sim *s, struct sim_request *r)
+{
+	r->next = NULL;
+	*s->last = r;
+	s->last = &r->next;
+	arm_commit(s);
 }
 
 void sim_store_put(struct sim *s, struct pen_message *m, sim_done_fn *done, void *arg)
@@ -160,54 +168,94 @@ static void finish(struct sim *s, struct sim_request *r)
 	free(r);
 }
 
-// Commits what was appended, from `from` up to and without `to`, and reports.
-static void commit(struct sim *s, struct sim_request **from, struct sim_request *to)
+// One pass over what waits. A change that the disk refuses is tried again, and nothing
+// overtakes it; a put is refused.
+struct pass {
+	struct sim_request *list;         // to be committed and reported
+	struct sim_request *held, **last; // for the next pass
+	bool stuck;                       // a change was refused
+};
+
+static void hold(struct pass *p, struct sim_request *r)
+{
+	r->next = NULL;
+	*p->last = r;
+	p->last = &r->next;
+}
+
+static int take(struct sim *s, struct pass *p, const struct sim_request *r)
+{
+	if (p->stuck && r->kind != REQUEST_PUT)
+		return -EIO;
+	int err = append(s, r);
+	p->stuck = p->stuck ||
+		   (r->kind == REQUEST_UPDATE && err != 0 && err != -EAGAIN && err != -ENOENT);
+	return err;
+}
+
+// Commits what was appended, up to and without `to`, and reports.
+static void commit(struct sim *s, struct pass *p, struct sim_request *to)
 {
 	int err = pen_spool_core_dirty(s->spool) ? pen_spool_core_commit(s->spool) : 0;
 
 	if (pen_disk_sim_crashed(s->disk))
 		return; // nobody is left to be told
 	s->faults.commits_failed += err != 0;
-	// A change that the disk refused is tried again, and nothing overtakes it; a put is
-	// refused.
-	bool again = false;
-	while (*from != to) {
-		struct sim_request *r = *from;
-		*from = r->next;
+	p->stuck = p->stuck || err != 0;
+	while (p->list != to) {
+		struct sim_request *r = p->list;
+		p->list = r->next;
 		if (r->err == 0)
 			r->err = err;
-		again = again || (r->kind == REQUEST_UPDATE && r->err != 0 && r->err != -ENOENT);
-		if (again && r->kind != REQUEST_PUT)
-			enqueue(s, r);
+		if (r->kind != REQUEST_PUT && r->err != 0 && r->err != -ENOENT)
+			hold(p, r);
 		else
 			finish(s, r);
 	}
+}
+
+// What is held comes before what was asked for meanwhile.
+static void end_pass(struct sim *s, struct pass *p)
+{
+	if (p->held == NULL) {
+		if (s->first == NULL && p->list == NULL) // all is stored
+			s->ended_unstored = 0;
+		return;
+	}
+	*p->last = s->first;
+	if (s->first == NULL)
+		s->last = p->last;
+	s->first = p->held;
+	arm_commit(s);
 }
 
 void sim_store_step(struct sim *s)
 {
 	if (s->spool == NULL || sim_now(s) < s->commit_at)
 		return;
-	struct sim_request *list = s->first, *r = list;
+	struct pass p = {.list = s->first};
+	struct sim_request *r = p.list;
+	p.last = &p.held;
 	s->first = NULL;
 	s->last = &s->first;
 	s->commit_at = PEN_TIME_NEVER;
 	while (r != NULL && !pen_disk_sim_crashed(s->disk)) {
-		r->err = append(s, r);
+		r->err = take(s, &p, r);
 		if (r->err == -EAGAIN) {
-			commit(s, &list, r);
-			r->err = append(s, r);
+			commit(s, &p, r);
+			r->err = take(s, &p, r);
 		}
 		r = r->next;
 	}
-	commit(s, &list, NULL);
+	commit(s, &p, NULL);
+	end_pass(s, &p);
 	for (int i = 0;
 		i < 8 && !pen_disk_sim_crashed(s->disk) && pen_spool_core_step(s->spool) == 1; i++)
 		;
 	// The crash came in the middle: what is left waits with the rest, to be dropped.
-	while (list != NULL) {
-		r = list;
-		list = r->next;
+	while (p.list != NULL) {
+		r = p.list;
+		p.list = r->next;
 		enqueue(s, r);
 	}
 }

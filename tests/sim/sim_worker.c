@@ -107,6 +107,7 @@ bool sim_worker_event(struct sim *s, struct pen_ring_msg *m)
 	*m = w->event[w->head];
 	w->head = (w->head + 1) % EVENTS_MAX;
 	w->n--;
+	s->ended_unstored += m->type == PEN_EVENT_LEASE_ENDED && s->first != NULL;
 	for (uint32_t i = 0; m->type == PEN_EVENT_DELIVERY_DONE && i < w->nflying; i++) {
 		if (w->flying[i] == m->p) {
 			w->flying[i] = w->flying[--w->nflying];
