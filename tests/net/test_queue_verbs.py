@@ -195,7 +195,7 @@ def test_bounce_tells_the_senders_and_is_recorded(full):
 def test_expire_ends_as_time_would(full):
     full.cli("queue", "expire", "--sender", "b@bulk.example")
     run.wait_until(lambda: full.json("status")["totals"]["expired"] == 2, 20, "the end of two messages", full.alive)
-    assert len(events(full, "Expiration")) == 2
+    run.wait_until(lambda: len(events(full, "Expiration")) == 2, 20, "their records", full.alive)
 
 
 def test_move_gives_another_route(full):
