@@ -184,6 +184,8 @@ int spool_update_append(struct pen_spool_core *c, const struct pen_message_updat
 	uint8_t *p = spool_batch_room(c, len, foot, whole ? CLASS_MOVE : CLASS_UPDATE, &err);
 	if (p == NULL)
 		return err;
+	// Making room may have brought the index up to date, whose entries move then.
+	e = spool_index_find(&c->index, u->id);
 	struct spool_place prev = {.slot = e->upd_slot, .off = e->upd_off};
 	if (prev.slot != 0 && !u->removed && !whole)
 		prev.epoch = c->slot[prev.slot]->epoch;

@@ -189,12 +189,49 @@ static void a_segment_is_closed_with_the_batch_that_waits_for_the_index(void **s
 	rig_fini(&r);
 }
 
+// Makes room by ending the open batch first, as the writer does.
+static void change_when_there_is_room(struct rig *r, uint64_t id, uint16_t attempts, bool removed)
+{
+	int err = change(r, id, attempts, removed);
+
+	if (err == -EAGAIN) {
+		assert_int_equal(fly(r), 0);
+		err = change(r, id, attempts, removed);
+	}
+	assert_int_equal(err, 0);
+}
+
+// A change that needs the next segment has the removals before it applied, and the tables
+// of the index shrink, its own among them.
+static void a_change_finds_its_place_after_the_index_has_shrunk(void **state)
+{
+	enum { MAILS = 6000 };
+	(void)state;
+	struct rig r = {.disk = pen_disk_sim_new(7)};
+	uint64_t *id = calloc(MAILS, sizeof(*id));
+
+	rig_open(&r);
+	for (int i = 0; i < MAILS; i++) {
+		id[i] = put(&r, 10);
+		if (i % 50 == 49)
+			assert_int_equal(fly(&r), 0);
+	}
+	for (int i = 0; i < MAILS; i++)
+		change_when_there_is_room(&r, id[i], 1, true);
+	assert_int_equal(fly(&r), 0);
+	rig_crash(&r);
+	assert_int_equal(r.n, 0);
+	rig_fini(&r);
+	free(id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_is_written_before_the_one_before_is_in_the_index),
 		cmocka_unit_test(a_batch_that_fails_leaves_the_one_before_that_waits_for_the_index),
 		cmocka_unit_test(a_segment_is_closed_with_the_batch_that_waits_for_the_index),
+		cmocka_unit_test(a_change_finds_its_place_after_the_index_has_shrunk),
 	};
 	pen_log_set_sink(quiet, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
